@@ -1,0 +1,1 @@
+"""Containerised HPC batch commands for regulatory genomics."""

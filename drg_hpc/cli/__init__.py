@@ -1,0 +1,1 @@
+"""Command lines; the only room that prints."""

@@ -1,0 +1,169 @@
+"""What every command shares: options from flags, ``--config`` and ``--set``; errors as one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from drg_hpc import log as logs
+from drg_hpc.config import apply_set, build, load_toml
+from drg_hpc.digests import package_version
+from drg_hpc.errors import EXIT_BUG, EXIT_STOPPED, DrgError, UsageError
+
+O = TypeVar("O", bound=BaseModel)  # noqa: E741
+Result = dict[str, Any]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{self.prog}: {message}", fix=f"{self.prog} --help")
+
+
+def _element(annotation: Any) -> tuple[Any, bool]:
+    """Type of one value, and whether the field takes several: ``list[str] | None`` -> (str, True)."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        annotation = next(item for item in typing.get_args(annotation) if item is not type(None))
+    if typing.get_origin(annotation) in (list, tuple):
+        return typing.get_args(annotation)[0], True
+    return annotation, False
+
+
+def _help_text(info: FieldInfo, several: bool) -> str:
+    text = (info.description or "").replace("%", "%%")
+    default = info.default
+    if default is PydanticUndefined or default is None or default is False or default == [] or default == ():
+        return text
+    if "default" in text:
+        return text
+    shown = ",".join(map(str, default)) if several else str(default)
+    return f"{text} (default: {shown})".replace("%%%%", "%%")
+
+
+def _add_field(parser: argparse.ArgumentParser, name: str, info: FieldInfo) -> None:
+    extra = typing.cast("dict[str, Any]", info.json_schema_extra or {})
+    kind, several = _element(info.annotation)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return  # a table: set by --config or --set
+    options: dict[str, Any] = {"help": _help_text(info, several), "default": argparse.SUPPRESS}
+    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
+    if extra.get("positional"):
+        nargs = ("+" if info.is_required() else "*") if several else (None if info.is_required() else "?")
+        parser.add_argument(name, nargs=nargs, choices=choices, metavar=extra.get("metavar") or name.upper(), **options)
+        return
+    names = [*filter(None, [extra.get("short")]), f"--{name.replace('_', '-')}"]
+    if kind is bool:
+        parser.add_argument(*names, action=argparse.BooleanOptionalAction if info.default else "store_true", **options)
+        return
+    metavar = extra.get("metavar") or ("|".join(choices) if choices else name.upper())
+    parser.add_argument(*names, metavar=metavar, nargs="+" if several else None, choices=choices, **options)
+
+
+def _parser(prog: str, summary: str, model: type[BaseModel], epilog: str) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=prog, description=summary, epilog=epilog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, info in model.model_fields.items():
+        _add_field(parser, name, info)
+    common = parser.add_argument_group("every command")
+    common.add_argument("--config", metavar="FILE.toml", type=Path, help="read options from a file; flags win over it")
+    common.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
+        help="set one option or table.key, as in the file; may be given several times",
+    )  # fmt: skip
+    common.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object as the result")
+    common.add_argument("--quiet", action="store_true", help="show warnings and errors only")
+    common.add_argument("-v", "--verbose", action="count", default=0, help="show details")
+    common.add_argument("--version", action="version", version=f"{prog} {package_version()}")
+    return parser
+
+
+def _positionals_required(parser: argparse.ArgumentParser, config_given: bool) -> None:
+    """With ``--config`` a positional may come from the file, so argparse must not insist on it."""
+    if not config_given:
+        return
+    for action in parser._positionals._group_actions:
+        if action.nargs is None:
+            action.nargs = "?"
+            action.required = False
+        elif action.nargs == "+":
+            action.nargs = "*"
+            action.required = False
+
+
+def _collect(parser: argparse.ArgumentParser, model: type[O], arguments: Sequence[str]) -> tuple[O, argparse.Namespace]:
+    _positionals_required(parser, any(a == "--config" or a.startswith(("--config=", "--set")) for a in arguments))
+    chosen = parser.parse_args(arguments)
+    values: dict[str, Any] = {}
+    source = "command line"
+    if chosen.config:
+        values = {key.replace("-", "_"): value for key, value in load_toml(chosen.config).items()}
+        source = str(chosen.config)
+    for assignment in chosen.assignments:
+        apply_set(values, assignment)
+    for name in model.model_fields:
+        if hasattr(chosen, name) and getattr(chosen, name) not in (None, []):
+            values[name] = getattr(chosen, name)
+    return build(model, values, source=source), chosen
+
+
+def run_command(
+    *,
+    prog: str,
+    summary: str,
+    options: type[O],
+    action: Callable[[O], Result],
+    arguments: Sequence[str] | None = None,
+    epilog: str = "",
+) -> NoReturn:
+    """Parse, run, print the last line, exit.
+
+    Parameters
+    ----------
+    options : pydantic model of the command; its fields become flags
+    action : does the work; returns plain values with ``message`` (the last line) and, where not 0, ``exit_code``.
+        Further lines to print come as ``lines``.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in arguments
+    try:
+        chosen_options, chosen = _collect(_parser(prog, summary, options, epilog), options, arguments)
+        logs.setup(-1 if chosen.quiet else chosen.verbose)
+        result = action(chosen_options)
+    except DrgError as error:
+        _fail(prog, error.exit_code, str(error), as_json=as_json)
+    except KeyboardInterrupt:
+        _fail(prog, EXIT_STOPPED, "stopped; run the same command again to go on", as_json=as_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(EXIT_STOPPED)
+    except Exception as error:
+        if "-v" in arguments or "--verbose" in arguments:
+            raise
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        _fail(prog, EXIT_BUG, f"unexpected error, please report it: {line}; -v shows where", as_json=as_json)
+    code = int(result.pop("exit_code", 0))
+    if as_json:
+        result.pop("lines", None)
+        print(json.dumps(result, default=str))
+    else:
+        for line in result.get("lines", []):
+            print(line)
+        print(result["message"])
+    sys.exit(code)
+
+
+def _fail(prog: str, code: int, message: str, *, as_json: bool) -> NoReturn:
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}))
+    print(f"{prog}: error: {message}", file=sys.stderr)
+    sys.exit(code)

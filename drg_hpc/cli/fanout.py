@@ -1,0 +1,128 @@
+"""One front for every fan-out command: plan, then (unless told otherwise) work here and merge."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from drg_hpc.cli.common import Result, run_command
+from drg_hpc.config import FanoutOptions
+from drg_hpc.files import human_bytes, read_json
+from drg_hpc.runs.bodies import planner
+from drg_hpc.runs.outputs import DONE
+from drg_hpc.runs.plan import Plan, write_plan
+from drg_hpc.runs.spec import RunSpec
+
+SHARD_KINDS = ("genome", "regions", "sequences")
+
+
+def plan_lines(spec: RunSpec) -> list[str]:
+    """The plan in words: shards, bytes, files, memory."""
+    lines = [
+        f"stage {stage.name}: {sum(s.rows for s in stage.shards)} rows in {len(stage.shards)} shards"
+        for stage in spec.stages
+    ]
+    estimate = spec.estimate
+    lines.append(
+        f"about {human_bytes(estimate.bytes)} in {estimate.files} files; "
+        f"{human_bytes(estimate.memory)} memory per worker, {spec.threads} threads"
+    )
+    return [*spec.notes, *lines]
+
+
+def _finished(plan: Plan, record: dict[str, Any], *, skipped: bool) -> Result:
+    outputs = [str(plan.folder / name) for name in record["outputs"]]
+    word = "already complete" if skipped else "wrote"
+    return {
+        "message": f"{word}: {', '.join(outputs)}",
+        "run": str(plan.folder),
+        "outputs": outputs,
+        "summary": record["summary"],
+        "skipped": skipped,
+    }
+
+
+def run_fanout(command: str, options: FanoutOptions) -> Result:
+    """Plan ``command`` and do as the options say."""
+    import logging
+
+    from drg_hpc.runs.launch.local import run_local
+    from drg_hpc.runs.merge import is_merged
+
+    spec: RunSpec = planner(command).plan_shards(options)
+    if options.dry_run:
+        return {"message": f"dry run: nothing written to {options.out}", "lines": plan_lines(spec)} | _sizes(spec)
+    plan = write_plan(spec, options.out)
+    if is_merged(plan):
+        return _finished(plan, read_json(plan.folder / DONE), skipped=True)
+    log = logging.getLogger("drg_hpc.cli")
+    for line in plan_lines(spec):
+        log.info("%s", line)
+    if options.plan_only:
+        message = f"planned: {plan.folder} (drg-work {plan.folder}, then drg-merge {plan.folder})"
+        return {"message": message, "run": str(plan.folder)} | _sizes(spec)
+    return _finished(plan, run_local(plan, workers=options.workers, device=options.device), skipped=False)
+
+
+def _sizes(spec: RunSpec) -> dict[str, Any]:
+    return {
+        "shards": {stage.name: len(stage.shards) for stage in spec.stages},
+        "bytes": spec.estimate.bytes,
+        "files": spec.estimate.files,
+        "memory": spec.estimate.memory,
+    }
+
+
+def main(command: str, *, prog: str, arguments: list[str] | None = None) -> NoReturn:
+    """Entry point of one fan-out command."""
+    module = planner(command)
+    run_command(
+        prog=prog,
+        summary=module.SUMMARY,
+        options=module.Options,
+        action=lambda options: run_fanout(command, options),
+        arguments=arguments,
+    )
+
+
+def attr() -> NoReturn:
+    """drg-attr."""
+    main("attr", prog="drg-attr")
+
+
+def predict() -> NoReturn:
+    """drg-predict."""
+    main("predict", prog="drg-predict")
+
+
+def seqlets() -> NoReturn:
+    """drg-seqlets."""
+    main("seqlets", prog="drg-seqlets")
+
+
+def selftest() -> NoReturn:
+    """drg-selftest."""
+    main("selftest", prog="drg-selftest")
+
+
+def shard() -> NoReturn:
+    """drg-shard genome|regions|sequences."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in SHARD_KINDS:
+        main(f"shard-{arguments[0]}", prog=f"drg-shard {arguments[0]}", arguments=arguments[1:])
+    if arguments and arguments[0] == "--version":
+        main("shard-sequences", prog="drg-shard", arguments=arguments)
+    _shard_overview(arguments)
+
+
+def _shard_overview(arguments: list[str]) -> NoReturn:
+    usage = "usage: drg-shard genome|regions|sequences [options]"
+    if not {"-h", "--help"} & set(arguments):
+        wrong = f"unknown kind {arguments[0]!r}" if arguments else "a kind is required"
+        print(f"drg-shard: error: {wrong}; {usage}", file=sys.stderr)
+        sys.exit(2)
+    print(f"{usage}\n\nTurn genomes, regions and sequences into zarr one-hot stores.\n")
+    for kind in SHARD_KINDS:
+        print(f"  {kind:<10} {planner(f'shard-{kind}').SUMMARY}")
+    print("\ndrg-shard KIND --help lists the options of each.")
+    sys.exit(0)

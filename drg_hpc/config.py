@@ -1,0 +1,139 @@
+"""Validated options: one pydantic model per command, filled from defaults, a TOML file, ``--set`` and flags."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from drg_hpc.errors import InputError, UsageError
+
+
+class Options(BaseModel):
+    """Base of every option and configuration model: unknown keys are errors, values are not coerced silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def positional(default: Any = ..., *, help: str, metavar: str | None = None) -> Any:
+    """A field that is a positional argument on the command line."""
+    return Field(default, description=help, json_schema_extra={"positional": True, "metavar": metavar})
+
+
+def flag(default: Any = ..., *, help: str, metavar: str | None = None, short: str | None = None, **rules: Any) -> Any:
+    """A field that is a ``--flag``; ``rules`` are pydantic's (``ge``, ``gt``, ``le``, …)."""
+    extra = {"positional": False, "metavar": metavar, "short": short}
+    return Field(default, description=help, json_schema_extra=extra, **rules)
+
+
+class FanoutOptions(Options):
+    """Options that every fan-out command shares."""
+
+    out: Path = flag(help="run folder to create or continue", metavar="RUN", short="-o")
+    shards: int | None = flag(None, help="split into at most N shards", metavar="N", ge=1)
+    shard_size: int | None = flag(None, help="rows per shard, rounded up to whole blocks", metavar="ROWS", ge=1)
+    launch: Literal["local"] = flag("local", help="who runs the workers")
+    workers: int | None = flag(None, help="worker processes (default: one per CPU, or one per visible GPU)", metavar="N", ge=1)
+    device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
+    seed: int = flag(0, help="seed of every random number; numbers depend on (seed, row) only", metavar="N", ge=0)
+    threads: int = flag(1, help="threads per worker; part of the plan, since sums depend on it", metavar="N", ge=1)
+    plan_only: bool = flag(False, help="write the plan and stop; then drg-work and drg-merge")
+    dry_run: bool = flag(False, help="print the plan, write nothing")
+
+
+def nearest(key: str, known: typing.Iterable[str]) -> str:
+    """``, did you mean 'x'?`` or an empty text."""
+    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InputError : missing, or not TOML (with the line)
+    """
+    try:
+        with open(path, "rb") as handle:
+            return tomllib.load(handle)
+    except FileNotFoundError:
+        raise InputError(f"no such configuration file: {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not valid TOML: {path}: {error}") from None
+
+
+def apply_set(values: dict[str, Any], assignment: str) -> None:
+    """Apply one ``--set table.key=value``; the value is read as TOML, else as text."""
+    name, equals, text = assignment.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"--set wants table.key=value, got {assignment!r}")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, key = name.strip().split(".")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"--set {name}: {table} is not a table")
+    values[key.replace("-", "_")] = value
+
+
+def _submodel(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for item in typing.get_args(annotation):
+            if (found := _submodel(item)) is not None:
+                return found
+    return None
+
+
+def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    current: type[BaseModel] | None = model
+    for part in location[:-1]:
+        if current is None or part not in current.model_fields:
+            break
+        current = _submodel(current.model_fields[part].annotation)
+    return list(current.model_fields) if current else []
+
+
+M = typing.TypeVar("M", bound=BaseModel)
+
+
+def build(model: type[M], values: Mapping[str, Any], *, source: str) -> M:
+    """Validate ``values``; the first fault becomes one line that names key, value and fix.
+
+    Parameters
+    ----------
+    model : the pydantic model of the command or file
+    values : plain values, as TOML or the command line give them
+    source : what to call the origin in messages (a file name, ``command line``)
+
+    Raises
+    ------
+    UsageError : unknown key, wrong type, value out of range, or a clash between keys
+    """
+    try:
+        return model.model_validate({key.replace("-", "_"): value for key, value in values.items()})
+    except ValidationError as error:
+        # An unknown key explains a missing one (a misspelling), so it is reported first.
+        fault = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
+        location = fault["loc"]
+        key = ".".join(str(part) for part in location)
+        if fault["type"] == "extra_forbidden":
+            hint = nearest(str(location[-1]), _known_keys(model, location))
+            raise UsageError(f"{source}: unknown key {key!r}", fix=hint) from None
+        if fault["type"] == "missing":
+            raise UsageError(f"{source}: {key!r} is required") from None
+        message = str(fault["msg"]).removeprefix("Value error, ")
+        if not location:
+            raise UsageError(f"{source}: {message}") from None
+        raise UsageError(f"{source}: {key} = {fault.get('input')!r}: {message[0].lower() + message[1:]}") from None

@@ -1,0 +1,231 @@
+"""File-system rules: atomic files, folders that appear by one rename, checksums, safe paths, free space.
+
+Standard library only: this runs on login nodes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from drg_hpc.errors import InputError
+
+_CHUNK = 1 << 20
+
+
+def failpoint(name: str) -> None:
+    """Kill this process here when ``DRG_FAILPOINTS`` asks for it (``name:probability,…``).
+
+    The crash tests use it to die at exact points around fsync and rename. Without the variable it does nothing.
+    """
+    for item in filter(None, os.environ.get("DRG_FAILPOINTS", "").split(",")):
+        wanted, _, probability = item.partition(":")
+        if wanted == name and random.random() < float(probability or 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fsync_file(path: Path) -> None:
+    """Flush one file's data to stable storage."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+fsync_dir = fsync_file  # a folder is opened and synced the same way
+
+
+def fsync_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder``, and the folder itself."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            fsync_file(Path(root, name))
+        fsync_dir(Path(root))
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a whole file so that readers see the old one or the new one, never a part."""
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(temporary, "xb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        failpoint("write.before_rename")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_dir(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, keys sorted, so that equal values give equal bytes."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError : the file is missing or is not JSON
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"no such file: {path}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"not a JSON file: {path} ({error})") from None
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def walk_files(folder: Path) -> list[str]:
+    """Relative POSIX paths of all files below ``folder``, sorted; links are not followed."""
+    found: list[str] = []
+    for root, _, names in os.walk(folder):
+        found.extend(Path(root, name).relative_to(folder).as_posix() for name in names)
+    return sorted(found)
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """``{relative path: {bytes, sha256}}`` of every file below ``folder``."""
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)}
+        for name in walk_files(folder)
+    }
+
+
+def safe_join(root: Path, *parts: str) -> Path:
+    """Join below ``root``; a result outside it (``..``, absolute, links) is refused.
+
+    Raises
+    ------
+    InputError : the path leaves ``root``
+    """
+    base = root.resolve()
+    joined = base.joinpath(*parts).resolve()
+    if joined != base and base not in joined.parents:
+        raise InputError(f"path leaves its folder: {'/'.join(parts)!r} under {root}")
+    return joined
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete a folder; it is renamed first, so a killed delete never looks like a whole folder."""
+    doomed = folder.with_name(f".deleting.{folder.name.lstrip('.')}.{uuid.uuid4().hex[:8]}")
+    try:
+        os.rename(folder, doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def replace_path(source: Path, target: Path) -> None:
+    """Put ``source`` (file or folder, same file system, already synced) where ``target`` is.
+
+    A file is replaced in one step. A folder already there is renamed aside first and deleted after.
+    """
+    if target.is_dir() and not target.is_symlink():
+        aside = target.with_name(f".old.{target.name}.{uuid.uuid4().hex[:8]}")
+        os.rename(target, aside)
+        os.rename(source, target)
+        fsync_dir(target.parent)
+        remove_tree(aside)
+        return
+    os.replace(source, target)
+    fsync_dir(target.parent)
+
+
+@contextmanager
+def publish_dir(target: Path) -> Iterator[Path]:
+    """Yield a private sibling folder that becomes ``target`` by one rename when the block ends well.
+
+    On any error the private folder is removed and ``target`` is untouched.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    staging.mkdir()
+    try:
+        yield staging
+        fsync_tree(staging)
+        failpoint("publish.before_rename")
+        replace_path(staging, target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file, or copy it where links are not possible."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES):
+            raise
+        shutil.copyfile(source, target)
+
+
+def nearest_existing(path: Path) -> Path:
+    """``path``, or its closest parent that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def require_space(folder: Path, *, need_bytes: int, need_files: int) -> None:
+    """Refuse to start work that the file system cannot hold (with 20 % to spare).
+
+    Raises
+    ------
+    InputError : too few bytes or inodes are free
+    """
+    stat = os.statvfs(nearest_existing(folder))
+    free = stat.f_bavail * stat.f_frsize
+    if need_bytes * 1.2 > free:
+        raise InputError(
+            f"not enough space for {folder}: needs {human_bytes(int(need_bytes * 1.2))}, {human_bytes(free)} free",
+            fix="choose another folder with -o, or free some space",
+        )
+    if stat.f_files and need_files * 1.2 > stat.f_favail:
+        raise InputError(
+            f"not enough inodes for {folder}: needs {int(need_files * 1.2)} files, {stat.f_favail} free",
+            fix="use fewer shards, or free some files",
+        )
+
+
+def disk_full(error: OSError, path: Path) -> InputError | None:
+    """The user's line for an out-of-space or over-quota error, else None."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return InputError(
+        f"out of space while writing {error.filename or path}: {os.strerror(error.errno or 0)}",
+        fix="free some space and run the same command again; finished parts are kept",
+    )
+
+
+def human_bytes(count: float) -> str:
+    """``1536`` -> ``1.5 KiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024 or unit == "TiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("unreachable")

@@ -1,0 +1,1 @@
+"""Genome files and sequence encodings."""

@@ -1,0 +1,190 @@
+"""Which rows train, validate and test: by contig, by a file of names, or by folds of contigs. Standard library only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.genome.fasta import text_lines
+
+EXCLUDED = "excluded"
+_NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Gives each row (split, fold). Made by one of the functions below, or again by :func:`from_params`.
+
+    Attributes
+    ----------
+    mode : ``none`` (all rows train), ``contigs``, ``names`` or ``folds``
+    splits : row name or contig -> split (modes ``contigs`` and ``names``)
+    folds : row name or contig -> fold number (mode ``folds``)
+    fold, count : the fold that validates, and the number of folds (mode ``folds``)
+    """
+
+    mode: str
+    splits: Mapping[str, str]
+    folds: Mapping[str, int]
+    fold: int = 0
+    count: int = 0
+
+    def assign(self, name: str, chrom: str) -> tuple[str, int]:
+        """(split, fold) of a row; the row's name goes before its contig; fold is -1 where there are no folds."""
+        if self.mode == "none":
+            return "train", -1
+        if self.mode == "contigs":
+            return self.splits.get(chrom, "train"), -1
+        if self.mode == "names":
+            return self.splits.get(name, self.splits.get(chrom, EXCLUDED)), -1
+        fold = self.folds.get(name, self.folds.get(chrom, -1))
+        if fold < 0:
+            return EXCLUDED, -1
+        return ("valid" if fold == self.fold else "test" if fold == (self.fold + 1) % self.count else "train"), fold
+
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """Splits that must not be empty."""
+        if self.mode == "folds":
+            return ("train", "valid", "test")
+        return tuple(sorted(set(self.splits.values()) - {EXCLUDED}))
+
+
+def by_contigs(valid: Iterable[str], test: Iterable[str]) -> Splitter:
+    """Contigs that validate and test; all others train.
+
+    Raises
+    ------
+    UsageError : a contig is in both
+    """
+    chosen = {name: "valid" for name in valid}
+    for name in test:
+        if name in chosen:
+            raise UsageError(f"contig {name} is in both --valid and --test")
+        chosen[name] = "test"
+    return Splitter("contigs", chosen, {})
+
+
+def balanced_folds(contig_rows: Mapping[str, int], count: int, fold: int) -> Splitter:
+    """Contigs dealt into ``count`` folds, the largest first, each to the fold with the fewest rows so far.
+
+    Raises
+    ------
+    UsageError : fewer contigs than folds, or no such fold
+    """
+    if not 0 <= fold < count:
+        raise UsageError(f"--fold {fold}: folds are 0 to {count - 1}")
+    if count < 3:
+        raise UsageError(f"--folds {count}: at least 3 are needed (train, validation, test)")
+    if len(contig_rows) < count:
+        raise UsageError(f"--folds {count}: the rows lie on {len(contig_rows)} contigs only", fix="use fewer folds")
+    sizes = [0] * count
+    folds: dict[str, int] = {}
+    for name, rows in sorted(contig_rows.items(), key=lambda item: (-item[1], item[0])):
+        folds[name] = sizes.index(min(sizes))
+        sizes[folds[name]] += rows
+    return Splitter("folds", {}, folds, fold, count)
+
+
+def from_file(path: Path, fold: int | None) -> Splitter:
+    """A DRG fold file (``# Set_i`` lines, each followed by a line of names) or a two-column name and split table.
+
+    Of a fold file, set ``fold`` validates and set ``fold + 1`` tests (the last wraps). A name may be a contig.
+
+    Raises
+    ------
+    InputError : neither form, or a name in two sets (with the line)
+    UsageError : ``--fold`` is missing or out of range for a fold file, or given for a table
+    """
+    lines = [(number, line.strip()) for number, line in text_lines(path) if line.strip()]
+    if not lines:
+        raise InputError(f"split file is empty: {path}")
+    if any(line.startswith("#") and line.lstrip("# ").startswith("Set_") for _, line in lines):
+        return _fold_file(path, lines, fold)
+    if fold is not None:
+        raise UsageError(f"--fold {fold}: {path} is a table of names and splits, not a fold file", fix="leave --fold out")
+    return _table(path, lines)
+
+
+def _fold_file(path: Path, lines: list[tuple[int, str]], fold: int | None) -> Splitter:
+    folds: dict[str, int] = {}
+    current = -1
+    for number, line in lines:
+        if line.startswith("#"):
+            current += 1
+            continue
+        for name in line.split():
+            if current < 0:
+                raise InputError(f"{path}: line {number}: names before the first '# Set_' line")
+            if folds.setdefault(name, current) != current:
+                raise InputError(f"{path}: line {number}: {name!r} is in sets {folds[name]} and {current}")
+    count = current + 1
+    if fold is None:
+        raise UsageError(f"{path} is a fold file of {count} sets", fix="say which set validates with --fold I")
+    if not 0 <= fold < count:
+        raise UsageError(f"--fold {fold}: {path} has sets 0 to {count - 1}")
+    return Splitter("folds", {}, folds, fold, count)
+
+
+def _table(path: Path, lines: list[tuple[int, str]]) -> Splitter:
+    splits: dict[str, str] = {}
+    for position, (number, line) in enumerate(lines):
+        if line.startswith("#"):
+            continue
+        fields = line.split("\t") if "\t" in line else line.split()
+        split = _NAMES.get(fields[1].strip().lower(), fields[1].strip().lower()) if len(fields) == 2 else ""
+        if split not in (*_NAMES.values(), EXCLUDED):
+            if position == 0 and len(fields) == 2:
+                continue  # a header line
+            raise InputError(f"{path}: line {number}: a row is a name and train, valid, test or excluded, got {line!r}")
+        if splits.setdefault(fields[0].strip(), split) != split:
+            raise InputError(f"{path}: line {number}: {fields[0]!r} is in {splits[fields[0].strip()]} and {split}")
+    if not splits:
+        raise InputError(f"no names in split file {path}")
+    return Splitter("names", splits, {})
+
+
+def count_splits(splitter: Splitter, rows: Iterable[tuple[str, str]], *, copies: int = 1) -> dict[str, int]:
+    """Rows of each split.
+
+    Parameters
+    ----------
+    rows : (name, contig) of the kept rows
+    copies : rows that go with each of them (a positive and its negatives)
+
+    Raises
+    ------
+    InputError : a split that was asked for is empty; the contigs seen are listed
+    """
+    counts = Counter({"train": 0, "valid": 0, "test": 0, EXCLUDED: 0})
+    contigs: dict[str, None] = {}
+    for name, chrom in rows:
+        counts[splitter.assign(name, chrom)[0]] += copies
+        contigs[chrom] = None
+    for split in splitter.requested:
+        if not counts[split]:
+            asked = sorted(name for name, value in splitter.splits.items() if value == split)
+            chosen = f" ({', '.join(asked[:3])}{' …' if len(asked) > 3 else ''})" if asked else ""
+            seen = ", ".join(sorted(filter(None, contigs))) or "none, the rows have names only"
+            raise InputError(f"the {split} split{chosen} has no rows", fix=f"contigs of the rows: {seen}")
+    return dict(counts)
+
+
+def to_params(splitter: Splitter) -> dict[str, Any]:
+    """Plain values for a plan; :func:`from_params` is the way back."""
+    return {
+        "mode": splitter.mode,
+        "splits": dict(splitter.splits),
+        "folds": dict(splitter.folds),
+        "fold": splitter.fold,
+        "count": splitter.count,
+    }
+
+
+def from_params(params: Mapping[str, Any]) -> Splitter:
+    """The splitter of a plan."""
+    return Splitter(params["mode"], params["splits"], params["folds"], params["fold"], params["count"])

@@ -1,0 +1,1 @@
+"""Seqlets, motifs and their names."""

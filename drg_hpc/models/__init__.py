@@ -1,0 +1,1 @@
+"""Sequence-to-function models and their files."""

@@ -1,0 +1,1 @@
+"""HDF5 layouts of results; the only room that writes HDF5."""

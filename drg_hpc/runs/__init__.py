@@ -1,0 +1,1 @@
+"""The fan-out protocol: plan, work, status, merge, clean."""

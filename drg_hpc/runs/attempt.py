@@ -1,0 +1,177 @@
+"""One attempt at one shard: private folder with heartbeat, receipt, and a part that appears by one rename."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from drg_hpc import digests
+from drg_hpc.errors import DrgError, InputError
+from drg_hpc.files import disk_full, failpoint, fsync_dir, fsync_tree, read_json, write_json
+from drg_hpc.log import shard_log
+from drg_hpc.runs import parts
+from drg_hpc.runs.plan import Plan
+from drg_hpc.runs.spec import Attempt, Body, Shard, Stage
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+STALE_S = 60.0
+_LOST = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+@contextmanager
+def _heartbeat(folder: Path) -> Iterator[None]:
+    """Touch the attempt's heartbeat file until the block ends, then remove it."""
+    beat = folder / parts.HEARTBEAT
+    beat.write_text(f"{socket.gethostname()} {os.getpid()}\n")
+    ended = threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(HEARTBEAT_S):
+            try:
+                beat.touch()
+            except OSError as error:
+                log.warning("heartbeat of %s failed: %s", folder.name, error)
+
+    thread = threading.Thread(target=touch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        beat.unlink(missing_ok=True)
+
+
+def claimed(plan: Plan, stage: Stage) -> set[int]:
+    """Ids of shards that somebody is working on: an attempt with a fresh heartbeat.
+
+    Age is measured against the file system's own clock (a file touched now), so that clocks of nodes do not matter.
+    """
+    listing = parts.list_parts(plan, stage)
+    if not listing.attempts:
+        return set()
+    probe = plan.folder / "logs" / f".clock.{uuid.uuid4().hex}"
+    probe.touch()
+    now = probe.stat().st_mtime
+    probe.unlink()
+    fresh: set[int] = set()
+    for shard_id, folders in listing.attempts.items():
+        for folder in folders:
+            try:
+                if now - (folder / parts.HEARTBEAT).stat().st_mtime < STALE_S:
+                    fresh.add(shard_id)
+            except FileNotFoundError:
+                continue
+    return fresh
+
+
+def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str) -> str:
+    """Do one shard unless it is done. Returns ``present``, ``done``, or ``lost`` (another attempt was first).
+
+    Raises
+    ------
+    DrgError : as the body raises; nothing of the attempt is left behind
+    """
+    stage_input = parts.stage_input_digest(plan, stage)
+    target = parts.stage_folder(plan, stage) / parts.part_name(shard.id)
+    if os.path.lexists(target):
+        fault = parts.find_fault(plan, stage, shard, stage_input=stage_input, hashes=False)
+        if fault is None:
+            return "present"
+        moved = parts.set_aside(plan, stage, shard)
+        log.warning("shard %d of %s is damaged (%s): set aside as %s, done again", shard.id, stage.name, fault, moved)
+    name = uuid.uuid4().hex
+    folder = target.with_name(f".{target.name}.{name}")
+    log_file = plan.folder / "logs" / f"{stage.name}.{target.name}.{name[:8]}.log"
+    started = time.monotonic()
+    attempt = Attempt(out=folder, device=device)
+    try:
+        folder.mkdir(parents=True)
+        failpoint("attempt.created")
+        with shard_log(log_file), _heartbeat(folder):
+            try:
+                body.work(stage.name, shard, attempt)
+            except DrgError:
+                raise
+            except OSError as error:
+                raise disk_full(error, folder) or error from None
+            except Exception:
+                log.exception("shard %d of %s failed", shard.id, stage.name)
+                raise
+        facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
+        receipt = _receipt(plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder)
+        return _publish(folder, target, receipt)
+    except OSError as error:
+        raise disk_full(error, folder) or error from None
+    finally:
+        # A no-op after the rename; otherwise the attempt failed, lost, or was stopped.
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _receipt(
+    plan: Plan, stage: Stage, shard: Shard, *, attempt: str, stage_input: str | None, facts: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "plan": plan.digest,
+        "stage": stage.name,
+        "stage_input": stage_input,
+        "shard": shard.id,
+        "rows": shard.rows,
+        "files": parts.describe_attempt(folder),
+        "host": socket.gethostname(),
+        "versions": digests.versions(),
+        **facts,
+    }
+
+
+def _publish(folder: Path, target: Path, receipt: dict[str, Any]) -> str:
+    failpoint("files.written")
+    write_json(folder / parts.RECEIPT, receipt)
+    fsync_tree(folder)
+    failpoint("rename.before")
+    try:
+        os.rename(folder, target)
+    except OSError as error:
+        # NFS may report failure after success: the receipt in place says who won.
+        outcome = _outcome_of_failed_rename(target, receipt)
+        if outcome is None:
+            raise
+        if outcome == "lost" and error.errno not in _LOST:
+            log.warning("rename of %s reported %s, but another attempt is in place", folder.name, error)
+        if outcome == "lost":
+            return outcome
+    failpoint("rename.after")
+    fsync_dir(target.parent)
+    failpoint("parent.synced")
+    return "done"
+
+
+def _outcome_of_failed_rename(target: Path, receipt: dict[str, Any]) -> str | None:
+    if target.is_symlink():
+        raise InputError(f"part is a symbolic link: {target}", fix="remove it; parts are never links")
+    try:
+        winner = read_json(target / parts.RECEIPT)
+    except DrgError:
+        return None
+    if winner["attempt"] == receipt["attempt"]:
+        return "done"
+    if parts.content_digest(winner) != parts.content_digest(receipt):
+        log.warning(
+            "two attempts at shard %d of %s gave different bytes (%s on %s, %s on %s): the first one is kept",
+            receipt["shard"], receipt["stage"], winner["attempt"][:8], winner["host"],
+            receipt["attempt"][:8], receipt["host"],
+        )  # fmt: skip
+    return "lost"

@@ -1,0 +1,35 @@
+"""The fixed table of fan-out commands. A plan names its command; nothing is imported by a path read from a plan."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from drg_hpc.errors import CorruptError
+from drg_hpc.runs.plan import Plan
+from drg_hpc.runs.spec import Body
+
+# command -> (module stem, whether its work runs on a GPU)
+BODIES = {
+    "shard-genome": ("shard_genome", False),
+    "shard-regions": ("shard_regions", False),
+    "shard-sequences": ("shard_sequences", False),
+    "predict": ("predict", True),
+    "attr": ("attr", True),
+    "seqlets": ("seqlets", False),
+    "selftest": ("selftest", False),
+}
+
+
+def planner(command: str) -> ModuleType:
+    """The light ``*_plan`` module of a command: ``SUMMARY``, ``Options``, ``plan_shards(options)``."""
+    return importlib.import_module(f"drg_hpc.bodies.{BODIES[command][0]}_plan")
+
+
+def load_body(plan: Plan) -> Body:
+    """The body that does a plan's work; imports the heavy libraries."""
+    if plan.command not in BODIES:
+        raise CorruptError(f"{plan.folder / 'plan.json'}: unknown command {plan.command!r}")
+    module = importlib.import_module(f"drg_hpc.bodies.{BODIES[plan.command][0]}_work")
+    body: Body = module.Body(plan)
+    return body

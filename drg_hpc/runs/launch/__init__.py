@@ -1,0 +1,1 @@
+"""Who calls work: one module per launcher."""

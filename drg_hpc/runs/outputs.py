@@ -1,0 +1,48 @@
+"""Where a finished run keeps its output: any command that reads a result takes the RUN or the file in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from drg_hpc.errors import CorruptError, IncompleteError, InputError
+from drg_hpc.files import read_json
+
+DONE = "done.json"
+PLAN = "plan.json"
+
+
+def resolve_output(path: Path, name: str) -> Path:
+    """The output ``name`` of a run, given the run folder or the output itself.
+
+    Raises
+    ------
+    InputError : nothing there
+    IncompleteError : the run has not been merged
+    CorruptError : the run is committed but the output is gone
+    """
+    if not path.exists():
+        raise InputError(f"no such file or folder: {path}", fix="check the path")
+    if not (path / PLAN).is_file() and not (path / DONE).is_file():
+        return path
+    if not (path / DONE).is_file():
+        raise IncompleteError(f"run is not merged yet: {path}", fix=f"drg-status {path} says what is missing")
+    output = path / name
+    if not output.exists():
+        raise CorruptError(f"{path / DONE} lists {name}, but it is missing", fix=f"drg-merge {path} writes it again")
+    return output
+
+
+def read_done(path: Path) -> dict[str, Any] | None:
+    """done.json of the merged run that ``path`` is or lies in; None when there is none."""
+    for folder in (path, path.parent):
+        if (folder / DONE).is_file() and (folder / PLAN).is_file():
+            done: dict[str, Any] = read_json(folder / DONE)
+            return done
+    return None
+
+
+def run_summary(path: Path) -> dict[str, Any] | None:
+    """Sizes of a run's output (rows, length, tracks …) as its body reported them; None for a file of no run."""
+    done = read_done(path)
+    return None if done is None else dict(done["summary"])

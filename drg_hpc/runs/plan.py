@@ -1,0 +1,193 @@
+"""plan.json: what a run will do, written once. The same plan again changes nothing; another one is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drg_hpc import digests
+from drg_hpc.errors import CorruptError, InputError, UsageError
+from drg_hpc.files import fsync_dir, require_space, write_atomic
+from drg_hpc.runs.outputs import PLAN
+from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage
+
+FORMAT = "drg-run/1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan as it stands in a run folder."""
+
+    folder: Path
+    command: str
+    params: dict[str, Any]
+    inputs: dict[str, dict[str, Any]]
+    stages: tuple[Stage, ...]
+    threads: int
+    estimate: Estimate
+    digest: str
+
+    def stage(self, name: str) -> Stage:
+        """The stage called ``name``.
+
+        Raises
+        ------
+        UsageError : there is none
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UsageError(f"no stage {name!r} in {self.folder}", fix=f"stages: {', '.join(s.name for s in self.stages)}")
+
+    def stage_file(self, stage: Stage) -> Path | None:
+        """The reduced file that ``stage`` starts from: that of the stage before it, if it exists."""
+        index = self.stages.index(stage)
+        return None if index == 0 else reduced_file(self.folder, self.stages[index - 1].name)
+
+
+def reduced_file(folder: Path, stage: str) -> Path | None:
+    """The small file a stage was reduced to, or None."""
+    for suffix in (".npz", ".json"):
+        path = folder / "stages" / f"{stage}{suffix}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _identity(spec: RunSpec | Plan) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "command": spec.command,
+        "params": dict(spec.params),
+        "inputs": {name: digests.input_identity(dict(record)) for name, record in spec.inputs.items()},
+        "threads": spec.threads,
+        "stages": [{"name": s.name, "shards": [[x.start, x.stop] for x in s.shards]} for s in spec.stages],
+    }
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else key)
+    elif old != new:
+        yield f"{prefix}: {_short(old)} there, {_short(new)} now"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _private(folder: Path) -> None:
+    """Refuse a run folder that anybody may write to: its files are trusted by every worker."""
+    mode = folder.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise InputError(f"run folder is writable by everybody: {folder}", fix=f"chmod o-w {folder}")
+
+
+def write_plan(spec: RunSpec, folder: Path) -> Plan:
+    """Create the run folder with its plan, or find the same plan already there.
+
+    Raises
+    ------
+    UsageError : the folder holds another plan (the differing keys are named) or something else
+    InputError : not enough space or inodes; folder not writable
+    """
+    identity = _identity(spec)
+    if (folder / PLAN).exists():
+        old = read_plan(folder)
+        found = list(_differences(_identity(old), json.loads(json.dumps(identity))))
+        if found:
+            more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
+            raise UsageError(
+                f"{folder} holds a different plan: {'; '.join(found[:4])}{more}",
+                fix="use the same settings and inputs, or another -o",
+            )
+        if {n: r["path"] for n, r in old.inputs.items()} == {n: r["path"] for n, r in spec.inputs.items()}:
+            return old
+    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not a run", fix="choose another -o; nothing is overwritten")
+    if not any(stage.shards for stage in spec.stages):
+        raise InputError(f"nothing to do for {folder}: no rows were selected", fix="check the input and --split")
+    require_space(folder, need_bytes=spec.estimate.bytes, need_files=spec.estimate.files)
+    record = {
+        **identity,
+        "digest": digests.digest(identity),
+        "inputs": {name: dict(value) for name, value in spec.inputs.items()},
+        "estimate": vars(spec.estimate),
+        "made": {"versions": digests.versions(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        | digests.who_and_where(),
+    }
+    try:
+        for name in ("parts", "stages", "logs", "damaged"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for stage in spec.stages:
+            (folder / "parts" / stage.name).mkdir(exist_ok=True)
+        _private(folder)
+        fsync_dir(folder / "parts")
+        write_atomic(folder / PLAN, json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n")
+    except PermissionError as error:
+        raise InputError(f"cannot write to {error.filename}: permission denied", fix="choose another -o") from None
+    return read_plan(folder)
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read a run's plan and check it against its own digest.
+
+    Raises
+    ------
+    InputError : not a run folder, or one written by another format
+    CorruptError : plan.json was changed or cut off
+    """
+    path = folder / PLAN
+    if not path.is_file():
+        raise InputError(f"not a run folder (no plan.json): {folder}", fix="give the folder made with -o")
+    _private(folder)
+    try:
+        raw = json.loads(path.read_bytes())
+        if raw["format"] != FORMAT:
+            raise InputError(
+                f"{path} has format {raw['format']!r}, this version reads {FORMAT!r}", fix="plan the run again"
+            )
+        stages = tuple(
+            Stage(s["name"], tuple(Shard(i, a, b) for i, (a, b) in enumerate(s["shards"]))) for s in raw["stages"]
+        )
+        plan = Plan(
+            folder=folder.absolute(),
+            command=raw["command"],
+            params=raw["params"],
+            inputs=raw["inputs"],
+            stages=stages,
+            threads=raw["threads"],
+            estimate=Estimate(**raw["estimate"]),
+            digest=raw["digest"],
+        )
+        intact = digests.digest(_identity(plan)) == plan.digest
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"plan is damaged: {path} ({error})", fix="plan the run again in another folder") from None
+    if not intact:
+        raise CorruptError(f"plan was changed after it was written: {path}", fix="plan the run again in another folder")
+    return plan
+
+
+def check_inputs(plan: Plan) -> None:
+    """Refuse to work on inputs that changed since the plan was made."""
+    for name, record in plan.inputs.items():
+        digests.check_input(name, record)
+
+
+def environment_for(threads: int) -> dict[str, str]:
+    """Environment variables that pin every library of a worker to ``threads`` threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return {name: str(threads) for name in names} | {"BLOSC_NTHREADS": "1", "PYTHONHASHSEED": "0"}
+
+
+def pin_threads(threads: int) -> None:
+    """Pin this process; call before numpy or torch is imported."""
+    os.environ.update(environment_for(threads))

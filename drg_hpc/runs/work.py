@@ -1,0 +1,107 @@
+"""drg-work: do the missing shards of a run, here. Any number of these may run at once, anywhere."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass, field
+
+from drg_hpc.errors import DrgError, ShardsFailedError, Stopped
+from drg_hpc.log import Progress
+from drg_hpc.runs import parts
+from drg_hpc.runs.attempt import claimed, do_shard
+from drg_hpc.runs.bodies import load_body
+from drg_hpc.runs.merge import ensure_reduced, is_reduced
+from drg_hpc.runs.plan import Plan, check_inputs
+from drg_hpc.runs.signals import check_stop
+from drg_hpc.runs.spec import Body, Shard, Stage
+
+log = logging.getLogger(__name__)
+
+TRIES = 2
+_LISTING_S = 2.0
+
+
+@dataclass
+class Tally:
+    """What one worker did: counts by outcome, and messages of shards that failed on every try."""
+
+    counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "present": 0, "lost": 0})
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+def work_run(plan: Plan, *, device: str, stage: Stage | None = None, shards: list[Shard] | None = None) -> Tally:
+    """Do shards of a run in this process.
+
+    Parameters
+    ----------
+    device : ``cpu`` or ``cuda:I``
+    stage : only this stage; default: each stage in turn from the first that is not complete
+    shards : only these shards of the stage; default: all that are missing
+
+    Raises
+    ------
+    ShardsFailedError : some shards raised errors on each of two tries
+    DrgError : bad input, damaged data, a stop signal; nothing half-written is left
+    """
+    check_inputs(plan)
+    body = load_body(plan)
+    tally = Tally()
+    if shards is not None and stage is None:
+        stage = current_stage(plan)
+    for each in [stage] if stage else plan.stages:
+        before = plan.stages.index(each) - 1
+        if before >= 0:
+            ensure_reduced(plan, plan.stages[before], body)
+        chosen = parts.missing_shards(plan, each) if shards is None else shards
+        _do_all(plan, each, chosen, body=body, device=device, tally=tally)
+        if tally.failed:
+            raise failure(plan, tally.failed)
+    return tally
+
+
+def failure(plan: Plan, failed: dict[int, str]) -> ShardsFailedError:
+    """The one line for shards that failed on every try."""
+    first, message = next(iter(sorted(failed.items())))
+    return ShardsFailedError(
+        f"shards {parts.format_ids(list(failed))} failed on each of {TRIES} tries; shard {first}: {message}",
+        fix=f"details in {plan.folder / 'logs'}; finished shards are kept",
+    )
+
+
+def current_stage(plan: Plan) -> Stage:
+    """The first stage with missing shards, or not yet reduced; the last one when all is done."""
+    for stage in plan.stages[:-1]:
+        if parts.missing_shards(plan, stage) or not is_reduced(plan, stage):
+            return stage
+    return plan.stages[-1]
+
+
+def _do_all(plan: Plan, stage: Stage, shards: list[Shard], *, body: Body, device: str, tally: Tally) -> None:
+    """Unclaimed shards first, those with a fresh heartbeat last; each at most ``TRIES`` times."""
+    tries: dict[int, int] = {}
+    left = {shard.id: shard for shard in shards}
+    with Progress(sum(s.rows for s in shards), f"{plan.command} {stage.name}") as progress:
+        looked = -_LISTING_S
+        busy: set[int] = set()
+        while left:
+            check_stop()
+            if time.monotonic() - looked >= _LISTING_S:
+                busy, looked = claimed(plan, stage), time.monotonic()
+            free = [i for i in left if i not in busy]
+            # With others at work a random choice avoids collisions; alone, the natural order reads better.
+            chosen = random.choice(free or list(left)) if busy else next(iter(left))
+            shard = left[chosen]
+            tries[chosen] = tries.get(chosen, 0) + 1
+            try:
+                tally.counts[do_shard(plan, stage, shard, body=body, device=device)] += 1
+            except (DrgError, Stopped):
+                raise
+            except Exception as error:
+                log.warning("shard %d of %s: %s: %s", chosen, stage.name, type(error).__name__, error)
+                if tries[chosen] < TRIES:
+                    continue
+                tally.failed[chosen] = f"{type(error).__name__}: {error}"
+            del left[chosen]
+            progress.add(shard.rows)

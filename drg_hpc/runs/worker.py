@@ -1,0 +1,62 @@
+"""A worker process of the local launcher: reads shard ids on stdin, answers one JSON line each on stdout.
+
+A fresh interpreter (never a fork), with its threads pinned before any numerical library is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from drg_hpc import log as logs
+from drg_hpc.errors import DrgError
+from drg_hpc.runs.attempt import do_shard
+from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
+from drg_hpc.runs.signals import check_stop, stop_on_signals
+
+
+def _serve(folder: Path, stage_name: str, device: str, answers: TextIO) -> None:
+    def answer(**fields: Any) -> None:
+        answers.write(json.dumps(fields) + "\n")
+        answers.flush()
+
+    shard_id: int | None = None
+    try:
+        plan = read_plan(folder)
+        stage = plan.stage(stage_name)
+        pin_threads(plan.threads)
+        check_inputs(plan)
+        from drg_hpc.runs.bodies import load_body
+
+        body = load_body(plan)
+        for line in sys.stdin:
+            shard_id = int(line)
+            try:
+                outcome = do_shard(plan, stage, stage.shards[shard_id], body=body, device=device)
+                answer(shard=shard_id, outcome=outcome)
+            except DrgError:
+                raise
+            except Exception as error:
+                answer(shard=shard_id, outcome="failed", message=f"{type(error).__name__}: {error}")
+            check_stop()
+    except DrgError as error:
+        answer(shard=shard_id, outcome="error", code=error.exit_code, message=str(error))
+        raise SystemExit(error.exit_code) from None
+
+
+def main() -> None:
+    """``python -m drg_hpc.runs.worker RUN STAGE DEVICE VERBOSITY``."""
+    folder, stage, device, verbosity = sys.argv[1:5]
+    # Libraries that print must not break the protocol: stdout becomes stderr, answers go to the old stdout.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    logs.setup(int(verbosity))
+    with stop_on_signals():
+        _serve(Path(folder), stage, device, answers)
+
+
+if __name__ == "__main__":
+    main()

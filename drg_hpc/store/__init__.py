@@ -1,0 +1,1 @@
+"""zarr stores: genomes and datasets; the only room that imports zarr."""

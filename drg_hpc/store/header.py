@@ -1,0 +1,88 @@
+"""What a store is, read from its root ``zarr.json`` without zarr: kind, rows, splits, tracks, contigs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from drg_hpc.errors import CorruptError, InputError
+from drg_hpc.runs.outputs import resolve_output
+from drg_hpc.store.layout import FORMAT, STORE
+
+
+def find_store(path: Path) -> Path:
+    """The store itself, given a merged RUN or the store.
+
+    Raises
+    ------
+    InputError : nothing there, or not a store
+    IncompleteError : the run has not been merged
+    """
+    store = resolve_output(Path(path), STORE)
+    if not (store / "zarr.json").is_file():
+        if (store / "manifest.json").is_file():
+            raise CorruptError(f"store has lost its zarr.json: {store}", fix="make the store again with drg-shard")
+        raise InputError(f"not a store: {store}", fix="give a folder made by drg-shard (RUN or RUN/out.zarr)")
+    return store
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a store: ``attributes["drg"]`` of its root.
+
+    Parameters
+    ----------
+    path : RUN or store
+
+    Returns
+    -------
+    For ``kind`` ``dataset``: rows, kept, splits {train, valid, test, excluded}, inputs {name: length}, tracks,
+    track_info, bins (0: one value a track), seed, sources. For ``genome``: contigs [{name, length, sha256, …}].
+
+    Raises
+    ------
+    InputError : not a store, or one of another format
+    CorruptError : zarr.json is cut off or damaged
+    """
+    store = find_store(path)
+    try:
+        root = json.loads((store / "zarr.json").read_bytes())
+        attributes = root["attributes"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"damaged {store / 'zarr.json'}: {error}", fix="make the store again") from None
+    header = attributes.get("drg") if isinstance(attributes, dict) else None
+    if not isinstance(header, dict):
+        raise InputError(f"a zarr group, but not made by drg-shard: {store}")
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{store} has store format {header.get('format')!r}, this version reads {FORMAT!r}",
+            fix="make the store again with this version",
+        )
+    return header
+
+
+def require_kind(path: Path, kind: str) -> dict[str, Any]:
+    """The header of a store that must be a ``genome`` or a ``dataset``.
+
+    Raises
+    ------
+    InputError : it is of the other kind
+    """
+    header = read_header(path)
+    if header["kind"] != kind:
+        raise InputError(f"{path} is a {header['kind']} store, a {kind} store is needed here")
+    return header
+
+
+def split_count(header: dict[str, Any], split: str) -> int:
+    """Number of kept rows in a split; ``all`` is every kept row.
+
+    Raises
+    ------
+    InputError : no such split
+    """
+    if split == "all":
+        return int(header["kept"])
+    if split not in header["splits"]:
+        raise InputError(f"no split {split!r}", fix=f"splits: {', '.join([*header['splits'], 'all'])}")
+    return int(header["splits"][split])

@@ -1,0 +1,164 @@
+"""The processes of one training: torchrun's environment, gloo on CPUs and nccl on GPUs, small collectives."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed as dist
+
+from drg_hpc.errors import DrgError, InputError, UsageError, from_exit_code
+
+log = logging.getLogger(__name__)
+_TIMEOUT = timedelta(minutes=30)  # rank 0 may build the node's cache while the others wait
+
+
+def _environment(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit():
+        raise UsageError(f"{name} = {text!r} is not a number", fix="start the ranks with torchrun")
+    return int(text)
+
+
+def choose_device(device: str, local_rank: int) -> torch.device:
+    """The device of one rank; ``cuda`` without a GPU is an error, never a fall-back.
+
+    Raises
+    ------
+    UsageError : not a device
+    InputError : the GPU is not there
+    """
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", device)
+    if match is None:
+        raise UsageError(f"--device {device!r} is not a device", fix="auto, cpu, cuda or cuda:0")
+    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and not visible):
+        return torch.device("cpu")
+    index = int(match[1]) if match[1] else local_rank
+    if index >= visible:
+        raise InputError(
+            f"--device {device}: local rank {local_rank} wants GPU {index}, {visible} are visible",
+            fix="start one rank per GPU, or use --device cpu",
+        )
+    return torch.device("cuda", index)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One rank's view of the training's processes."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this rank writes files."""
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """This rank's contiguous share of ``count`` items; shares differ by at most one and may be empty."""
+        return slice(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def sum(self, values: list[float]) -> list[float]:
+        """Sum of each value over ranks, in float64."""
+        return self._reduce(values, "sum")
+
+    def max(self, value: int) -> int:
+        """Largest of the ranks' values."""
+        return int(self._reduce([float(value)], "max")[0])
+
+    def _reduce(self, values: list[float], how: str) -> list[float]:
+        if self.world == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(tensor, op=dist.ReduceOp.SUM if how == "sum" else dist.ReduceOp.MAX)
+        found: list[float] = tensor.tolist()
+        return found
+
+    def gather_values(self, value: float) -> list[float]:
+        """Every rank's value, by rank."""
+        mine = [0.0] * self.world
+        mine[self.rank] = value
+        return self.sum(mine)  # x + 0 is exact
+
+    def gather_rows(self, rows: torch.Tensor, count: int) -> np.ndarray[Any, Any]:
+        """Concatenate the ranks' shares of ``count`` rows, as each rank's :meth:`share` cut them."""
+        if self.world == 1:
+            return rows.cpu().numpy()
+        height = -(-count // self.world)
+        padded = torch.zeros((height, *rows.shape[1:]), dtype=rows.dtype, device=self.device)
+        padded[: len(rows)] = rows
+        received = [torch.empty_like(padded) for _ in range(self.world)]
+        dist.all_gather(received, padded)
+        sizes = [(r + 1) * count // self.world - r * count // self.world for r in range(self.world)]
+        return np.concatenate([part[:size].cpu().numpy() for part, size in zip(received, sizes, strict=True)])
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's JSON value, on every rank (as JSON: nothing is unpickled)."""
+        if self.world == 1:
+            return value
+        raw = json.dumps(value).encode() if self.main else b""
+        size = self.max(len(raw))
+        data = torch.zeros(size, dtype=torch.uint8, device=self.device)
+        if self.main:
+            data.copy_(torch.frombuffer(bytearray(raw), dtype=torch.uint8))
+        dist.broadcast(data, src=0)
+        return json.loads(bytes(data.cpu().numpy().tobytes()))
+
+    def on_main(self, action: Callable[[], Any]) -> Any:
+        """Run ``action`` on rank 0; its JSON result, or its DrgError, reaches every rank.
+
+        Without this, an error of rank 0 would leave the others waiting in their next collective.
+        """
+        result: dict[str, Any] = {}
+        if self.main:
+            try:
+                result = {"value": action()}
+            except DrgError as error:
+                if self.world == 1:
+                    raise
+                result = {"exit_code": error.exit_code, "what": str(error)}
+        result = self.broadcast(result)
+        if "what" in result:
+            raise from_exit_code(result["exit_code"], result["what"])
+        return result["value"]
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        self.max(0)
+
+
+@contextmanager
+def join(device: str) -> Iterator[Group]:
+    """Join the process group that torchrun's environment describes; alone without it.
+
+    Raises
+    ------
+    UsageError, InputError : the environment or the device does not fit
+    """
+    rank, world = _environment("RANK", 0), _environment("WORLD_SIZE", 1)
+    local_rank = _environment("LOCAL_RANK", rank)
+    if rank >= world:
+        raise UsageError(f"RANK = {rank} with WORLD_SIZE = {world}", fix="start the ranks with torchrun")
+    chosen = choose_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    group = Group(rank=rank, world=world, device=chosen)
+    if world == 1:
+        yield group
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world, timeout=_TIMEOUT)
+    try:
+        yield group
+    finally:
+        dist.destroy_process_group()
