@@ -36,7 +36,7 @@ class MethodSpec:
 
 
 SPECS: dict[str, MethodSpec] = {
-    "gradient": MethodSpec("gradient of the track by the one-hot sequence", ("corrected", "raw", "hypothetical", "global")),
+    "gradient": MethodSpec("gradient by the one-hot sequence", ("corrected", "raw", "hypothetical", "global")),
     "inputxgradient": MethodSpec("gradient times sequence", ("global",), reference="zero", fixed_reference=True),
     "tism": MethodSpec("first-order Taylor estimate of in-silico mutagenesis", ("raw", "corrected", "hypothetical")),
     "integrated-gradients": MethodSpec(

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from drg_hpc.attribution import forms
 from drg_hpc.attribution.catalogue import Recipe, make_recipe
 from drg_hpc.attribution.methods import METHODS, Block
-from drg_hpc.attribution.targets import Scale, TrackStatistic, choose_tracks
+from drg_hpc.attribution.targets import TrackStatistic, choose_tracks
 from drg_hpc.errors import UsageError
-from drg_hpc.models.compute import module_place, pad_block
+from drg_hpc.models.compute import Scale, module_place, pad_block
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 _FLIP = (1, 2)  # with bases in the order A, C, G, T the reverse complement turns both axes round
@@ -169,7 +169,12 @@ def attribute(
 
 
 def _recipe(
-    method: str, output: str | None, *, references: str | ArrayLike | None, base_freqs: str | None, shape: tuple[int, ...]
+    method: str,
+    output: str | None,
+    *,
+    references: str | ArrayLike | None,
+    base_freqs: str | None,
+    shape: tuple[int, ...],
 ) -> tuple[Recipe, NDArray[Any] | None]:
     """The checked recipe, and the reference as an array of ``shape`` when it was given as one."""
     if references is None or isinstance(references, str):

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from drg_hpc.config import nearest
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.models.links import apply_link
-
-Scale = Literal["link", "output"]
-
-
-def on_scale(values: torch.Tensor, module: torch.nn.Module, scale: Scale) -> torch.Tensor:
-    """A module's output on the scale asked for; a module without ``.link`` gives its output scale already."""
-    return apply_link(values, str(getattr(module, "link", "identity"))) if scale == "output" else values
+from drg_hpc.errors import UsageError
+from drg_hpc.models.compute import Scale, model_output, on_scale
 
 
 @dataclass(frozen=True)
@@ -35,20 +27,6 @@ class TrackStatistic:
         output = model_output(self.module, x)
         chosen = on_scale(output[:, list(self.tracks)], self.module, self.scale)
         return chosen.sum(dim=-1) if chosen.ndim == 3 else chosen
-
-
-def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Output ``(n, tracks[, bins])``; a plain ``(n,)`` counts as one track.
-
-    Raises
-    ------
-    InputError : the module returns something else
-    """
-    output = module(x)
-    if not isinstance(output, torch.Tensor) or output.ndim not in (1, 2, 3) or len(output) != len(x):
-        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise InputError(f"model output is {shape}, expected (batch, tracks) or (batch, tracks, bins)")
-    return output[:, None] if output.ndim == 1 else output
 
 
 def choose_tracks(module: torch.nn.Module, tracks: Sequence[int | str] | None, *, length: int) -> tuple[int, ...]:

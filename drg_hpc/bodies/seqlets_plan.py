@@ -28,7 +28,7 @@ class Options(FanoutOptions):
     flank: int = flag(0, help="bases added at both ends of a call", ge=0, metavar="N")
     bins: int = flag(1000, help="bins of the null's histogram", ge=2, le=100_000, metavar="N")
     clip: float = flag(
-        0.9999, help="values beyond this quantile, and below one minus it, count as the quantile", gt=0.5, le=1, metavar="Q"
+        0.9999, help="values beyond this quantile, or below one minus it, count as it", gt=0.5, le=1, metavar="Q"
     )
     window: int = flag(30, help="width of the stored window around each seqlet", ge=4, le=1000, metavar="W")
     track: str | None = flag(None, help="only this track (default: all)", metavar="NAME")
@@ -71,7 +71,7 @@ def _sizes(source: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     summary = run_summary(source)
     if summary is not None:
         if not {"rows", "length", "tracks"} <= summary.keys():
-            raise CorruptError(f"{source.parent}/done.json is not that of an attribution run", fix="give what drg-attr wrote")
+            raise CorruptError(f"{source.parent} is not an attribution run", fix="give what drg-attr wrote")
         return summary, ()
     try:
         from drg_hpc.results.seqlet_source import source_sizes

@@ -7,23 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.interpretation.null import Edges, Survey, clipped_edges, empty_survey, histogram, survey
 from drg_hpc.interpretation.recursive import Caller, RecursiveRule
-from drg_hpc.results import h5, seqlets
-from drg_hpc.results.seqlet_source import (
-    Track,
-    blocks,
-    cut_windows,
-    kept_rows,
-    list_tracks,
-    read_regions,
-    window_form,
-)
+from drg_hpc.results import seqlets
+from drg_hpc.results.seqlet_source import AttributionSource, Track, cut_windows
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
@@ -44,10 +35,10 @@ class Body:
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """One shard of one stage."""
-        with h5.open_file(self.path) as handle:
-            tracks = self._tracks(handle)
+        with AttributionSource(self.path) as source:
+            tracks = self._tracks(source)
             if stage == "range":
-                found = [self._survey(handle, track, shard) for track in tracks]
+                found = [self._survey(source, track, shard) for track in tracks]
                 np.savez(
                     attempt.out / "range.npz",
                     low=np.array([item.low for item in found]),
@@ -55,10 +46,10 @@ class Body:
                     keys=np.stack([item.keys for item in found]),
                 )
             elif stage == "histogram":
-                counts = [self._histogram(handle, track, shard, i) for i, track in enumerate(tracks)]
+                counts = [self._histogram(source, track, shard, i) for i, track in enumerate(tracks)]
                 np.savez(attempt.out / "histogram.npz", counts=np.stack(counts))
             else:
-                self._call(handle, tracks, shard, attempt.out / "seqlets.h5")
+                self._call(source, tracks, shard, attempt.out / "seqlets.h5")
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Add up counts; join the calls."""
@@ -71,23 +62,23 @@ class Body:
             return {}
         return self._merge_calls(parts, out)
 
-    def _tracks(self, handle: h5py.File) -> list[Track]:
+    def _tracks(self, source: AttributionSource) -> list[Track]:
         wanted = self.plan.params["track"]
-        return [track for track in list_tracks(handle, self.path) if wanted in (None, track.name)]
+        return [track for track in source.tracks if wanted in (None, track.name)]
 
-    def _survey(self, handle: h5py.File, track: Track, shard: Shard) -> Survey:
+    def _survey(self, source: AttributionSource, track: Track, shard: Shard) -> Survey:
         total = empty_survey()
-        for first, values in blocks(handle, track, shard.start, shard.stop):
+        for first, values in source.blocks(track, shard.start, shard.stop):
             check_stop()
-            total = total + survey(values[kept_rows(handle, first, first + len(values))])
+            total = total + survey(values[source.kept(first, first + len(values))])
         return total
 
-    def _histogram(self, handle: h5py.File, track: Track, shard: Shard, index: int) -> NDArray[np.int64]:
+    def _histogram(self, source: AttributionSource, track: Track, shard: Shard, index: int) -> NDArray[np.int64]:
         edges = self._edges("range")[index]
         total = np.zeros((2, edges.bins), np.int64)
-        for first, values in blocks(handle, track, shard.start, shard.stop):
+        for first, values in source.blocks(track, shard.start, shard.stop):
             check_stop()
-            total += histogram(values[kept_rows(handle, first, first + len(values))], edges)
+            total += histogram(values[source.kept(first, first + len(values))], edges)
         return total
 
     def _merge_range(self, parts: list[Part], out: Path) -> dict[str, Any]:
@@ -111,42 +102,41 @@ class Body:
         counts = np.load(self.plan.folder / "stages" / "histogram.npz")["counts"]
         return [Caller.build(self.rule, edges, counts[i]) for i, edges in enumerate(self._edges("histogram"))]
 
-    def _call(self, handle: h5py.File, tracks: list[Track], shard: Shard, path: Path) -> None:
+    def _call(self, source: AttributionSource, tracks: list[Track], shard: Shard, path: Path) -> None:
         pieces: list[tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]] = []
         for track, caller in zip(tracks, self._callers, strict=True):
-            for first, values in blocks(handle, track, shard.start, shard.stop):
+            for first, values in source.blocks(track, shard.start, shard.stop):
                 check_stop()
-                values[~kept_rows(handle, first, first + len(values))] = 0.0
-                pieces.append(self._piece(handle, track, caller, first, values))
+                values[~source.kept(first, first + len(values))] = 0.0
+                pieces.append(self._piece(source, track, caller, first, values))
         table = pd.concat([piece[0] for piece in pieces], ignore_index=True)
         order = table.sort_values(["row", "start", "end", "track", "sign"], kind="stable").index.to_numpy()
         table = table.iloc[order].reset_index(drop=True)
         contribution, sequence = (np.concatenate([piece[i] for piece in pieces])[order] for i in (1, 2))
-        _add_coordinates(table, handle, shard)
+        _add_coordinates(table, source, shard)
         seqlets.write_part(path, table, contribution=contribution, sequence=sequence)
 
     def _piece(
-        self, handle: h5py.File, track: Track, caller: Caller, first: int, values: NDArray[np.float32]
+        self, source: AttributionSource, track: Track, caller: Caller, first: int, values: NDArray[np.float32]
     ) -> tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]:
         """Calls in one row block, with their windows."""
         table = caller(values)
         local = table["row"].to_numpy(np.int64)
         centres = (table["start"].to_numpy(np.int64) + table["end"].to_numpy(np.int64)) // 2
-        rows = slice(first, first + len(values))
-        onehot = np.asarray(handle["raw/seq"][rows], np.int8)
-        form, width = window_form(handle, track), int(self.plan.params["window"])
-        full = onehot * values[:, None, :] if form == "projected" else handle[f"{track.path}/{form}"][rows]
-        contribution = cut_windows(np.asarray(full, np.float32), local, centres, width)
+        last = first + len(values)
+        onehot = source.onehot(first, last)
+        form, width = source.form(track), int(self.plan.params["window"])
+        full = onehot * values[:, None, :] if form == "projected" else source.full(track, form, first, last)
+        contribution = cut_windows(full, local, centres, width)
         table["sign"] = np.where(table["attribution"] > 0, 1, -1)
         table["track"] = track.index
         table["row"] = local + first
         return table, contribution, cut_windows(onehot, local, centres, width)
 
     def _merge_calls(self, parts: list[Part], out: Path) -> dict[str, Any]:
-        with h5.open_file(self.path) as handle:
-            tracks = list_tracks(handle, self.path)
-            names = [track.name for track in tracks]
-            form = window_form(handle, self._tracks(handle)[0])
+        with AttributionSource(self.path) as source:
+            names = [track.name for track in source.tracks]
+            form = source.form(self._tracks(source)[0])
         edges = self._edges("histogram")
         attributes = {
             "params": self.plan.params,
@@ -158,13 +148,12 @@ class Body:
         target = out / "out.h5"
         count = seqlets.merge_parts([part.path / "seqlets.h5" for part in parts], target, attributes)
         seqlets.write_bed(target, out / "seqlets.bed", names)
-        with h5.open_file(target) as handle:
-            sign = handle[f"{seqlets.GROUP}/sign"][:]
+        positive = seqlets.count_positive(target)
         used = [self.plan.params["track"]] if self.plan.params["track"] is not None else names
         summary = {
             "rows": count,
-            "positive": int((sign > 0).sum()),
-            "negative": int((sign < 0).sum()),
+            "positive": positive,
+            "negative": count - positive,
             "regions": parts[-1].shard.stop,
             "tracks": used,
             "window": self.plan.params["window"],
@@ -176,9 +165,9 @@ class Body:
         return summary | {"constant_tracks": flat}
 
 
-def _add_coordinates(table: pd.DataFrame, handle: h5py.File, shard: Shard) -> None:
+def _add_coordinates(table: pd.DataFrame, source: AttributionSource, shard: Shard) -> None:
     """Columns chrom, genome_start and genome_end from the rows' regions."""
-    regions = read_regions(handle, shard.start, shard.stop)
+    regions = source.regions(shard.start, shard.stop)
     local = table["row"].to_numpy(np.int64) - shard.start
     start, end = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
     flipped = regions.flipped[local]

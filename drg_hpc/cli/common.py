@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 from drg_hpc import log as logs
 from drg_hpc.config import apply_set, build, load_toml
 from drg_hpc.digests import package_version
-from drg_hpc.errors import EXIT_BUG, EXIT_STOPPED, DrgError, UsageError
+from drg_hpc.errors import EXIT_BUG, EXIT_INPUT, EXIT_STOPPED, DrgError, UsageError
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 Result = dict[str, Any]
@@ -143,9 +143,9 @@ def run_command(
         _fail(prog, error.exit_code, str(error), as_json=as_json)
     except KeyboardInterrupt:
         _fail(prog, EXIT_STOPPED, "stopped; run the same command again to go on", as_json=as_json)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(EXIT_STOPPED)
+    except ModuleNotFoundError as error:
+        fix = "run inside the image or the worker environment, or pip install 'drg_hpc[run]'"
+        _fail(prog, EXIT_INPUT, f"{error.name} is not installed here; {fix}", as_json=as_json)
     except Exception as error:
         if "-v" in arguments or "--verbose" in arguments:
             raise

@@ -45,9 +45,11 @@ def map_contigs(
     names = list(dict.fromkeys(wanted))
     mapping = {name: name for name in names if name in known}
     aliased = {name: _alias(name) for name in names if name not in known and _alias(name) in known}
+    taken = set(mapping)
     for name, target in aliased.items():
-        if target in mapping.values():
+        if target in taken:
             raise InputError(f"{what}: {name} and {target} would be the same contig", fix="use one naming")
+        taken.add(target)
         mapping[name] = target
     if names and not mapping:
         raise InputError(

@@ -141,8 +141,9 @@ def _checked(path: Path) -> Iterator[_Piece]:
                 continue
             sequence = piece.data.translate(None, b"\r\n \t")
             if sequence and not names:
-                what = "sequence before the first header" if piece.line > 1 else "not a FASTA file, it must start with '>'"
-                raise InputError(f"{path}: line {piece.line}: {what}")
+                raise InputError(
+                    f"{path}: line {piece.line}: sequence before the first header", fix="a FASTA file starts with '>'"
+                )
             if strange := piece.data.translate(None, _ALLOWED):
                 before = piece.data[: piece.data.index(strange[:1])].count(b"\n")
                 raise InputError(

@@ -93,7 +93,8 @@ def _matrix(path: Path, lines: list[str], at: int, name: str) -> tuple[NDArray[n
         rows.append(_row(path, index + 1, lines[index], name))
         index += 1
     if not rows or (width is not None and len(rows) < width):
-        raise _fault(path, min(index, len(lines)), f"motif {name}: matrix ends after {len(rows)} rows of {width or 'any'}")
+        rest = "" if width is None else f" of {width:.0f}"
+        raise _fault(path, min(index, len(lines)), f"motif {name}: matrix ends after {len(rows)} rows{rest}")
     return np.array(rows, dtype=np.float64).T.copy(), 20.0 if nsites is None else nsites, index
 
 
@@ -144,7 +145,7 @@ def read_meme(path: Path) -> list[Motif]:
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     if not first.lstrip("\ufeff").startswith("MEME version"):
-        raise InputError(f"not a MEME file: {path}, first line {first[:40]!r}", fix="it must begin with 'MEME version 4'")
+        raise InputError(f"not a MEME file: {path}, first line {first[:40]!r}", fix="it must begin with 'MEME version'")
     motifs = list(_parse(path, lines))
     if not motifs:
         raise InputError(f"no motif in {path}", fix="give a MEME file with MOTIF entries")

@@ -61,7 +61,7 @@ def by_contigs(valid: Iterable[str], test: Iterable[str]) -> Splitter:
     ------
     UsageError : a contig is in both
     """
-    chosen = {name: "valid" for name in valid}
+    chosen = dict.fromkeys(valid, "valid")
     for name in test:
         if name in chosen:
             raise UsageError(f"contig {name} is in both --valid and --test")
@@ -106,7 +106,7 @@ def from_file(path: Path, fold: int | None) -> Splitter:
     if any(line.startswith("#") and line.lstrip("# ").startswith("Set_") for _, line in lines):
         return _fold_file(path, lines, fold)
     if fold is not None:
-        raise UsageError(f"--fold {fold}: {path} is a table of names and splits, not a fold file", fix="leave --fold out")
+        raise UsageError(f"--fold {fold}: {path} is a table of names and splits, no fold file", fix="leave --fold out")
     return _table(path, lines)
 
 

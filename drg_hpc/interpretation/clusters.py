@@ -99,7 +99,7 @@ def sample_rows(strength: NDArray[np.floating], size: int, seed: int) -> NDArray
 
 def _units(windows: Float32) -> Float32:
     norm = np.sqrt((windows.astype(np.float64) ** 2).sum(axis=(1, 2), keepdims=True))
-    return (windows / np.maximum(norm, 1e-30)).astype(np.float32)
+    return np.asarray(windows / np.maximum(norm, 1e-30), np.float32)
 
 
 def _linkage_centres(units: Float32, rule: ClusterRule, *, least: int) -> Float32:

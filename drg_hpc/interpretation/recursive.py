@@ -49,7 +49,8 @@ class RecursiveRule:
         if not 1 <= self.min_length <= self.max_length:
             raise UsageError(f"seqlet lengths {self.min_length} to {self.max_length} are not a range")
         if self.bins < 2 or self.flank < 0 or not 0.5 < self.clip <= 1:
-            raise UsageError(f"bins {self.bins} (>= 2), flank {self.flank} (>= 0), clip {self.clip} (above 0.5, at most 1)")
+            what = f"bins {self.bins} (at least 2), flank {self.flank} (not negative), clip {self.clip} (0.5 to 1)"
+            raise UsageError(f"seqlet settings out of range: {what}")
 
 
 @compiled

@@ -106,16 +106,17 @@ class _Moments:
 
 def _score(dots: Float32, left: _Moments, right: _Moments, metric: Metric, *, cells: int) -> Float32:
     if metric == "cosine":
-        return dots / (np.sqrt(left.square)[:, None] * np.sqrt(right.square)[None, :] + np.float32(_TINY))
+        sizes = np.sqrt(left.square)[:, None] * np.sqrt(right.square)[None, :]
+        return np.asarray(dots / (sizes + np.float32(_TINY)), np.float32)
     centred = dots - left.total[:, None] * (right.total / np.float32(cells))[None, :]
     spread = [np.sqrt(np.maximum(m.square - m.total**2 / np.float32(cells), 0)) for m in (left, right)]
-    return centred / (spread[0][:, None] * spread[1][None, :] + np.float32(_TINY))
+    return np.asarray(centred / (spread[0][:, None] * spread[1][None, :] + np.float32(_TINY)), np.float32)
 
 
 def place(
     windows: NDArray[np.generic], offset: NDArray[np.int64], flipped: NDArray[np.bool_], *, width: int
 ) -> NDArray[np.float64]:
-    """Windows (n, 4, W) flipped and laid at ``offset`` into frames (n, 4, ``width``); zero elsewhere, cut at the ends."""
+    """Windows (n, 4, W) flipped and laid at ``offset`` into frames (n, 4, ``width``); cut at the ends, else zero."""
     out = np.zeros((len(windows), 4, width))
     for value in np.unique(offset):
         first, start = max(0, -int(value)), max(0, int(value))

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
+from drg_hpc.errors import InputError
+from drg_hpc.models.links import apply_link
 from drg_hpc.runs.spec import BLOCK_ROWS
+
+Scale = Literal["link", "output"]
 
 
 def prepare_torch(threads: int) -> None:
@@ -40,3 +45,22 @@ def module_place(module: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
         if parameter.is_floating_point():
             return parameter.device, parameter.dtype
     return torch.device("cpu"), torch.float32
+
+
+def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Output ``(n, tracks[, bins])``; a plain ``(n,)`` counts as one track.
+
+    Raises
+    ------
+    InputError : the module returns something else
+    """
+    output = module(x)
+    if not isinstance(output, torch.Tensor) or output.ndim not in (1, 2, 3) or len(output) != len(x):
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(f"model output is {shape}, expected (batch, tracks) or (batch, tracks, bins)")
+    return output[:, None] if output.ndim == 1 else output
+
+
+def on_scale(values: torch.Tensor, module: torch.nn.Module, scale: Scale) -> torch.Tensor:
+    """A module's output on the scale asked for; a module without ``.link`` gives its output scale already."""
+    return apply_link(values, str(getattr(module, "link", "identity"))) if scale == "output" else values

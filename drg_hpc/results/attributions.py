@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,7 @@ class Layout:
 
     def row_bytes(self) -> int:
         """Bytes of one row before compression."""
-        return sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize for shape, kind in self.datasets().values())
+        return sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in self.datasets().values())
 
 
 def to_storage(values: NDArray[Any], dtype: str, *, what: str) -> NDArray[Any]:
@@ -157,9 +158,7 @@ class PartWriter:
             self._file[key][at:stop] = to_storage(array, self._layout.dtype, what=f"the attribution {where}")
 
 
-def merge(
-    parts: Sequence[h5.PartFile], out: Path, *, plan: Layout, attributes: Mapping[str, Any]
-) -> None:
+def merge(parts: Sequence[h5.PartFile], out: Path, *, plan: Layout, attributes: Mapping[str, Any]) -> None:
     """Join the parts of all shards.
 
     Parameters

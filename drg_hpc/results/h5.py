@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -181,13 +182,6 @@ def dataset_names(group: h5py.Group) -> list[str]:
     return sorted(found)
 
 
-def copy_group_attributes(source: Path, names: Sequence[str], out: h5py.File) -> None:
-    """Give groups of the merged file the attributes they have in a part."""
-    with open_file(source) as part:
-        for name in names:
-            set_attributes(subgroup(out, name), get_attributes(part[name]))
-
-
 def merge_fixed(parts: Sequence[PartFile], names: Sequence[str], out: h5py.File) -> None:
     """Join fixed-row datasets, one after the other (part after part would give other bytes once caches overflow).
 
@@ -204,7 +198,7 @@ def merge_fixed(parts: Sequence[PartFile], names: Sequence[str], out: h5py.File)
     first = parts[0].start
     starts = [part.start - first for part in parts]
     assert all(start % BLOCK_ROWS == 0 for start in starts)
-    assert all(left.stop == right.start for left, right in zip(parts, parts[1:], strict=False))
+    assert all(left.stop == right.start for left, right in pairwise(parts))
     with ExitStack() as stack:
         sources = _Parts(parts, stack)
         for name in names:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import h5py
@@ -37,64 +39,95 @@ class Regions:
     flipped: NDArray[np.bool_]
 
 
+class AttributionSource:
+    """An open attribution file; ``with AttributionSource(path) as source``.
+
+    Attributes
+    ----------
+    tracks : those that keep their projected form, in the file's order
+    rows, length : of the file
+
+    Raises
+    ------
+    InputError, CorruptError : missing, cut off, or not an attribution file
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stack = ExitStack()
+        self._file: h5py.File = self._stack.enter_context(h5.open_file(path))
+        try:
+            self.tracks = self._list_tracks()
+            self.rows, self.length = (int(n) for n in self._file[f"{self.tracks[0].path}/projected"].shape)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> AttributionSource:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _list_tracks(self) -> list[Track]:
+        groups = self._file.get("tracks")
+        if not isinstance(groups, h5py.Group) or "raw/seq" not in self._file:
+            raise _fault(self.path, "it has no tracks/ or no raw/seq")
+        names = [key for key in sorted(groups) if "projected" in groups[key]]
+        if not names:
+            raise _fault(self.path, "no track keeps its projected form")
+        return [Track(i, str(groups[key].attrs.get("name", key)), f"tracks/{key}") for i, key in enumerate(names)]
+
+    def form(self, track: Track) -> str:
+        """The (N, 4, L) form kept for a track, ``projected`` when there is none."""
+        group = self._file[track.path]
+        return next((form for form in _FULL_FORMS if form in group), "projected")
+
+    def kept(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Rows to use: those of regions that could be read from the genome."""
+        if "regions/kept" not in self._file:
+            return np.ones(stop - start, np.bool_)
+        return np.asarray(self._file["regions/kept"][start:stop]).astype(np.bool_)
+
+    def blocks(self, track: Track, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """``(first row, projected float32 (n, L))`` of whole row blocks of about 16 MB."""
+        source = self._file[f"{track.path}/projected"]
+        step = max(64, _BLOCK_BYTES // (4 * max(self.length, 1)) // 64 * 64)
+        for first in range(start, stop, step):
+            yield first, np.asarray(source[first : min(first + step, stop)], np.float32)
+
+    def onehot(self, start: int, stop: int) -> NDArray[np.int8]:
+        """One-hot sequences (n, 4, L)."""
+        return np.asarray(self._file["raw/seq"][start:stop], np.int8)
+
+    def full(self, track: Track, form: str, start: int, stop: int) -> NDArray[np.float32]:
+        """A four-base form (n, 4, L) of a track."""
+        return np.asarray(self._file[f"{track.path}/{form}"][start:stop], np.float32)
+
+    def regions(self, start: int, stop: int) -> Regions:
+        """Coordinates of rows ``start`` to ``stop``.
+
+        Rows read from the reverse strand (root attribute ``stranded``, strand ``-``) run backwards along the genome.
+        """
+        group = self._file["regions"]
+        strand = h5.read_text(group["strand"], start, stop)
+        stranded = bool(self._file.attrs.get("stranded", False))
+        return Regions(
+            chrom=h5.read_text(group["chrom"], start, stop),
+            start=np.asarray(group["start"][start:stop], np.int64),
+            end=np.asarray(group["end"][start:stop], np.int64),
+            flipped=np.array([stranded and item == "-" for item in strand], np.bool_),
+        )
+
+
 def _fault(path: Path, what: str) -> CorruptError:
     return CorruptError(f"{path} is not an attribution file: {what}", fix="give what drg-attr wrote")
 
 
-def list_tracks(handle: h5py.File, path: Path) -> list[Track]:
-    """The tracks that have a projected form, in the file's order."""
-    groups = handle.get("tracks")
-    if not isinstance(groups, h5py.Group) or "raw/seq" not in handle:
-        raise _fault(path, "it has no tracks/ or no raw/seq")
-    names = [key for key in sorted(groups) if "projected" in groups[key]]
-    if not names:
-        raise _fault(path, "no track keeps its projected form")
-    return [Track(i, str(groups[key].attrs.get("name", key)), f"tracks/{key}") for i, key in enumerate(names)]
-
-
 def source_sizes(path: Path) -> dict[str, Any]:
     """Rows, length and track names, read from the file."""
-    with h5.open_file(path) as handle:
-        tracks = list_tracks(handle, path)
-        rows, length = handle[f"{tracks[0].path}/projected"].shape
-        return {"rows": int(rows), "length": int(length), "tracks": [track.name for track in tracks]}
-
-
-def window_form(handle: h5py.File, track: Track) -> str:
-    """The (N, 4, L) form kept for a track, ``projected`` when there is none."""
-    group = handle[track.path]
-    return next((form for form in _FULL_FORMS if form in group), "projected")
-
-
-def kept_rows(handle: h5py.File, start: int, stop: int) -> NDArray[np.bool_]:
-    """Rows to use: those of regions that could be read from the genome."""
-    if "regions/kept" not in handle:
-        return np.ones(stop - start, np.bool_)
-    return np.asarray(handle["regions/kept"][start:stop]).astype(np.bool_)
-
-
-def blocks(handle: h5py.File, track: Track, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """``(first row, projected float32 (n, L))`` for whole row blocks of about 16 MB; rows not kept are zero rows."""
-    source = handle[f"{track.path}/projected"]
-    step = max(64, _BLOCK_BYTES // (4 * max(source.shape[1], 1)) // 64 * 64)
-    for first in range(start, stop, step):
-        yield first, np.asarray(source[first : min(first + step, stop)], np.float32)
-
-
-def read_regions(handle: h5py.File, start: int, stop: int) -> Regions:
-    """Coordinates of rows ``start`` to ``stop``.
-
-    Rows read from the reverse strand (root attribute ``stranded``, strand ``-``) run backwards along the genome.
-    """
-    group = handle["regions"]
-    strand = h5.read_text(group["strand"], start, stop)
-    stranded = bool(handle.attrs.get("stranded", False))
-    return Regions(
-        chrom=h5.read_text(group["chrom"], start, stop),
-        start=np.asarray(group["start"][start:stop], np.int64),
-        end=np.asarray(group["end"][start:stop], np.int64),
-        flipped=np.array([stranded and item == "-" for item in strand], np.bool_),
-    )
+    with AttributionSource(path) as source:
+        return {"rows": source.rows, "length": source.length, "tracks": [track.name for track in source.tracks]}
 
 
 def cut_windows(

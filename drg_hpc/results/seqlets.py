@@ -113,10 +113,17 @@ def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:
             for name, start, end, track, attribution, p_value, row in zip(chrom, *columns, strict=True):
                 score = 1000 if p_value <= 1e-100 else round(-10 * float(np.log10(p_value)))
                 label = tracks[track].replace("\t", " ")
-                yield f"{name}\t{max(start, 0)}\t{max(end, 0)}\t{label}\t{score}\t.\t{attribution:.6g}\t{p_value:.3g}\t{row}\n"
+                place = f"{name}\t{max(start, 0)}\t{max(end, 0)}"
+                yield f"{place}\t{label}\t{score}\t.\t{attribution:.6g}\t{p_value:.3g}\t{row}\n"
 
 
 def write_bed(source: Path, target: Path, tracks: Sequence[str]) -> None:
     """Write the BED file of a seqlet file."""
     with open(target, "x", encoding="utf-8") as handle:
         handle.writelines(bed_lines(source, tracks))
+
+
+def count_positive(path: Path) -> int:
+    """Number of positive seqlets in a file."""
+    with h5.open_file(path) as handle:
+        return int((handle[f"{GROUP}/sign"][:] > 0).sum())

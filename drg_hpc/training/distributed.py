@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import distributed as dist
 
-from drg_hpc.errors import DrgError, InputError, UsageError, from_exit_code
+from drg_hpc.errors import DrgError, InputError, UsageError
 
 log = logging.getLogger(__name__)
 _TIMEOUT = timedelta(minutes=30)  # rank 0 may build the node's cache while the others wait
@@ -50,6 +50,14 @@ def choose_device(device: str, local_rank: int) -> torch.device:
             fix="start one rank per GPU, or use --device cpu",
         )
     return torch.device("cuda", index)
+
+
+class Relayed(DrgError):
+    """An error of rank 0, raised on the other ranks as well; rank 0 reports it."""
+
+    def __init__(self, what: str, *, exit_code: int) -> None:
+        super().__init__(what)
+        self.exit_code = exit_code
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class Group:
                 result = {"exit_code": error.exit_code, "what": str(error)}
         result = self.broadcast(result)
         if "what" in result:
-            raise from_exit_code(result["exit_code"], result["what"])
+            raise Relayed(result["what"], exit_code=result["exit_code"])
         return result["value"]
 
     def barrier(self) -> None:
@@ -147,6 +155,11 @@ def join(device: str) -> Iterator[Group]:
     UsageError, InputError : the environment or the device does not fit
     """
     rank, world = _environment("RANK", 0), _environment("WORLD_SIZE", 1)
+    if "RANK" not in os.environ and (tasks := _environment("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        raise UsageError(
+            f"srun started {tasks} tasks that do not know each other",
+            fix="start one torchrun per node: srun --ntasks-per-node=1 torchrun …",
+        )
     local_rank = _environment("LOCAL_RANK", rank)
     if rank >= world:
         raise UsageError(f"RANK = {rank} with WORLD_SIZE = {world}", fix="start the ranks with torchrun")

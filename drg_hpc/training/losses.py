@@ -87,9 +87,9 @@ class Loss:
 
     def units(self, valid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Number of units of each row that :meth:`total` sums over, int64 (rows,)."""
-        if self.name == "multinomial":
-            valid = valid.any(-1)
-        return valid.reshape(len(valid), -1).sum(1, dtype=np.int64)
+        present = np.any(valid, axis=-1) if self.name == "multinomial" else valid
+        counts: np.ndarray[Any, Any] = present.reshape(len(valid), -1).sum(1, dtype=np.int64)
+        return counts
 
 
 def choose_loss(name: str, *, architecture: str, bins: int, facts: TargetFacts, count_weight: float) -> Loss:
@@ -116,5 +116,6 @@ def choose_loss(name: str, *, architecture: str, bins: int, facts: TargetFacts, 
     if name == "bce" and not facts.unit_interval:
         raise InputError("train.loss = 'bce' needs targets from 0 to 1, some are outside", fix="use mse or poisson")
     if link == "log" and not facts.non_negative:
-        raise InputError(f"train.loss = {name!r} needs targets of 0 or more, some are negative", fix="use mse with drg-cnn")
+        fault = f"train.loss = {name!r} needs targets of 0 or more, some are negative"
+        raise InputError(fault, fix="use mse with drg-cnn")
     return Loss(name=name, link=link, count_weight=count_weight)

@@ -60,11 +60,11 @@ def start(run: Path) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_racing_workers_survive_hundreds_of_kills(tmp_path: Path) -> None:
     undisturbed, run = tmp_path / "undisturbed", tmp_path / "run"
-    drg("drg-selftest", *options(undisturbed), "--workers", 2, "--set", "seconds=0.3")
+    drg("drg-selftest", *options(undisturbed), "--workers", 2)
     drg("drg-selftest", *options(run), "--plan-only")
     watch = Watch(read_plan(run))
     chance = random.Random(20)
-    by_us = inside = at_failpoints = finished = 0
+    by_us = inside = at_failpoints = 0
     workers = [start(run) for _ in range(WORKERS)]
     doom: dict[int, float] = {}
     deadline = time.monotonic() + 400
@@ -75,7 +75,6 @@ def test_racing_workers_survive_hundreds_of_kills(tmp_path: Path) -> None:
             now = time.monotonic()
             if code is not None:
                 at_failpoints += code == -signal.SIGKILL
-                finished += code == 0
             elif worker.pid not in doom and watch.working(worker.pid):
                 # Mostly soon after a shard was begun; sometimes late, when files are hashed, synced and renamed.
                 doom[worker.pid] = now + chance.choice((0.05, 0.15, 0.25, 0.3, 0.31, 0.32, 0.5)) * chance.random() * 2
@@ -99,8 +98,8 @@ def test_racing_workers_survive_hundreds_of_kills(tmp_path: Path) -> None:
     kills = by_us + at_failpoints
     print(f"{kills} kills: {inside} inside work, {at_failpoints} at fail points, {by_us - inside} elsewhere")
     assert kills >= KILLS
-    assert (inside + at_failpoints) / kills >= 0.6
-    assert inside / kills >= 0.6 or at_failpoints >= 20
+    assert inside / kills >= 0.6
+    assert at_failpoints >= 5
     drg("drg-work", run)
     watch.look()
     assert len(watch.checked) == SHARDS

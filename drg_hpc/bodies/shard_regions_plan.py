@@ -1,0 +1,176 @@
+"""Plan of ``drg-shard regions``: intervals of a genome store with labels become a dataset store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from drg_hpc.bodies import datasets
+from drg_hpc.bodies.split_options import SplitOptions
+from drg_hpc.config import flag
+from drg_hpc.digests import describe_input
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.genome.bed import read_bed
+from drg_hpc.genome.contigs import map_contigs
+from drg_hpc.genome.regions import Region, centred
+from drg_hpc.genome.targets import read_targets
+from drg_hpc.runs.spec import RunSpec
+from drg_hpc.store.header import find_store, require_kind
+
+SUMMARY = "Regions (BED) of a genome store with counts or bigWig tracks to a dataset store."
+
+
+class Options(SplitOptions):
+    """Options of drg-shard regions."""
+
+    genome: Path = flag(help="genome store made by drg-shard genome", metavar="STORE")
+    regions: Path = flag(help="BED file; columns 4 and 6 give name and strand", metavar="BED")
+    length: int | None = flag(
+        None,
+        help="take L bases around the middle of each region (default: the length that all share)",
+        metavar="L",
+        ge=1,
+    )
+    counts: list[Path] = flag(
+        [],
+        help="labels by region name: TSV or CSV (names in column 1, tracks in the header), .npz, .parquet",
+        metavar="MATRIX",
+    )
+    tracks: Path | None = flag(
+        None,
+        help="table of bigWig files (Borzoi's targets table; file column relative to the table)",
+        metavar="TARGETS.tsv",
+    )
+    bin: int | None = flag(None, help="one value per bin of B bases (default: one per region)", metavar="B", ge=1)
+    reduce: Literal["mean", "sum", "max"] = flag("mean", help="how the base pairs of a bin become one value")
+    missing: Literal["zero", "mask"] = flag(
+        "zero",
+        help="base pairs without a bigWig value count as 0, or are left out and bins without any are masked; "
+        "with mask, NaN and empty labels of --counts are masked too, otherwise they are errors",
+    )
+    negatives: str | None = flag(
+        None,
+        help="add R dinucleotide shuffles of each region, with its split; their labels are 0, and without --counts "
+        "or --tracks the one track is 'bound', 1 or 0",
+        metavar="dinuc:R",
+    )
+    stranded: bool = flag(
+        False, help="regions on - are reverse-complemented, bins reversed, strand pairs of tracks swapped"
+    )
+    strict: bool = flag(False, help="a region off its contig or on an unknown one is an error, instead of kept=false")
+
+
+def place(region: Region, mapping: Mapping[str, str], contigs: Mapping[str, int]) -> Region:
+    """The region with the genome's contig name; kept=false with a reason when it has no base in the genome."""
+    chrom = mapping.get(region.chrom)
+    if chrom is None:
+        return Region(region.chrom, region.start, region.end, region.name, region.strand, False, "unknown contig")
+    outside = region.start >= contigs[chrom] or region.end <= 0
+    reason = "outside the contig" if outside else ""
+    return Region(chrom, region.start, region.end, region.name, region.strand, not outside, reason)
+
+
+def rows_of(path: Path, contigs: Mapping[str, int], *, length: int | None, stranded: bool) -> list[Region]:
+    """One row per line of the BED file, centred on ``length`` bases; strand is that of the stored sequence.
+
+    Raises
+    ------
+    InputError : a faulty file, no contig in common, or regions of several lengths and no ``length``
+    """
+    found = list(read_bed(path))
+    sizes = Counter(region.end - region.start for region in found)
+    if length is None and len(sizes) > 1:
+        raise InputError(
+            f"regions of {path} have {len(sizes)} lengths, from {min(sizes)} to {max(sizes)}",
+            fix=f"choose one with --length, such as --length {sizes.most_common(1)[0][0]}",
+        )
+    mapping = map_contigs((region.chrom for region in found), contigs, what=str(path))
+    rows = []
+    for region in found:
+        strand = "-" if stranded and region.strand == "-" else "+"
+        oriented = Region(region.chrom, region.start, region.end, region.name, strand)
+        rows.append(place(centred(oriented, length) if length else oriented, mapping, contigs))
+    return rows
+
+
+def _track_labels(options: Options, length: int) -> datasets.Labels:
+    assert options.tracks is not None
+    if options.bin and length % options.bin:
+        raise UsageError(f"--bin {options.bin} does not divide the length {length}", fix="choose a --length it divides")
+    targets = read_targets(options.tracks)
+    tracks = [
+        {"name": t.name, "group": "bigwig", "strand_partner": t.strand_partner, "transform": "identity",
+         "description": t.description}
+        for t in targets
+    ]  # fmt: skip
+    inputs = {f"bigwig{number}": describe_input(target.file) for number, target in enumerate(targets)}
+    bins = length // options.bin if options.bin else 0
+    params = {"labels": "bigwig", "bin": options.bin or 0, "reduce": options.reduce, "missing": options.missing}
+    return datasets.Labels(tracks, bins=bins, params=params, inputs=inputs | {"tracks": describe_input(options.tracks)})
+
+
+def _labels(options: Options, rows: list[Region], length: int, negatives: int) -> datasets.Labels:
+    if options.tracks is not None:
+        return _track_labels(options, length)
+    if options.counts:
+        names = [row.name for row in rows if row.kept]
+        return datasets.matrix_labels(options.counts, names, allow_missing=options.missing == "mask")
+    return datasets.bound_labels(negatives)
+
+
+def _check(options: Options) -> int:
+    """Flags that clash; the number of negatives per row."""
+    if options.counts and options.tracks is not None:
+        raise UsageError("--counts and --tracks exclude each other", fix="give one of them")
+    if options.bin is not None and options.tracks is None:
+        raise UsageError(f"--bin {options.bin} needs --tracks")
+    negatives = datasets.parse_negatives(options.negatives)
+    if not options.counts and options.tracks is None:
+        datasets.bound_labels(negatives)
+    return negatives
+
+
+def _refuse_lost(path: Path, rows: list[Region]) -> None:
+    lost = [row for row in rows if not row.kept]
+    if lost:
+        row = lost[0]
+        raise InputError(
+            f"{path}: {len(lost)} regions have no sequence, the first is {row.name} {row.chrom}:{row.start}-{row.end} "
+            f"({row.reason})",
+            fix="remove them, or leave --strict out to keep them as kept=false",
+        )
+
+
+def plan_shards(options: Options) -> RunSpec:
+    """Read the BED file and the headers of genome and labels; settle rows, splits and reasons."""
+    negatives = _check(options)
+    genome = require_kind(options.genome, "genome")
+    contigs = {contig["name"]: contig["length"] for contig in genome["contigs"]}
+    rows = rows_of(options.regions, contigs, length=options.length, stranded=options.stranded)
+    if options.strict:
+        _refuse_lost(options.regions, rows)
+    length = rows[0].end - rows[0].start
+    padded = sum(row.kept and (row.start < 0 or row.end > contigs[row.chrom]) for row in rows)
+    labels = _labels(options, rows, length, negatives)
+    return datasets.plan_dataset(
+        "shard-regions",
+        options,
+        rows,
+        length=length,
+        labels=labels,
+        negatives=negatives,
+        inputs={
+            "genome": describe_input(find_store(options.genome).absolute(), ("manifest.json",)),
+            "regions": describe_input(options.regions),
+        },
+        header={
+            "stranded": options.stranded,
+            "contigs": [{key: c[key] for key in ("name", "length", "sha256")} for c in genome["contigs"]],
+            "assembly": genome["assembly"],
+        },
+        params={"length": options.length, "stranded": options.stranded},
+        memory=64 << 20,
+        notes=[f"{padded} regions reach over a contig's end and are padded with N"] if padded else [],
+    )

@@ -1,0 +1,48 @@
+"""Work of ``drg-shard sequences``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drg_hpc.bodies.dataset_body import DatasetBody
+from drg_hpc.bodies.shard_sequences_plan import rows_of
+from drg_hpc.genome.fasta import read_records
+from drg_hpc.genome.npz import load_onehot
+from drg_hpc.genome.onehot import UNKNOWN, encode, onehot_to_codes
+from drg_hpc.genome.regions import Region
+
+
+class Body(DatasetBody):
+    """Reads the sequences once per worker and keeps their codes in memory (a byte a base)."""
+
+    @cached_property
+    def _sequences(self) -> tuple[list[tuple[str, int]], NDArray[np.uint8]]:
+        """(name, length) of each sequence, and codes (rows, length) cropped or padded around the middle."""
+        path = Path(self.plan.inputs["sequences"]["path"])
+        out = np.full((self.positives, self.length), UNKNOWN, np.uint8)
+        names: list[tuple[str, int]] = []
+        if path.suffix == ".npz":
+            found, onehot = load_onehot(path)
+            pairs: Iterable[tuple[str, NDArray[np.uint8]]] = zip(found, onehot_to_codes(onehot), strict=True)
+        else:
+            pairs = ((record.name, encode(record.sequence)) for record in read_records(path))
+        for row, (name, codes) in enumerate(pairs):
+            names.append((name, len(codes)))
+            shift = len(codes) // 2 - self.length // 2
+            first, last = max(shift, 0), min(shift + self.length, len(codes))
+            out[row, first - shift : last - shift] = codes[first:last]
+        return names, out
+
+    @cached_property
+    def regions(self) -> list[Region]:
+        """One row per sequence."""
+        return rows_of(self._sequences[0], self.length)
+
+    def codes(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Base codes (n, length)."""
+        return self._sequences[1][rows]

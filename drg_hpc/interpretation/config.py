@@ -1,0 +1,35 @@
+"""Options of drg-motifs; light, so that ``--help`` needs nothing but pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from drg_hpc.config import Options, flag, positional
+
+SUMMARY = "Cluster seqlets into motifs, average them, and name them by a motif database."
+
+
+class MotifsOptions(Options):
+    """Options of drg-motifs."""
+
+    seqlets: Path = positional(help="seqlet run, or its out.h5", metavar="SEQLETS")
+    method: Literal["linkage"] = flag("linkage", help="linkage: average linkage on a sample, then centres for all")
+    database: tuple[Path, ...] = flag((), help="motif databases in MEME format, to name the motifs", metavar="MEME")
+    min_seqlets: int = flag(20, help="seqlets of a motif, at least", ge=2, metavar="N")
+    max_seqlets: int = flag(
+        3000, help="seqlets per sign that linkage sees: strongest half, seeded draw", ge=10, le=20_000, metavar="N"
+    )
+    similarity: float = flag(
+        0.5, help="cut of the tree and least similarity of a seqlet to its motif", gt=0, lt=1, metavar="S"
+    )
+    merge: float = flag(0.8, help="motifs at least this similar become one", gt=0, le=1, metavar="S")
+    metric: Literal["cosine", "pearson"] = flag("cosine", help="similarity of two windows")
+    min_overlap: int = flag(15, help="shared bases of two windows, at least", ge=4, metavar="N")
+    trim: float = flag(
+        0.15, help="cut flanks whose contribution is below this share of the largest", ge=0, lt=1, metavar="F"
+    )
+    max_q: float = flag(0.05, help="largest q value at which a match names a motif", gt=0, le=1, metavar="Q")
+    seed: int = flag(0, help="seed of the draw of seqlets", ge=0, metavar="N")
+    threads: int = flag(1, help="threads of the database search; the result does not depend on it", ge=1, metavar="N")
+    out: Path = flag(help="folder to write", metavar="DIR", short="-o")

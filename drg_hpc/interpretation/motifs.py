@@ -1,0 +1,161 @@
+"""drg-motifs: from a file of seqlets to a folder of named motifs, published by one rename.
+
+``DIR/motifs.json`` says what the folder is and what it was made from; doing the same again changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drg_hpc import digests
+from drg_hpc.errors import UsageError
+from drg_hpc.files import describe_files, publish_dir, read_json, write_json
+from drg_hpc.interpretation.averages import FoundMotif, average, consensus
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+from drg_hpc.interpretation.config import MotifsOptions
+from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
+from drg_hpc.interpretation.naming import best_matches
+from drg_hpc.results.seqlets import Seqlets, read_seqlets
+from drg_hpc.runs.outputs import resolve_output
+
+log = logging.getLogger(__name__)
+FORMAT = "drg-motifs/1"
+_CENTRED = ("hypothetical", "corrected")
+_PARAMS = (
+    "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim", "max_q", "seed"
+)  # fmt: skip
+
+
+def find_motifs(options: MotifsOptions) -> Path:
+    """Cluster, average, name; returns the folder written.
+
+    Raises
+    ------
+    InputError : no seqlets file, or a faulty database
+    UsageError : parameters that do not fit the file, or a folder made from something else is in the way
+    """
+    started = time.monotonic()
+    source = resolve_output(options.seqlets, "out.h5")
+    inputs = {"seqlets": digests.describe_input(source)}
+    inputs |= {f"database_{i}": digests.describe_input(path) for i, path in enumerate(options.database)}
+    header = _header(options, inputs)
+    if _is_there(options.out, header):
+        log.info("already made from the same seqlets and parameters: %s", options.out)
+        return options.out
+    seqlets = read_seqlets(source)
+    named = name_motifs(motifs_of(seqlets, options), options)
+    by = {"inputs": {name: record["path"] for name, record in inputs.items()}, "by": digests.who_and_where()}
+    facts = {"command": "motifs", **by, "versions": digests.versions()}
+    with publish_dir(options.out) as folder:
+        rows = write_motif_files(folder, named, attributes=header)
+        header |= {"seqlets": len(seqlets.table), "motifs": rows}
+        write_json(folder / "motifs.json", header | {"files": describe_files(folder)})
+        seconds = round(time.monotonic() - started, 3)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        write_json(folder / "done.json", {**facts, "seconds": {"work": seconds}, "time": now})
+    return options.out
+
+
+def _header(options: MotifsOptions, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What determines the result."""
+    params = {name: getattr(options, name) for name in _PARAMS}
+    names = {"databases": [path.name for path in options.database]}
+    identity = {name: record["sha256"] for name, record in inputs.items()}
+    whole = digests.digest({"format": FORMAT, "params": params, "inputs": identity, **names})
+    return {"format": FORMAT, "params": params, "inputs": identity, **names, "digest": whole}
+
+
+def _is_there(out: Path, header: dict[str, Any]) -> bool:
+    """Whether ``out`` holds this result already.
+
+    Raises
+    ------
+    UsageError : it holds something else
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / "motifs.json").is_file():
+        raise UsageError(f"{out} exists and is not a motif folder", fix="choose another -o")
+    old = read_json(out / "motifs.json")
+    if old.get("digest") == header["digest"]:
+        return True
+    changed = [key for key in ("params", "inputs", "databases") if old.get(key) != header[key]]
+    if "params" in changed:
+        then = old.get("params", {})
+        pairs = [(key, then.get(key), value) for key, value in header["params"].items()]
+        changed += [f"{key}: {old_value} there, {value} now" for key, old_value, value in pairs if old_value != value]
+    raise UsageError(f"{out} was made with other {', '.join(changed)}", fix="choose another -o, or remove the folder")
+
+
+def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
+    """Unnamed motifs of both signs, strongest first.
+
+    Raises
+    ------
+    UsageError : more overlap is asked for than the windows are wide
+    """
+    width = seqlets.sequence.shape[2] if len(seqlets.table) else options.min_overlap
+    if options.min_overlap > width:
+        raise UsageError(f"--min-overlap {options.min_overlap} is more than the seqlets' windows of {width}")
+    rule = ClusterRule(
+        similarity=options.similarity,
+        merge=options.merge,
+        min_overlap=options.min_overlap,
+        min_size=options.min_seqlets,
+        sample=options.max_seqlets,
+        seed=options.seed,
+        metric=options.metric,
+    )
+    attribution = seqlets.table["attribution"].to_numpy(np.float32)
+    found: list[FoundMotif] = []
+    for sign in (1, -1):
+        rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
+        profiles = _profiles(seqlets, rows)
+        clusters = cluster_windows(profiles, attribution[rows], rule)
+        log.info("%d %s seqlets: %d motifs", len(rows), "positive" if sign > 0 else "negative", len(clusters))
+        sequence, contribution = seqlets.sequence[rows], seqlets.contribution[rows]
+        for cluster in clusters:
+            motif = average(
+                cluster, sequence=sequence, contribution=contribution, attribution=attribution[rows], sign=sign,
+                trim=options.trim,
+            )  # fmt: skip
+            found.append(replace(motif, members=rows[motif.members]))
+    return sorted(found, key=lambda motif: (-motif.strength, int(motif.members[0])))
+
+
+def _profiles(seqlets: Seqlets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What windows are compared by: four-base forms that are centred, else the contribution of the base that is there.
+
+    Raw and global forms carry an arbitrary constant per position, which would drown the motif.
+    """
+    form = seqlets.contribution[rows]
+    if seqlets.attributes.get("form") in _CENTRED:
+        return form
+    return (form * seqlets.sequence[rows]).astype(np.float32)
+
+
+def name_motifs(motifs: list[FoundMotif], options: MotifsOptions) -> list[NamedMotif]:
+    """Search the databases, turn every motif to its match's strand, and number them per sign by strength.
+
+    A motif without a match is turned so that its consensus comes first in the alphabet.
+    """
+    matches = best_matches([motif.core_pfm for motif in motifs], options.database, threads=options.threads)
+    named, number = [], {1: 0, -1: 0}
+    for motif, match in zip(motifs, matches, strict=True):
+        window = motif.pfm.shape[1]
+        other = motif.turned(window)
+        trusted = match is not None and match.q <= options.max_q
+        turn = match.strand == "-" if trusted and match else consensus(other.core_pfm) < consensus(motif.core_pfm)
+        if turn:
+            motif, match = other, match.turned(motif.end - motif.start) if match else None
+        name = f"{'pos' if motif.sign > 0 else 'neg'}_{number[motif.sign]}"
+        number[motif.sign] += 1
+        named.append(NamedMotif(name, motif, match, consensus(motif.core_pfm)))
+    return named

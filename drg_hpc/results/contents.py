@@ -1,0 +1,54 @@
+"""What any HDF5 file of ours holds, for people: datasets with shapes, and the attributes that determined them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from drg_hpc.errors import CorruptError
+from drg_hpc.files import sha256_file
+from drg_hpc.results import h5
+from drg_hpc.runs.outputs import read_done
+
+
+def describe_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
+    """Datasets ``name -> "dtype shape"`` and root attributes.
+
+    Parameters
+    ----------
+    verify : also read every chunk of every dataset; in a run, compare the sha256 with done.json
+
+    Raises
+    ------
+    CorruptError : cut off, or a chunk that cannot be read
+    """
+    datasets: dict[str, str] = {}
+    with h5.open_file(path) as handle:
+        for name in h5.dataset_names(handle):
+            item = handle[name]
+            assert isinstance(item, h5py.Dataset)
+            datasets[name] = f"{item.dtype} {item.shape}"
+            if verify:
+                _read_all(path, item)
+        found = {"datasets": datasets, "attributes": h5.get_attributes(handle)}
+    if verify:
+        _compare_with_run(path)
+    return found
+
+
+def _read_all(path: Path, item: h5py.Dataset) -> None:
+    step = item.chunks[0] if item.chunks else max(1, len(item))
+    try:
+        for start in range(0, item.shape[0] if item.shape else 0, step):
+            item[start : start + step]
+    except OSError as error:
+        raise CorruptError(f"cannot read {item.name} of {path}: {error}", fix="write the file again") from None
+
+
+def _compare_with_run(path: Path) -> None:
+    done = read_done(path.absolute())
+    expected = (done or {}).get("outputs", {}).get(path.name)
+    if expected and sha256_file(path) != expected["sha256"]:
+        raise CorruptError(f"{path} does not match done.json", fix=f"drg-merge {path.parent} writes it again")

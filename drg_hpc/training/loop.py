@@ -1,0 +1,200 @@
+"""The training loop: the same sequence of states on any number of processes, with or without interruptions."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drg_hpc.errors import EXIT_FAILED, DrgError, Stopped
+from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.io import load_into
+from drg_hpc.store.sampler import epoch_order
+from drg_hpc.training.checkpoints import read_checkpoint, save_checkpoint
+from drg_hpc.training.config import CheckpointTable, Recipe
+from drg_hpc.training.data import TrainingData
+from drg_hpc.training.distributed import Group
+from drg_hpc.training.evaluate import validate
+from drg_hpc.training.losses import Loss
+from drg_hpc.training.schedule import learning_rate
+from drg_hpc.training.state import Best, TrainState
+from drg_hpc.training.step import Stepper
+from drg_hpc.training.stop import StopRequests
+
+log = logging.getLogger(__name__)
+Array = np.ndarray[Any, Any]
+
+
+class Diverged(DrgError):
+    """The loss or its gradient stopped being finite."""
+
+    exit_code = EXIT_FAILED
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Global row numbers for training and validation, and the loss's units in each training row."""
+
+    train: Array
+    valid: Array
+    units: Array
+
+
+class Trainer:
+    """Trains one model; :meth:`fit` runs to the end, or raises :class:`Stopped` with a checkpoint written.
+
+    Parameters
+    ----------
+    folder : ``MODEL/checkpoints``
+    on_epoch : called on rank 0 with the history after each epoch
+    """
+
+    def __init__(
+        self,
+        *,
+        group: Group,
+        stepper: Stepper,
+        data: TrainingData,
+        rows: Rows,
+        loss: Loss,
+        recipe: Recipe,
+        checkpoints: CheckpointTable,
+        folder: Path,
+        stop: StopRequests,
+        on_epoch: Callable[[list[dict[str, Any]]], None],
+    ) -> None:
+        self.state = TrainState()
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self._group, self._stepper, self._data, self._rows, self._loss = group, stepper, data, rows, loss
+        self._recipe, self._checkpoints, self._folder = recipe, checkpoints, folder
+        self._stop, self._on_epoch = stop, on_epoch
+        self._steps_per_epoch = -(-len(rows.train) // recipe.train.batch_size)
+        self._saved_step = -1
+        self._job_steps = 0
+
+    @property
+    def model(self) -> SequenceModel:
+        """The model, not wrapped."""
+        return self._stepper.model
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, with this number of ranks or another."""
+        tensors, state = read_checkpoint(checkpoint)
+        load_into(self.model, tensors["weights"], source=checkpoint)
+        self._stepper.unpack_optimizer(tensors["optimizer"], state["optimizer"])
+        self.best_weights = tensors.get("best", {})
+        self.state = TrainState.from_json(state["progress"], rank=self._group.rank, world=self._group.world)
+        self._saved_step = self.state.step
+
+    def _save(self) -> None:
+        """Write a checkpoint of this step, unless it is there; every rank takes part."""
+        if self._saved_step == self.state.step:
+            return
+        sums = self._group.gather_values(self.state.loss_sum)
+        tensors, optimizer = self._stepper.pack()
+        if self.best_weights:
+            tensors["best"] = self.best_weights
+        values = {"progress": self.state.to_json(sums), "optimizer": optimizer}
+        step, keep = self.state.step, self._checkpoints.keep
+
+        def write() -> None:
+            save_checkpoint(self._folder, step=step, tensors=tensors, state=values, keep=keep)
+
+        self._group.on_main(write)
+        self._saved_step = step
+
+    def fit(self) -> None:
+        """Train to the last epoch, or until the validation loss has not improved for ``patience`` epochs.
+
+        Raises
+        ------
+        Stopped : STOP file, signal or limit; a checkpoint of the same step is there on all ranks
+        Diverged : a loss that is not finite; the last good checkpoint is kept
+        """
+        while not self._finished():
+            self._check_stop(poll=True)
+            self._epoch()
+
+    def _finished(self) -> bool:
+        train = self._recipe.train
+        if train.patience and self.state.waited() >= train.patience:
+            if self._group.main:
+                log.info("early stop: no better validation loss for %d epochs", train.patience)
+            return True
+        return self.state.epoch >= train.epochs
+
+    def _check_stop(self, *, poll: bool = False) -> None:
+        reason = self._stop.agreed(self._group, job_steps=self._job_steps, poll=poll)
+        if reason is None:
+            return
+        self._save()
+        raise Stopped(
+            f"{reason}: checkpoint written at step {self.state.step} (epoch {self.state.epoch + 1})",
+            fix="run the same command again to go on",
+        )
+
+    def _epoch(self) -> None:
+        state, stepper, size = self.state, self._stepper, self._recipe.train.batch_size
+        order = epoch_order(len(self._rows.train), self._recipe.seed, state.epoch)
+        started, rows_before, stepper.wait_s = time.monotonic(), state.step_in_epoch * size, 0.0
+        while state.step_in_epoch < self._steps_per_epoch:
+            self._step(order[state.step_in_epoch * size : (state.step_in_epoch + 1) * size])
+            if state.step_in_epoch < self._steps_per_epoch:
+                if self._checkpoints.every and state.step % self._checkpoints.every == 0:
+                    self._save()
+                self._check_stop()
+        seconds = max(time.monotonic() - started, 1e-9)
+        self._check_stop(poll=True)  # before a validation that may be long
+        rows = max(len(order) - rows_before, 0)
+        self._end_epoch({"samples_per_s": rows / seconds, "data_wait": stepper.wait_s / seconds})
+        self._save()
+
+    def _step(self, positions: Array) -> None:
+        state = self.state
+        units = int(self._rows.units[positions].sum())
+        total_steps = self._recipe.train.epochs * self._steps_per_epoch
+        rate = learning_rate(self._recipe.optim, step=state.step, total_steps=total_steps, losses=state.losses)
+        loss_sum, norm = self._stepper.step(
+            self._rows.train[positions], units=units, epoch=state.epoch, number=state.step, rate=rate
+        )
+        if not math.isfinite(norm):  # the same on all ranks, so all stop here
+            self._diverged(f"norm of the gradient {norm}")
+        state.loss_sum += loss_sum
+        state.units += units
+        state.step += 1
+        state.step_in_epoch += 1
+        self._job_steps += 1
+
+    def _diverged(self, what: str) -> None:
+        state = self.state
+        kept = "no checkpoint yet" if self._saved_step < 0 else f"checkpoint of step {self._saved_step} is kept"
+        raise Diverged(
+            f"training diverged at step {state.step} (epoch {state.epoch + 1}): {what}; {kept}",
+            fix="lower optim.lr or set optim.clip_norm, and train into another -o",
+        )
+
+    def _end_epoch(self, speed: dict[str, float]) -> None:
+        state, model = self.state, self.model
+        train_loss = self._group.sum([state.loss_sum])[0] / max(state.units, 1)
+        size = -(-self._recipe.train.batch_size // self._group.world)
+        scores = validate(model, self._data, self._rows.valid, loss=self._loss, group=self._group, batch_size=size)
+        for name, value in (("training loss", train_loss), ("validation loss", scores.loss)):
+            if not math.isfinite(value):
+                self._diverged(f"{name} {value}")
+        losses = {"train_loss": train_loss, "valid_loss": scores.loss}
+        row = {"epoch": state.epoch + 1, "step": state.step, "lr": self._stepper.rate}
+        state.history.append({**row, **losses, **scores.means, **speed})
+        if state.best is None or scores.loss < state.best.loss:
+            state.best = Best(state.epoch, state.step, scores.loss, scores.means, scores.tracks)
+            self.best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+        state.epoch, state.step_in_epoch, state.loss_sum, state.units = state.epoch + 1, 0, 0.0, 0
+        self._saved_step = -1  # a checkpoint of the same step from before the validation is out of date
+        if self._group.main:
+            self._on_epoch(state.history)

@@ -1,0 +1,92 @@
+"""What a training leaves in MODEL: history.tsv while it runs, the model and done.json at its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from drg_hpc.digests import versions, who_and_where
+from drg_hpc.files import read_json, sha256_file, write_atomic, write_json
+from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.io import write_model_files
+from drg_hpc.training.config import Recipe
+from drg_hpc.training.state import TrainState
+
+log = logging.getLogger(__name__)
+OUTPUTS = ("model.json", "weights.safetensors", "tracks.tsv", "history.tsv", "metrics.json")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write history.tsv, a line per epoch, and log the last one."""
+    columns = list(history[0])
+    lines = ["\t".join(columns), *("\t".join(_cell(row[name]) for name in columns) for row in history)]
+    write_atomic(folder / "history.tsv", "\n".join(lines) + "\n")
+    last = history[-1]
+    log.info("%s", ", ".join(f"{name} {_cell(value) or 'undefined'}" for name, value in last.items()))
+
+
+def write_outputs(
+    folder: Path,
+    *,
+    model: SequenceModel,
+    recipe: Recipe,
+    tracks: Sequence[str],
+    state: TrainState,
+    store: Mapping[str, Any],
+    run: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the model with its best weights, already loaded, and commit everything with done.json.
+
+    Parameters
+    ----------
+    store : description of the input store
+    run : facts of this job: ranks, device, threads, seconds
+    """
+    best = state.best
+    assert best is not None, "a finished training has validated at least once"
+    provenance = {"recipe": recipe.model_dump(mode="json"), "store": store["sha256"], "step": best.step}
+    metrics = {"best_epoch": best.epoch + 1, "best_step": best.step, "epochs": state.epoch, "steps": state.step}
+    valid = {"loss": best.loss, **best.scores}
+    write_json(
+        folder / "metrics.json",
+        {**metrics, "valid": valid, "valid_tracks": {"track": list(tracks), **best.tracks}},
+    )
+    write_model_files(folder, module=model, config=recipe.model, tracks=tracks, provenance=provenance)
+    record = {
+        "format": "drg-done/1",
+        "command": "train",
+        "outputs": {
+            name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in OUTPUTS
+        },
+        "summary": {**metrics, "valid": valid, "tracks": list(tracks)},
+        "params": recipe.model_dump(mode="json"),
+        "inputs": {"store": {"path": store["path"], "sha256": store["sha256"]}},
+        **run,
+        "versions": versions(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "by": who_and_where(),
+    }
+    write_json(folder / "done.json", record)
+    return record
+
+
+def output_faults(folder: Path) -> list[str]:
+    """Outputs of a finished training that are not as done.json says."""
+    record = read_json(folder / "done.json")
+    faults = []
+    for name, expected in record["outputs"].items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
+            faults.append(f"{name} changed")
+    return faults

@@ -1,0 +1,122 @@
+"""One optimizer step on a global batch, whatever the number of processes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.blocks import set_dropout_keys
+from drg_hpc.rng import row_key
+from drg_hpc.training.checkpoints import pack_optimizer, unpack_optimizer
+from drg_hpc.training.config import OptimTable, Recipe
+from drg_hpc.training.data import Batch, TrainingData, choose_flips, sample_keys
+from drg_hpc.training.distributed import Group
+from drg_hpc.training.losses import Loss
+
+Array = np.ndarray[Any, Any]
+
+
+def make_optimizer(model: nn.Module, optim: OptimTable) -> torch.optim.Optimizer:
+    """The optimizer of an ``[optim]`` table; its learning rate is set anew at every step."""
+    if optim.name == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay
+        )
+    return torch.optim.AdamW(model.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
+
+
+def _parallel(model: nn.Module, group: Group) -> nn.Module:
+    if group.world == 1:
+        return model
+    # DDP lays its buckets out anew after the first step of a process, and the order in which more than two ranks add
+    # depends on the layout: a resumed run would differ in the last bit. Looking for unused parameters keeps the first
+    # layout for good.
+    return DistributedDataParallel(
+        model,
+        device_ids=[group.device.index] if group.device.type == "cuda" else None,
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+    )
+
+
+class Stepper:
+    """A model, its optimizer, and the step that moves them.
+
+    Nothing random is carried from step to step: augmentation and dropout are keyed on (seed, epoch, global row),
+    torch's own generator is seeded anew from (seed, step, rank).
+    """
+
+    def __init__(self, *, group: Group, model: SequenceModel, data: TrainingData, loss: Loss, recipe: Recipe) -> None:
+        self.model = model
+        self.rate = recipe.optim.lr
+        self.wait_s = 0.0
+        self._group, self._data, self._loss, self._recipe = group, data, loss, recipe
+        self._wrapped = _parallel(model, group)
+        self._optimizer = make_optimizer(model, recipe.optim)
+
+    def pack(self) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, Any]]:
+        """Weights and optimizer, for a checkpoint."""
+        tensors, plain = pack_optimizer(self._optimizer)
+        return {"weights": dict(self.model.state_dict()), "optimizer": tensors}, plain
+
+    def unpack_optimizer(self, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> None:
+        """Put back an optimizer of :meth:`pack`."""
+        unpack_optimizer(self._optimizer, tensors, plain)
+
+    def _load(self, rows: Array, epoch: int) -> tuple[Batch, torch.Tensor]:
+        """This rank's share of a global batch, and the dropout keys of its rows."""
+        share = self._group.share(len(rows))
+        local, seed = rows[share], self._recipe.seed
+        padding = len(local) == 0  # more ranks than rows: take part with a row that does not count
+        if padding:
+            local = rows[:1]
+        batch = self._data.batch(local, flips=choose_flips(seed, epoch, local, self._recipe.data.reverse_complement))
+        if padding:
+            batch = Batch(batch.sequence, batch.target, torch.zeros_like(batch.valid))
+        keys = sample_keys(seed, epoch, local, "dropout").view(np.int64)
+        return batch, torch.from_numpy(keys).to(self._group.device)
+
+    def step(self, rows: Array, *, units: int, epoch: int, number: int, rate: float) -> tuple[float, float]:
+        """Take one step.
+
+        Parameters
+        ----------
+        rows : global row numbers of the global batch
+        units : units of the loss in it
+        epoch, number : of this step, from 0
+        rate : learning rate
+
+        Returns
+        -------
+        this rank's sum of losses, and the norm of the gradient, the same on all ranks; where the norm is not finite the
+        weights are as they were
+        """
+        group, device = self._group, self._group.device
+        started = time.monotonic()
+        batch, keys = self._load(rows, epoch)
+        self.wait_s += time.monotonic() - started
+        torch.manual_seed(row_key(self._recipe.seed, number, f"step/{group.rank}"))
+        set_dropout_keys(self.model, keys)
+        self._optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._recipe.train.precision == "bf16"):
+            prediction = self._wrapped(batch.sequence)
+        total = self._loss.total(prediction.float(), batch.target, batch.valid)
+        # DDP averages gradients over ranks: times their number it is the sum, over the units of the global batch.
+        mean: torch.Tensor = total * (group.world / max(units, 1))
+        mean.backward()  # type: ignore[no-untyped-call]
+        limit = self._recipe.optim.clip_norm or math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        if math.isfinite(norm):
+            self.rate = rate
+            for parameters in self._optimizer.param_groups:
+                parameters["lr"] = rate
+            self._optimizer.step()
+        return float(total.detach()), norm

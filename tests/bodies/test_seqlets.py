@@ -1,0 +1,179 @@
+"""drg-seqlets as a run: the same bytes for any sharding, coordinates on the genome, one-line errors."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from drg_hpc.bodies.seqlets_plan import Options, plan_shards
+from drg_hpc.bodies.seqlets_work import Body
+from drg_hpc.errors import CorruptError, InputError, UsageError
+from drg_hpc.files import sha256_file
+from drg_hpc.interpretation.recursive import call_seqlets
+from drg_hpc.results import attributions, h5
+from drg_hpc.results.seqlets import read_seqlets
+from drg_hpc.runs.plan import Plan, write_plan
+from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part
+
+ROWS, LENGTH = 500, 90
+
+
+def write_attributions(path: Path, projected: np.ndarray, onehot: np.ndarray, *, tracks: int, keep: bool) -> None:
+    """An attribution file as drg-attr writes it; track i is the projection scaled by i + 1."""
+    rows, length = projected.shape
+    layout = attributions.Layout(
+        length=length,
+        tracks=tuple((i, f"track {i}") for i in range(tracks)),
+        form="hypothetical",
+        keep_form=keep,
+        form_is_contribution=True,
+        dtype="float32",
+    )
+    regions = pd.DataFrame(
+        {
+            "chrom": "chr9",
+            "start": np.arange(rows) * 1000 + 7,
+            "end": np.arange(rows) * 1000 + 7 + length,
+            "name": [f"r{i}" for i in range(rows)],
+            "strand": ["+", "-"] * (rows // 2) + ["."] * (rows % 2),
+            "kept": np.arange(rows) != 3,
+            "reason": "",
+            "row": np.arange(rows),
+        }
+    )
+    part = path.with_suffix(".part")
+    with attributions.PartWriter(part, layout, rows=rows) as writer:
+        writer.regions(regions)
+        for at in range(0, rows, BLOCK_ROWS):
+            block = slice(at, min(at + BLOCK_ROWS, rows))
+            writer.sequences(at, onehot[block])
+            for i in range(tracks):
+                values = projected[block] * (i + 1)
+                form = (onehot[block] * values[:, None, :]).astype(np.float32)
+                writer.track(
+                    at, i, prediction=values.sum(axis=1), projected=values, form=form, contribution=form,
+                    onehot=onehot[block],
+                )  # fmt: skip
+    attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0})
+    part.unlink()
+
+
+def do_run(options: Options) -> tuple[Plan, dict[str, Any]]:
+    """Plan, work and merge in this process, without the machinery of runs."""
+    plan = write_plan(plan_shards(options), options.out)
+    body = Body(plan)
+    summary: dict[str, Any] = {}
+    for stage in plan.stages:
+        parts = []
+        for shard in reversed(stage.shards):
+            folder = plan.folder / "parts" / stage.name / f"{shard.id:05d}"
+            folder.mkdir(parents=True)
+            body.work(stage.name, shard, Attempt(folder, "cpu"))
+            parts.insert(0, Part(shard, folder, {}))
+        last = stage is plan.stages[-1]
+        summary = body.merge(stage.name, parts, plan.folder if last else plan.folder / "stages")
+    return plan, summary
+
+
+@pytest.fixture(scope="module")
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    projected = rng.normal(0, 1, (ROWS, LENGTH)).astype(np.float32)
+    projected[:, 30:42] += 3
+    projected[::2, 60:68] -= 4
+    projected[::5, -6:] += 4
+    projected[3] = 1e6  # a row that is not kept must not touch the null
+    codes = rng.integers(0, 4, (ROWS, LENGTH))
+    return projected, (codes[:, None, :] == np.arange(4)[None, :, None]).astype(np.int8)
+
+
+@pytest.fixture
+def source(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> Path:
+    write_attributions(tmp_path / "attr.h5", *arrays, tracks=2, keep=False)
+    return tmp_path / "attr.h5"
+
+
+def test_bytes_do_not_depend_on_shards(source: Path, tmp_path: Path) -> None:
+    found = set()
+    for shards in (1, 3, 7):
+        plan, summary = do_run(Options(attributions=source, out=tmp_path / f"run{shards}", shards=shards))
+        assert len(plan.stages[0].shards) == {1: 1, 3: 3, 7: 4}[shards]
+        found.add((sha256_file(plan.folder / "out.h5"), sha256_file(plan.folder / "seqlets.bed"), str(summary)))
+    assert len(found) == 1
+
+
+def test_run_equals_the_array_interface(source: Path, tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    plan, summary = do_run(Options(attributions=source, out=tmp_path / "run", shards=3, track="track 1", window=20))
+    seqlets = read_seqlets(plan.folder / "out.h5")
+    projected, onehot = arrays
+    kept = np.delete(np.arange(ROWS), 3)
+    expected = call_seqlets(projected[kept] * 2)
+    table = seqlets.table
+    assert summary["rows"] == len(table) == len(expected)
+    assert summary["positive"] == (table["sign"] > 0).sum() > 0 < summary["negative"]
+    np.testing.assert_array_equal(kept[expected["row"]], table["row"])
+    np.testing.assert_array_equal(expected[["start", "end"]], table[["start", "end"]])
+    np.testing.assert_allclose(expected["p_value"], table["p_value"])
+    np.testing.assert_allclose(expected["attribution"], table["attribution"], rtol=1e-6)
+    assert (table["genome_start"] == table["row"] * 1000 + 7 + table["start"]).all()
+    assert set(table["chrom"]) == {"chr9"} and set(table["track"]) == {1}
+    for i in (0, len(table) // 2, len(table) - 1):
+        row, centre = int(table["row"][i]), (int(table["start"][i]) + int(table["end"][i])) // 2
+        padded = np.pad(onehot[row], ((0, 0), (10, 10)))[:, centre : centre + 20]
+        values = np.pad(projected[row] * 2, (10, 10))[centre : centre + 20]
+        np.testing.assert_array_equal(seqlets.sequence[i], padded)
+        np.testing.assert_allclose(seqlets.contribution[i], padded * values)
+    lines = (plan.folder / "seqlets.bed").read_text().splitlines()
+    assert len(lines) == len(table)
+    fields = lines[0].split("\t")
+    assert fields[:4] == ["chr9", str(table["genome_start"][0]), str(table["genome_end"][0]), "track 1"]
+
+
+def test_reverse_strand_rows_run_backwards(source: Path, tmp_path: Path) -> None:
+    stranded = tmp_path / "stranded.h5"
+    shutil.copy(source, stranded)
+    with h5py.File(stranded, "r+") as handle:
+        handle.attrs["stranded"] = True
+    plan, _ = do_run(Options(attributions=stranded, out=tmp_path / "run"))
+    table = read_seqlets(plan.folder / "out.h5").table
+    minus = table[table["row"] % 2 == 1]
+    assert (minus["genome_start"] == minus["row"] * 1000 + 7 + LENGTH - minus["end"]).all()
+    assert (table["genome_end"] - table["genome_start"] == table["end"] - table["start"]).all()
+
+
+def test_windows_take_the_kept_form(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    write_attributions(tmp_path / "attr.h5", *arrays, tracks=1, keep=True)
+    plan, summary = do_run(Options(attributions=tmp_path / "attr.h5", out=tmp_path / "run"))
+    assert summary["form"] == "hypothetical" == read_seqlets(plan.folder / "out.h5").attributes["form"]
+
+
+def test_constant_attributions_have_no_seqlets(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    write_attributions(tmp_path / "attr.h5", np.zeros((70, LENGTH), np.float32), arrays[1][:70], tracks=1, keep=False)
+    plan, summary = do_run(Options(attributions=tmp_path / "attr.h5", out=tmp_path / "run", shards=2))
+    assert summary["rows"] == 0 and summary["constant_tracks"] == ["track 0"]
+    assert len(read_seqlets(plan.folder / "out.h5").table) == 0
+    assert (plan.folder / "seqlets.bed").read_text() == ""
+
+
+def test_bad_input(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no track 'x'"):
+        plan_shards(Options(attributions=source, out=tmp_path / "r", track="x"))
+    with pytest.raises(UsageError, match="above"):
+        plan_shards(Options(attributions=source, out=tmp_path / "r", min_length=9, max_length=5))
+    with pytest.raises(InputError, match="no such file"):
+        plan_shards(Options(attributions=tmp_path / "none.h5", out=tmp_path / "r"))
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as handle:
+        handle["x"] = [1]
+    with pytest.raises(CorruptError, match="not an attribution file"):
+        plan_shards(Options(attributions=other, out=tmp_path / "r"))
+    with h5py.File(source, "r+") as handle:
+        handle["tracks/00000/projected"][1, 5] = np.nan
+    with pytest.raises(InputError, match="NaN"):
+        do_run(Options(attributions=source, out=tmp_path / "r"))

@@ -1,0 +1,89 @@
+"""Options from files, --set and flags; every fault is one line that names key, value and fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import drg, drg_json, error_line
+
+from drg_hpc.config import Options, apply_set, build, flag
+from drg_hpc.errors import DrgError, UsageError
+
+
+class Inner(Options):
+    rate: float = flag(0.1, help="rate", gt=0)
+
+
+class Outer(Options):
+    epochs: int = flag(3, help="epochs", ge=1)
+    optim: Inner = Inner()
+
+
+def test_unknown_keys_name_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"f.toml: unknown key 'epoch'; did you mean 'epochs'\?"):
+        build(Outer, {"epoch": 3}, source="f.toml")
+    with pytest.raises(UsageError, match=r"unknown key 'optim.rat'; did you mean 'rate'\?"):
+        build(Outer, {"optim": {"rat": 3}}, source="f.toml")
+
+
+@pytest.mark.parametrize("values", [{"epochs": 0}, {"epochs": "many"}, {"optim": {"rate": -1}}, {"optim": 3}])
+def test_bad_values_are_one_line(values: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(Outer, values, source="command line")
+    assert "\n" not in str(caught.value)
+    assert next(iter(values)) in str(caught.value)
+
+
+def test_set_reaches_into_tables() -> None:
+    values: dict[str, object] = {}
+    apply_set(values, "optim.rate=0.5")
+    apply_set(values, "epochs=7")
+    assert build(Outer, values, source="x") == Outer(epochs=7, optim=Inner(rate=0.5))
+
+
+@given(st.text(max_size=40))
+def test_set_never_fails_with_anything_but_one_line(text: str) -> None:
+    try:
+        apply_set({}, text)
+    except DrgError as error:
+        assert "\n" not in str(error)
+
+
+def test_flags_win_over_set_and_set_over_the_file(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("rows = 100\nseed = 1\nshards = 1\nrow-bytes = 8\n")
+    out = ["-o", tmp_path / "run", "--dry-run", "--config", config]
+    assert drg_json("drg-selftest", *out)["shards"]["rows"] == 1
+    assert drg_json("drg-selftest", *out, "--set", "shards=2")["shards"]["rows"] == 2
+    assert drg_json("drg-selftest", *out, "--set", "shards=2", "--shards", 1)["shards"]["rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("row = 1", "did you mean 'rows'?"), ("rows = ", "not valid TOML"), ("rows = 'x'", "rows = 'x'"), ("rows = 0", "rows = 0")],
+)
+def test_faults_in_the_file_name_it(tmp_path: Path, text: str, expected: str) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(text)
+    done = drg("drg-selftest", "-o", tmp_path / "run", "--config", config, exit_code=3 if "TOML" in expected else 2)
+    assert expected in error_line(done)
+    assert "c.toml" in error_line(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--rowz", "3"], "unrecognized arguments: --rowz"),
+        (["--rows", "x"], "rows = 'x'"),
+        (["--shards", "2", "--shard-size", "9"], "exclude each other"),
+        (["--device", "gpu"], "is not a device"),
+        (["--launch", "cloud"], "invalid choice: 'cloud'"),
+        (["--set", "rows"], "--set wants"),
+    ],
+)
+def test_bad_command_lines_are_one_line_and_exit_2(tmp_path: Path, arguments: list[str], expected: str) -> None:
+    done = drg("drg-selftest", "-o", tmp_path / "run", *arguments, exit_code=2)
+    assert expected in error_line(done)
