@@ -16,7 +16,7 @@ from drg_hpc.attribution.catalogue import Recipe, make_recipe
 from drg_hpc.attribution.methods import METHODS, Block
 from drg_hpc.attribution.targets import TrackStatistic, choose_tracks
 from drg_hpc.errors import UsageError
-from drg_hpc.models.compute import Scale, module_place, pad_block
+from drg_hpc.models.compute import Scale, array_tensor, module_place, pad_block
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 _FLIP = (1, 2)  # with bases in the order A, C, G, T the reverse complement turns both axes round
@@ -66,8 +66,8 @@ class Engine:
         """
         device, dtype = module_place(self.module)
         n = len(sequences)
-        x = pad_block(torch.as_tensor(sequences).to(device=device, dtype=dtype))
-        blank = self._reference(x) if reference is None else pad_block(torch.as_tensor(reference).to(x))
+        x = pad_block(array_tensor(sequences).to(device=device, dtype=dtype))
+        blank = self._reference(x) if reference is None else pad_block(array_tensor(reference).to(x))
         blank = blank * forms.known_bases(x)
         passes = [self._pass(x, blank, rows)]
         if self.rc_average:

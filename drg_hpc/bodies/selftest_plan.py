@@ -17,7 +17,7 @@ class Options(FanoutOptions):
 
 
 def plan_shards(options: Options) -> RunSpec:
-    """Two stages: a sum over all rows, then the rows themselves, which use it."""
+    """Two stages: a sum over all blocks, then the rows, which use it."""
     shards = block_shards(options.rows, shards=options.shards, shard_size=options.shard_size, default_size=64)
     params = {name: getattr(options, name) for name in ("rows", "row_bytes", "seconds", "seed")}
     size = options.rows * options.row_bytes

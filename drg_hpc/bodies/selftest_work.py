@@ -17,7 +17,7 @@ from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 
 
 class Body:
-    """Stage ``total`` sums all rows; stage ``rows`` writes them, shifted by that sum."""
+    """Stage ``total`` sums a key of each block; stage ``rows`` writes the rows, shifted by that sum."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -33,7 +33,7 @@ class Body:
         """Write ``total.json`` or ``data.h5``, taking at least ``seconds``."""
         if stage == "total":
             starts = range(shard.start, shard.stop, BLOCK_ROWS)
-            total = sum(int(self._block(s)[: shard.stop - s].sum(dtype=np.int64)) for s in starts)
+            total = sum(row_key(self._params["seed"], start, "selftest") % 251 for start in starts)
             write_json(attempt.out / "total.json", {"total": total})
             return
         until = time.monotonic() + self._params["seconds"]

@@ -13,6 +13,7 @@ from drg_hpc.config import flag
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.bed import read_bed
+from drg_hpc.genome.bigwig_header import read_contigs
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.regions import Region, centred
 from drg_hpc.genome.targets import read_targets
@@ -95,11 +96,14 @@ def rows_of(path: Path, contigs: Mapping[str, int], *, length: int | None, stran
     return rows
 
 
-def _track_labels(options: Options, length: int) -> datasets.Labels:
+def _track_labels(options: Options, length: int, contigs: Mapping[str, int]) -> datasets.Labels:
     assert options.tracks is not None
     if options.bin and length % options.bin:
         raise UsageError(f"--bin {options.bin} does not divide the length {length}", fix="choose a --length it divides")
     targets = read_targets(options.tracks)
+    for target in targets:  # a file of another assembly is noticed here, before any work
+        lengths = read_contigs(target.file)
+        map_contigs(lengths, contigs, what=str(target.file), lengths=lengths)
     tracks = [
         {"name": t.name, "group": "bigwig", "strand_partner": t.strand_partner, "transform": "identity",
          "description": t.description}
@@ -111,9 +115,11 @@ def _track_labels(options: Options, length: int) -> datasets.Labels:
     return datasets.Labels(tracks, bins=bins, params=params, inputs=inputs | {"tracks": describe_input(options.tracks)})
 
 
-def _labels(options: Options, rows: list[Region], length: int, negatives: int) -> datasets.Labels:
+def _labels(
+    options: Options, rows: list[Region], *, length: int, negatives: int, contigs: Mapping[str, int]
+) -> datasets.Labels:
     if options.tracks is not None:
-        return _track_labels(options, length)
+        return _track_labels(options, length, contigs)
     if options.counts:
         names = [row.name for row in rows if row.kept]
         return datasets.matrix_labels(options.counts, names, allow_missing=options.missing == "mask")
@@ -153,7 +159,7 @@ def plan_shards(options: Options) -> RunSpec:
         _refuse_lost(options.regions, rows)
     length = rows[0].end - rows[0].start
     padded = sum(row.kept and (row.start < 0 or row.end > contigs[row.chrom]) for row in rows)
-    labels = _labels(options, rows, length, negatives)
+    labels = _labels(options, rows, length=length, negatives=negatives, contigs=contigs)
     return datasets.plan_dataset(
         "shard-regions",
         options,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drg_hpc.errors import InputError
 from drg_hpc.genome.contigs import map_contigs
 
 ASSEMBLIES: dict[str, dict[str, int]] = {

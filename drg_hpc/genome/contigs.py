@@ -22,6 +22,16 @@ def _examples(names: Iterable[str]) -> str:
     return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")
 
 
+_said: set[tuple[str, str]] = set()
+
+
+def _say(what: str, name: str, target: str) -> None:
+    """Once per process and pair of names: a thousand bigWig files of one naming are one line."""
+    if (name, target) not in _said:
+        _said.add((name, target))
+        log.info("contig names of %s are mapped to the genome's, such as %s to %s", what, name, target)
+
+
 def map_contigs(
     wanted: Iterable[str],
     known: Mapping[str, int],
@@ -63,6 +73,5 @@ def map_contigs(
                 fix="use the same assembly",
             )
     if aliased:
-        name, target = next(iter(aliased.items()))
-        log.info("%s: %d contig names mapped, such as %s to %s", what, len(aliased), name, target)
+        _say(what, *next(iter(aliased.items())))
     return mapping

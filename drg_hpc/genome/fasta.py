@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from drg_hpc.errors import InputError
+from drg_hpc.genome.bgzip import BgzipIndex, is_bgzip
 
 _BLOCK = 1 << 20
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
@@ -224,17 +225,25 @@ def stream_contigs(path: Path, offsets: Mapping[str, int]) -> Iterator[tuple[str
 
     Parameters
     ----------
-    offsets : name -> :attr:`Contig.offset`; a plain file is read from there, a compressed one from its start
+    offsets : name -> :attr:`Contig.offset`; plain and bgzip files are read from there, other gzip from the start
     """
-    if not is_compressed(path):
-        for name, offset in sorted(offsets.items(), key=lambda item: item[1]):
-            with open(path, "rb") as handle:
-                handle.seek(offset)
-                for piece in _pieces(handle, path):
-                    if piece.header:
-                        break
-                    yield name, piece.data.translate(None, b"\r\n \t")
+    compressed = is_compressed(path)
+    if compressed and not is_bgzip(path):
+        yield from _stream_whole(path, offsets)
         return
+    index = BgzipIndex(path) if compressed else None
+    for name, offset in sorted(offsets.items(), key=lambda item: item[1]):
+        with index.open_at(offset) if index else open(path, "rb") as handle:
+            if index is None:
+                handle.seek(offset)
+            for piece in _pieces(handle, path):
+                if piece.header:
+                    break
+                yield name, piece.data.translate(None, b"\r\n \t")
+
+
+def _stream_whole(path: Path, offsets: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+    """Read a gzip file from its start until the last wanted sequence."""
     left, name = set(offsets), ""
     for piece in _checked(path):
         if piece.header:

@@ -111,9 +111,10 @@ def _parse(path: Path, lines: list[str]) -> Iterator[Motif]:
         elif re.match(r"MOTIF(\s|$)", text):
             if named_at >= 0:
                 raise _fault(path, named_at + 1, f"motif {name} has no letter-probability matrix")
-            name, _, alternate = text[5:].strip().partition(" ")
-            if not name:
+            words = text[5:].split(maxsplit=1)
+            if not words:
                 raise _fault(path, index + 1, "MOTIF without a name")
+            name, alternate = words[0], words[1] if len(words) > 1 else ""
             if name in seen:
                 raise _fault(path, index + 1, f"motif {name} stands twice (first on line {seen[name]})")
             seen[name], named_at = index + 1, index

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
 from drg_hpc.models.links import apply_link
@@ -23,6 +25,11 @@ def prepare_torch(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def array_tensor(values: NDArray[Any]) -> torch.Tensor:
+    """A tensor of its own from any array, also one that is read-only or runs backwards."""
+    return torch.tensor(np.ascontiguousarray(values))
 
 
 def pad_block(x: torch.Tensor, rows: int = BLOCK_ROWS) -> torch.Tensor:

@@ -21,4 +21,4 @@ class EvaluateOptions(Options):
     )
     rc_average: bool = flag(False, help="mean over both strands")
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
-    threads: int | None = flag(None, help="threads (default: all CPUs)", metavar="N", ge=1)
+    threads: int = flag(1, help="threads", metavar="N", ge=1)

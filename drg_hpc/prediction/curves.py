@@ -37,5 +37,6 @@ def thin(points: NDArray[np.float64], limit: int = CURVE_POINTS) -> NDArray[np.f
     if len(points) <= limit:
         return points.astype(np.float32)
     along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(points, axis=0)).sum(axis=1))])
-    chosen = np.searchsorted(along, np.linspace(0, along[-1], limit))
-    return points[np.unique(np.append(chosen, [0, len(points) - 1]))[:limit]].astype(np.float32)
+    chosen = np.searchsorted(along, np.linspace(0, along[-1], limit - 1)[1:])
+    kept: NDArray[np.float32] = points[np.union1d(chosen, [0, len(points) - 1])].astype(np.float32)
+    return kept

@@ -25,7 +25,7 @@ from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.predict import predict_block
 from drg_hpc.prediction.tables import write_tables
 from drg_hpc.results.reader import Predictions, read_predictions
-from drg_hpc.runs.devices import choose_gpus, cpu_count
+from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
 from drg_hpc.store.reader import DatasetStore, open_dataset
@@ -166,7 +166,7 @@ def _predict(
     options: EvaluateOptions, store: DatasetStore, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
     device = _device(options)
-    prepare_torch(options.threads or cpu_count())
+    prepare_torch(options.threads)
     module = load_model(options.model, device=device)
     found = []
     with Progress(len(rows), "predict") as progress:

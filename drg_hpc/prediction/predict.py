@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drg_hpc.models.compute import Scale, model_output, module_place, on_scale, pad_block
+from drg_hpc.models.compute import Scale, array_tensor, model_output, module_place, on_scale, pad_block
 
 
 def predict_block(
@@ -35,7 +35,7 @@ def predict_block(
     (n, tracks[, bins]) float32
     """
     device, dtype = module_place(module)
-    x = pad_block(torch.as_tensor(sequences).to(device=device, dtype=dtype))
+    x = pad_block(array_tensor(sequences).to(device=device, dtype=dtype))
     with torch.inference_mode():
         found = on_scale(model_output(module, x), module, scale)
         if rc_average:

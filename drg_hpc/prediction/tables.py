@@ -86,7 +86,7 @@ def write_tables(
         folder / "tracks.tsv", sep="\t", index=False, na_rep="NA", float_format="%.6g"
     )
     _write_regions(folder / "regions.tsv", regions, tracks=tracks, target=target, prediction=prediction)
-    np.savez(folder / "curves.npz", **_curves(regions, tracks, target, prediction))
+    np.savez(folder / "curves.npz", allow_pickle=False, **_curves(regions, tracks, target, prediction))
 
 
 def _mean(values: list[float | None]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,12 @@ from drg_hpc.errors import InputError
 from drg_hpc.results import h5, layout
 from drg_hpc.runs.spec import BLOCK_ROWS
 
+log = logging.getLogger(__name__)
+
 SHAP = "shap/seq"
 PROJECTED_SHAP = "projected_shap/seq"
+_FAINT = 1e-3
+"""A hundredth of this is below float16's normal range, where digits are lost."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def to_storage(values: NDArray[Any], dtype: str, *, what: str) -> NDArray[Any]:
     largest = float(np.abs(values).max(initial=0.0))
     if not np.isfinite(largest):
         raise InputError(f"{what} is not finite", fix="check the model's weights and its input")
-    if largest > np.finfo(dtype).max:
+    if largest > float(np.finfo(dtype).max):
         raise InputError(f"{what} reaches {largest:.4g}, beyond {dtype}", fix="use --store-dtype float32")
     return values.astype(dtype)
 
@@ -104,6 +109,7 @@ class PartWriter:
 
     def __init__(self, path: Path, plan: Layout, *, rows: int) -> None:
         self._layout = plan
+        self._largest = [0.0] * len(plan.tracks)
         self._file = h5.create(path)
         for name, (shape, dtype) in plan.datasets().items():
             h5.dataset(self._file, name, shape=(rows, *shape), dtype=dtype)
@@ -115,6 +121,11 @@ class PartWriter:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
+        if kind is None and self._layout.dtype == "float16":
+            for (_, name), largest in zip(self._layout.tracks, self._largest, strict=True):
+                if 0 < largest < _FAINT:
+                    advice = "float16 loses digits, --store-dtype float32 does not"
+                    log.warning("attributions of track %r reach only %.2g: %s", name, largest, advice)
 
     def regions(self, regions: pd.DataFrame) -> None:
         """Write the table of regions of all rows."""
@@ -154,6 +165,7 @@ class PartWriter:
         stop = at + len(prediction)
         where = f"of track {name!r}, rows {at} to {stop} of this shard"
         self._file[f"{group}/prediction"][at:stop] = to_storage(prediction, "float32", what=f"the prediction {where}")
+        self._largest[position] = max(self._largest[position], float(np.abs(projected).max(initial=0.0)))
         for key, array in values.items():
             self._file[key][at:stop] = to_storage(array, self._layout.dtype, what=f"the attribution {where}")
 

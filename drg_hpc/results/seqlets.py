@@ -8,10 +8,12 @@ the seqlets' midpoints, zero beyond the ends of the row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -76,14 +78,8 @@ def merge_parts(parts: Sequence[Path], path: Path, attributes: Mapping[str, Any]
         return h5.merge_tables(list(parts), names, out)
 
 
-def read_seqlets(path: Path) -> Seqlets:
-    """Read a seqlet RUN or its out.h5 wholly.
-
-    Raises
-    ------
-    InputError, IncompleteError : nothing there, or the run is not merged
-    CorruptError : not a seqlet file, or columns are missing
-    """
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[h5py.Group, dict[str, Any]]]:
     source = resolve_output(path, "out.h5")
     with h5.open_file(source) as handle:
         attributes = h5.get_attributes(handle)
@@ -93,9 +89,31 @@ def read_seqlets(path: Path) -> Seqlets:
         missing = [name for name in (*NUMBERS, "chrom", *WINDOWS) if name not in group]
         if missing:
             raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again")
-        table = pd.DataFrame({name: group[name][:] for name in NUMBERS})
-        table["chrom"] = h5.read_text(group["chrom"])
-        return Seqlets(table, group["contribution"][:], group["sequence"][:], attributes)
+        yield group, attributes
+
+
+def _table(group: h5py.Group) -> pd.DataFrame:
+    table = pd.DataFrame({name: group[name][:] for name in NUMBERS})
+    table["chrom"] = h5.read_text(group["chrom"])
+    return table
+
+
+def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Columns and root attributes, without the windows; errors as :func:`read_seqlets`."""
+    with _opened(path) as (group, attributes):
+        return _table(group), attributes
+
+
+def read_seqlets(path: Path) -> Seqlets:
+    """Read a seqlet RUN or its out.h5 wholly.
+
+    Raises
+    ------
+    InputError, IncompleteError : nothing there, or the run is not merged
+    CorruptError : not a seqlet file, or columns are missing
+    """
+    with _opened(path) as (group, attributes):
+        return Seqlets(_table(group), group["contribution"][:], group["sequence"][:], attributes)
 
 
 def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:

@@ -155,8 +155,10 @@ def merge_run(plan: Plan) -> dict[str, Any]:
     staging.mkdir()
     try:
         summary = load_body(plan).merge(plan.stages[-1].name, loaded[plan.stages[-1].name], staging)
-        record = _done_record(plan, loaded, staging, summary=summary, parts_digest=made_from)
-        fsync_tree(staging)
+        with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the outputs are hashed
+            flushed = pool.submit(fsync_tree, staging)
+            record = _done_record(plan, loaded, staging, summary=summary, parts_digest=made_from)
+            flushed.result()
         failpoint("merge.written")
         done.unlink(missing_ok=True)  # readers refuse the run until the new outputs are all in place
         for path in sorted(staging.iterdir()):

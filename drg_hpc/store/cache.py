@@ -11,7 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,21 +170,21 @@ def _target_shape(store: DatasetStore) -> tuple[int, ...]:
 
 
 def _fill(store: DatasetStore, staging: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Write the arrays with plain writes: on a full disk a write raises, a memory map kills the process (SIGBUS)."""
     check_hashes(store.path, store.manifest)
-    types = {"codes": np.uint8, "targets": np.float32, "mask": np.bool_}
-    arrays = {
-        name: np.lib.format.open_memmap(staging / f"{name}.npy", mode="w+", dtype=types[name], shape=shape)
-        for name, shape in shapes.items()
-    }
     step = int(store.header["row_shard"])
-    with Progress(store.rows, "training cache") as progress:
+    with ExitStack() as stack:
+        progress = stack.enter_context(Progress(store.rows, "training cache"))
+        files = {name: stack.enter_context(open(staging / f"{name}.npy", "wb")) for name in shapes}
+        for name, dtype in (("codes", "|u1"), ("targets", "<f4"), ("mask", "|b1")):
+            header = {"descr": dtype, "fortran_order": False, "shape": shapes[name]}
+            np.lib.format.write_array_header_1_0(files[name], header)
         for start in range(0, store.rows, step):
             stop = min(start + step, store.rows)
-            arrays["codes"][start:stop] = store.codes(start, stop)
-            arrays["targets"][start:stop], arrays["mask"][start:stop] = store.target_block(start, stop)
+            targets, mask = store.target_block(start, stop)
+            for name, block in (("codes", store.codes(start, stop)), ("targets", targets), ("mask", mask)):
+                files[name].write(np.ascontiguousarray(block).data)
             progress.add(stop - start)
-    for array in arrays.values():
-        array.flush()
     split = np.full(store.rows, _NOT_KEPT, np.uint8)
     for number, name in enumerate(SPLITS):
         split[store.split_rows(name)] = number

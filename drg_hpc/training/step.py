@@ -42,7 +42,6 @@ def _parallel(model: nn.Module, group: Group) -> nn.Module:
     return DistributedDataParallel(
         model,
         device_ids=[group.device.index] if group.device.type == "cuda" else None,
-        broadcast_buffers=False,
         find_unused_parameters=True,
     )
 

@@ -1,0 +1,155 @@
+"""The data section: rows, splits, chromosomes, base composition, targets of a dataset store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drg_hpc.report import html
+from drg_hpc.report.charts import COLOURS, Chart
+from drg_hpc.report.sources import Source
+from drg_hpc.store.layout import SPLITS
+from drg_hpc.store.reader import DatasetStore, open_dataset
+
+_SAMPLE = 20_000
+_RUN = 64
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What other sections and the summary need of a store.
+
+    Parameters
+    ----------
+    chromosomes : split -> names, in the order of the store
+    """
+
+    source: Source
+    chromosomes: dict[str, list[str]]
+
+    def unseen(self, split: str) -> bool:
+        """Whether no chromosome of ``split`` has a row in training."""
+        here = set(self.chromosomes.get(split, ()))
+        return bool(here) and not here & set(self.chromosomes.get("train", ()))
+
+
+def data_section(source: Source) -> tuple[str, DataFacts]:
+    """HTML of one dataset store, and its facts."""
+    store = open_dataset(source.file)
+    regions = store.regions
+    kept = regions[regions["kept"].astype(bool)]
+    chromosomes = {split: _ordered(kept.loc[kept["split"] == split, "chrom"]) for split in SPLITS}
+    found = DataFacts(source, chromosomes)
+    rows = _sample(store.rows)
+    gc = _gc(store, rows)
+    content = "".join([
+        _lead(store, regions),
+        html.table(
+            ("split", "rows", "chromosomes"),
+            [
+                (split, html.number(int((kept["split"] == split).sum())), ", ".join(chromosomes[split]) or "–")
+                for split in SPLITS
+                if (kept["split"] == split).any()
+            ],
+            numeric=(1,),
+        ),
+        html.figures(_charts(store, kept, rows, gc)),
+        _sampled(rows, store.rows),
+    ])  # fmt: skip
+    return content, found
+
+
+def _lead(store: DatasetStore, regions: pd.DataFrame) -> str:
+    dropped = int((~regions["kept"].astype(bool)).sum())
+    tracks = store.tracks
+    named = ", ".join(tracks[:8]) + (" …" if len(tracks) > 8 else "")
+    text = f"{html.number(store.rows)} sequences of {html.number(store.length)} bp with {len(tracks)} "
+    text += ("track" if len(tracks) == 1 else "tracks") + f" ({named})"
+    if store.bins:
+        text += f" in {store.bins} bins"
+    if dropped:
+        reasons = regions.loc[~regions["kept"].astype(bool), "reason"].value_counts()
+        text += f"; {html.number(dropped)} not used: " + ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+    return f"<p>{html.escape(text)}.</p>"
+
+
+def _ordered(names: pd.Series[Any]) -> list[str]:
+    def key(name: str) -> tuple[int, int, str]:
+        tail = name.removeprefix("chr")
+        return (0, int(tail), "") if tail.isdigit() else (1, 0, tail)
+
+    return sorted({str(name) for name in names}, key=key)
+
+
+def _sample(rows: int) -> NDArray[np.int64]:
+    """All rows, or runs of neighbours at even steps (a store is read by chunks, so lone rows would cost the same)."""
+    if rows <= _SAMPLE:
+        return np.arange(rows)
+    starts = np.linspace(0, rows - _RUN, _SAMPLE // _RUN).astype(np.int64)
+    return np.unique((starts[:, None] + np.arange(_RUN)).ravel())
+
+
+def _gc(store: DatasetStore, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of C and G among the known bases of each row; NaN where all are unknown."""
+    shares = []
+    for i in range(0, len(rows), 2048):
+        counts = store.sequences(rows[i : i + 2048]).sum(axis=2, dtype=np.float64)
+        known = counts.sum(axis=1)
+        shares.append(np.where(known > 0, counts[:, 1:3].sum(axis=1) / np.maximum(known, 1), np.nan))
+    return np.concatenate(shares) if shares else np.zeros(0)
+
+
+def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc: NDArray[np.float64]) -> list[str]:
+    target = store.targets(rows)
+    totals = np.nansum(target.reshape(len(rows), target.shape[1], -1), axis=2)[:, 0] if len(rows) else np.zeros(0)
+    seen = np.isfinite(target.reshape(len(rows), target.shape[1], -1)[:, 0]).any(axis=1)
+    binary = seen.any() and np.isin(totals[seen], (0.0, 1.0)).all()
+    groups = [("1", totals == 1), ("0", totals == 0)] if binary else [("", np.ones(len(rows), np.bool_))]
+    edges = np.linspace(0, 1, 41)
+    shares = [np.histogram(gc[mask & np.isfinite(gc)], edges)[0] / max(int(mask.sum()), 1) for _, mask in groups]
+    top = max((float(share.max()) for share in shares), default=1.0) or 1.0
+    chart = Chart("GC content of the sequences", (0, 1), (0, top * 1.08), "GC content", "share of sequences")
+    for (name, _), share, colour in zip(groups, shares, COLOURS, strict=False):
+        line = np.column_stack([(edges[:-1] + edges[1:]) / 2, share])
+        chart.line(line, colour=colour, name=f"{store.tracks[0]} = {name}" if name else "")
+    found = [html.figure(chart.svg(), "GC content of the sequences" + (" by class." if binary else "."))]
+    found.append(_chromosome_chart(kept))
+    if not binary and seen.any():
+        found.append(_target_chart(totals[seen], store.tracks[0]))
+    return found
+
+
+def _chromosome_chart(kept: pd.DataFrame) -> str:
+    names = _ordered(kept["chrom"])[:30]
+    counts = [(split, [int(((kept["chrom"] == n) & (kept["split"] == split)).sum()) for n in names]) for split in SPLITS]
+    most = max((sum(column) for column in zip(*(c for _, c in counts), strict=True)), default=1) or 1
+    short = [name.removeprefix("chr")[:6] for name in names]
+    chart = Chart(
+        "Rows by chromosome", (0, max(len(names), 1)), (0, most * 1.08), "chromosome", "rows",
+        names=[name if len(names) <= 24 or i % 2 == 0 else "" for i, name in enumerate(short)],
+    )  # fmt: skip
+    edges = np.arange(len(names) + 1, dtype=np.float64)
+    for (split, values), colour in zip(counts, (*COLOURS[:3], "#8c959f"), strict=True):
+        if any(values):
+            chart.bars(edges, np.array(values, np.float64), colour=colour)
+            chart.legend(split, colour)
+    return html.figure(chart.svg(), "Rows by chromosome and split" + (" (first 30)." if len(names) == 30 else "."))
+
+
+def _target_chart(values: NDArray[np.floating], track: str) -> str:
+    counts, edges = np.histogram(values, 40)
+    chart = Chart(
+        f"Targets of {track}", (float(edges[0]), float(edges[-1])), (0, float(counts.max()) * 1.08), track, "rows"
+    )
+    chart.bars(edges, counts.astype(np.float64), colour=COLOURS[0])
+    return html.figure(chart.svg(), f"Targets of {track}.")
+
+
+def _sampled(rows: NDArray[np.int64], total: int) -> str:
+    if len(rows) == total:
+        return ""
+    return f'<p class="note">Composition and targets from {len(rows):,} of {total:,} rows, at even steps.</p>'

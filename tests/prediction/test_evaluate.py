@@ -1,0 +1,164 @@
+"""drg-evaluate: metrics against scipy, tables, curves, and a folder that is never overwritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.prediction.config import EvaluateOptions
+from drg_hpc.prediction.curves import CURVE_POINTS, curve_points
+from drg_hpc.prediction.evaluate import evaluate
+from drg_hpc.prediction.tables import track_metrics, write_tables
+from drg_hpc.store.reader import open_dataset
+from tests.prediction.small_world import make_model, make_store, predict
+
+ROWS, LENGTH = 450, 60
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Any]:
+    folder = tmp_path_factory.mktemp("world")
+    module = make_model(folder / "model", length=LENGTH)
+    return folder / "model", make_store(folder, rows=ROWS, length=LENGTH), module
+
+
+def options(world: tuple[Path, Path, Any], out: Path, **changes: Any) -> EvaluateOptions:
+    return EvaluateOptions(**{"model": world[0], "store": world[1], "out": out, "device": "cpu"} | changes)
+
+
+def test_metrics_tables_and_curves(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    folder = evaluate(options(world, tmp_path / "eval"))
+    store = open_dataset(world[1])
+    rows = store.split_rows("test")
+    with torch.no_grad():
+        prediction = world[2](torch.from_numpy(store.sequences(rows))).sigmoid().numpy()
+    target = store.targets(rows)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert (metrics["split"], metrics["rows"]) == ("test", len(rows))
+    assert [track["name"] for track in metrics["tracks"]] == ["a", "b"]
+    for i, track in enumerate(metrics["tracks"]):
+        seen = ~np.isnan(target[:, i])
+        y, p = target[seen, i], prediction[seen, i]
+        assert 0 < track["n"] == seen.sum() < len(rows)
+        rank = stats.mannwhitneyu(p[y == 1], p[y == 0]).statistic / ((y == 1).sum() * (y == 0).sum())
+        assert track["auroc"] == pytest.approx(rank)
+        assert track["pearson"] == pytest.approx(stats.pearsonr(p, y).statistic, abs=1e-6)
+        assert track["spearman"] == pytest.approx(stats.spearmanr(p, y).statistic, abs=1e-6)
+        assert track["mse"] == pytest.approx(np.mean((p - y) ** 2), rel=1e-5)
+    assert metrics["mean"]["auroc"] == pytest.approx(np.mean([t["auroc"] for t in metrics["tracks"]]))
+
+    table = pd.read_csv(folder / "regions.tsv", sep="\t")
+    assert table["row"].tolist() == rows.tolist() and set(table["split"]) == {"test"}
+    np.testing.assert_allclose(table["prediction.b"], prediction[:, 1], rtol=1e-4)
+    np.testing.assert_allclose(table["error.a"], np.abs(prediction - target)[:, 0], rtol=1e-3, atol=1e-5)
+    assert pd.read_csv(folder / "tracks.tsv", sep="\t")["name"].tolist() == ["a", "b"]
+
+    with np.load(folder / "curves.npz") as curves:
+        roc = curves["roc.00000"]
+        area = np.trapezoid(roc[:, 1], roc[:, 0])
+        assert area == pytest.approx(metrics["tracks"][0]["auroc"], abs=1e-3)
+        assert curves["tracks"].tolist() == ["a", "b"]
+        assert curves["scatter_prediction"].shape == curves["scatter_target"].shape == (len(rows), 2)
+
+
+def test_reusing_predictions_gives_the_same_numbers(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    direct = json.loads((evaluate(options(world, tmp_path / "a")) / "metrics.json").read_text())
+    for scale in ("link", "output"):
+        predict(tmp_path / scale, world[0], world[1], scale=scale, shards=2)
+        again = evaluate(options(world, tmp_path / f"from_{scale}", predictions=tmp_path / scale))
+        found = json.loads((again / "metrics.json").read_text())
+        for one, two in zip(direct["tracks"], found["tracks"], strict=True):
+            assert one["auroc"] == pytest.approx(two["auroc"], rel=1e-6)
+            assert one["mse"] == pytest.approx(two["mse"], rel=1e-5)
+    predict(tmp_path / "all", world[0], world[1], split="all")
+    with pytest.raises(InputError, match="has split 'all', not 'test'"):
+        evaluate(options(world, tmp_path / "b", predictions=tmp_path / "all"))
+    torch.manual_seed(3)
+    make_model(tmp_path / "model2", length=LENGTH, link="identity")
+    with pytest.raises(InputError, match="another model"):
+        evaluate(options(world, tmp_path / "b", predictions=tmp_path / "link", model=tmp_path / "model2"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_folder_is_never_overwritten(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    out = tmp_path / "eval"
+    evaluate(options(world, out))
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert set(before) == {"metrics.json", "tracks.tsv", "regions.tsv", "curves.npz", "done.json"}
+    assert evaluate(options(world, out)) == out
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    with pytest.raises(UsageError, match="holds another evaluation"):
+        evaluate(options(world, out, split="valid"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(UsageError, match="holds something else"):
+        evaluate(options(world, tmp_path / "other"))
+
+
+def test_inputs_that_do_not_fit(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    make_model(tmp_path / "long", length=LENGTH + 2)
+    with pytest.raises(InputError, match="have 60 bases, the model takes 62"):
+        evaluate(options(world, tmp_path / "x", model=tmp_path / "long"))
+    make_model(tmp_path / "named", length=LENGTH, tracks=("a", "c"))
+    with pytest.raises(InputError, match="lacks 1 of the model's 2 tracks, the first is 'c'"):
+        evaluate(options(world, tmp_path / "x", model=tmp_path / "named"))
+    with pytest.raises(InputError, match="has no rows"):
+        evaluate(options(world, tmp_path / "x", split="excluded"))
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_model_of_some_tracks_meets_its_own_columns(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    make_model(tmp_path / "one", length=LENGTH, tracks=("b",))
+    folder = evaluate(options(world, tmp_path / "eval", model=tmp_path / "one"))
+    store = open_dataset(world[1])
+    table = pd.read_csv(folder / "regions.tsv", sep="\t")
+    np.testing.assert_array_equal(table["target.b"], store.targets(store.split_rows("test"))[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ([1.0, 1.0, np.nan], "all targets are 1"),
+        ([0.5, 1.0, 0.0], "not 0 and 1"),
+        ([np.nan] * 3, "no target is present"),
+    ],
+)
+def test_undefined_metrics_are_null_with_a_reason(target: list[float], reason: str) -> None:
+    found = track_metrics(np.array(target), np.array([0.1, 0.2, 0.3]))
+    assert found["auroc"] is None and found["auprc"] is None
+    assert reason in found["reason"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_binned_targets(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.gamma(1.0, 2.0, (40, 1, 6)).astype(np.float32)
+    prediction = target + rng.normal(0, 1, target.shape).astype(np.float32)
+    target[3, 0, 2] = np.nan
+    found = track_metrics(target[:, 0], prediction[:, 0])
+    assert found["n"] == 40 * 6 - 1
+    whole = np.arange(40) != 3
+    expected = stats.pearsonr(prediction[whole, 0].sum(axis=1), target[whole, 0].sum(axis=1)).statistic
+    assert found["pearson_total"] == pytest.approx(expected, rel=1e-5)
+    regions = pd.DataFrame({"row": range(40), "name": "x", "chrom": "chr1", "start": 0, "end": 6, "split": "test"})
+    write_tables(tmp_path, header={}, regions=regions, tracks=["t"], target=target, prediction=prediction)
+    table = pd.read_csv(tmp_path / "regions.tsv", sep="\t")
+    assert np.isnan(table["target.t"][3]) and table["target.t"].notna().sum() == 39
+
+
+def test_curves_are_thinned_and_keep_their_ends() -> None:
+    rng = np.random.default_rng(0)
+    positive = rng.random(20_000) < 0.3
+    roc, pr = curve_points(rng.normal(size=20_000) + positive, positive)
+    assert len(roc) <= CURVE_POINTS and len(pr) <= CURVE_POINTS
+    assert roc[0].tolist() == [0, 0] and roc[-1].tolist() == [1, 1]
+    assert pr[-1].tolist() == pytest.approx([1, positive.mean()])
+    assert (np.diff(roc, axis=0) >= 0).all()
