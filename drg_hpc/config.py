@@ -28,7 +28,7 @@ def positional(default: Any = ..., *, help: str, metavar: str | None = None) -> 
 
 def flag(default: Any = ..., *, help: str, metavar: str | None = None, short: str | None = None, **rules: Any) -> Any:
     """A field that is a ``--flag``; ``rules`` are pydantic's (``ge``, ``gt``, ``le``, …)."""
-    extra = {"positional": False, "metavar": metavar, "short": short}
+    extra: dict[str, Any] = {"positional": False, "metavar": metavar, "short": short}
     return Field(default, description=help, json_schema_extra=extra, **rules)
 
 
@@ -39,7 +39,9 @@ class FanoutOptions(Options):
     shards: int | None = flag(None, help="split into at most N shards", metavar="N", ge=1)
     shard_size: int | None = flag(None, help="rows per shard, rounded up to whole blocks", metavar="ROWS", ge=1)
     launch: Literal["local"] = flag("local", help="who runs the workers")
-    workers: int | None = flag(None, help="worker processes (default: one per CPU, or one per visible GPU)", metavar="N", ge=1)
+    workers: int | None = flag(
+        None, help="worker processes (default: one per CPU, or one per visible GPU)", metavar="N", ge=1
+    )
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
     seed: int = flag(0, help="seed of every random number; numbers depend on (seed, row) only", metavar="N", ge=0)
     threads: int = flag(1, help="threads per worker; part of the plan, since sums depend on it", metavar="N", ge=1)

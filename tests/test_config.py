@@ -63,7 +63,12 @@ def test_flags_win_over_set_and_set_over_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("row = 1", "did you mean 'rows'?"), ("rows = ", "not valid TOML"), ("rows = 'x'", "rows = 'x'"), ("rows = 0", "rows = 0")],
+    [
+        ("row = 1", "did you mean 'rows'?"),
+        ("rows = ", "not valid TOML"),
+        ("rows = 'x'", "rows = 'x'"),
+        ("rows = 0", "rows = 0"),
+    ],
 )
 def test_faults_in_the_file_name_it(tmp_path: Path, text: str, expected: str) -> None:
     config = tmp_path / "c.toml"

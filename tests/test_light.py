@@ -56,7 +56,18 @@ def test_every_flag_has_help(command: str) -> None:
 
 def test_planning_and_status_need_no_heavy_library(tmp_path: Path) -> None:
     peaks = EXAMPLES / "ctcf" / "peaks.fa.gz"
-    planned = ["sequences", peaks, "--negatives", "dinuc:1", "--valid", "chr8", "--test", "chr9", "-o", tmp_path / "store"]
+    planned = [
+        "sequences",
+        peaks,
+        "--negatives",
+        "dinuc:1",
+        "--valid",
+        "chr8",
+        "--test",
+        "chr9",
+        "-o",
+        tmp_path / "store",
+    ]
     bare("drg-shard", *planned, "--plan-only")
     status = json.loads(bare("drg-status", tmp_path / "store", "--json", exit_code=4).stdout)
     assert status["stages"][0]["missing_count"] > 1
@@ -73,7 +84,8 @@ def test_sys_modules_after_help() -> None:
     module, function = SCRIPTS["drg-attr"].split(":")
     code = (
         f"import sys\nsys.argv = ['drg-attr', '--help']\nfrom {module} import {function}\n"
-        f"try:\n    {function}()\nexcept SystemExit:\n    pass\nprint(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)"
+        f"try:\n    {function}()\nexcept SystemExit:\n    pass\n"
+        f"print(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(), check=True)
     assert done.stderr.strip() == "[]"

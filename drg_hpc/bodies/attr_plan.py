@@ -53,9 +53,7 @@ def plan_shards(options: Options) -> RunSpec:
     UsageError : method and form do not go together, or no such track
     InputError : no model, no rows, or sequences of another length
     """
-    recipe = make_recipe(
-        options.method, options.output, references=options.references, base_freqs=options.base_freqs
-    )
+    recipe = make_recipe(options.method, options.output, references=options.references, base_freqs=options.base_freqs)
     model = read_model_header(options.model)
     chosen = select_rows(options.input, model, split=options.split, limit=options.limit)
     tracks = select_tracks(options.tracks, model["tracks"])
@@ -103,5 +101,3 @@ def _row_bytes(params: dict[str, Any], keep: str) -> int:
     per_track = size * length * (5 if keep == "hypothetical" else 1) + 4
     motif_finders = 8 * size * length if tracks == 1 else 0
     return int(4 * length + ROW_TABLE_BYTES + tracks * per_track + motif_finders)
-
-

@@ -13,7 +13,7 @@ from drg_hpc.attribution.engine import Engine
 from drg_hpc.bodies.rows import RowSource, blocks, open_rows
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_model
-from drg_hpc.results import attributions, h5, layout
+from drg_hpc.results import attributions, h5
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 
@@ -87,7 +87,7 @@ class Body:
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Join the parts into ``out.h5``."""
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
-        attributes = layout.result_attributes(self._plan) | {
+        attributes = self._plan.result_attributes() | {
             "conventions": CONVENTIONS | {"block_rows": BLOCK_ROWS},
             "stranded": True,  # a row of strand - holds the reverse strand, and runs backwards along the genome
         }

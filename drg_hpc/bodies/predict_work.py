@@ -13,7 +13,7 @@ from drg_hpc.bodies.rows import RowSource, blocks, open_rows
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_model
 from drg_hpc.prediction.predict import predict_block
-from drg_hpc.results import h5, layout, predictions
+from drg_hpc.results import h5, predictions
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 
@@ -63,6 +63,6 @@ class Body:
             out / _OUTPUT,
             tracks=tracks,
             scale=self._params["scale"],
-            attributes=layout.result_attributes(self._plan) | {"conventions": conventions},
+            attributes=self._plan.result_attributes() | {"conventions": conventions},
         )
         return {name: self._params[name] for name in ("rows", "length", "bins", "scale", "split")} | {"tracks": tracks}

@@ -13,7 +13,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import scan
 from drg_hpc.models.header import model_length
 from drg_hpc.runs.spec import BLOCK_ROWS
-from drg_hpc.store.header import find_store, require_kind, split_count
+from drg_hpc.store.header import describe_store, require_kind, split_count
 
 ROW_TABLE_BYTES = 96  # of a row of the table of regions, in result files
 _BASE_MEMORY = 700 << 20  # interpreter with torch, zarr and h5py
@@ -74,7 +74,7 @@ def select_store(path: Path, model: dict[str, Any], *, split: str, limit: int | 
     rows = split_count(header, split)
     if rows == 0:
         raise InputError(f"split {split!r} of {path} has no rows", fix="choose another with --split")
-    return Selection("store", describe_input(find_store(path), ("manifest.json",)), _limited(rows, limit), split)
+    return Selection("store", describe_store(path), _limited(rows, limit), split)
 
 
 def select_fasta(path: Path, model: dict[str, Any], *, limit: int | None) -> Selection:

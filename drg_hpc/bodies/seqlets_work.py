@@ -29,9 +29,7 @@ class Body:
         self.plan = plan
         self.path = Path(plan.inputs["attributions"]["path"])
         p = plan.params
-        self.rule = RecursiveRule(
-            p["threshold"], p["min_length"], p["max_length"], p["flank"], p["bins"], p["clip"]
-        )
+        self.rule = RecursiveRule(p["threshold"], p["min_length"], p["max_length"], p["flank"], p["bins"], p["clip"])
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """One shard of one stage."""

@@ -18,7 +18,7 @@ from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.regions import Region, centred
 from drg_hpc.genome.targets import read_targets
 from drg_hpc.runs.spec import RunSpec
-from drg_hpc.store.header import find_store, require_kind
+from drg_hpc.store.header import describe_store, require_kind
 
 SUMMARY = "Regions (BED) of a genome store with counts or bigWig tracks to a dataset store."
 
@@ -168,7 +168,7 @@ def plan_shards(options: Options) -> RunSpec:
         labels=labels,
         negatives=negatives,
         inputs={
-            "genome": describe_input(find_store(options.genome).absolute(), ("manifest.json",)),
+            "genome": describe_store(options.genome),
             "regions": describe_input(options.regions),
         },
         header={

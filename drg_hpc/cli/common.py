@@ -70,7 +70,11 @@ def _add_field(parser: argparse.ArgumentParser, name: str, info: FieldInfo) -> N
 
 def _parser(prog: str, summary: str, model: type[BaseModel], epilog: str) -> argparse.ArgumentParser:
     parser = _Parser(
-        prog=prog, description=summary, epilog=epilog, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=prog,
+        description=summary,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for name, info in model.model_fields.items():
         _add_field(parser, name, info)

@@ -52,14 +52,18 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
     }
     if (path / DONE).is_file():
         done = read_json(path / DONE)
-        facts["outputs"] = {k: f"{human_bytes(v['bytes'])}, sha256 {v['sha256'][:16]}…" for k, v in done["outputs"].items()}
+        facts["outputs"] = {
+            k: f"{human_bytes(v['bytes'])}, sha256 {v['sha256'][:16]}…" for k, v in done["outputs"].items()
+        }
         facts["made"] = {"time": done["time"], "hosts": done["hosts"], "seconds of work": done["seconds"]["work"]}
         facts["by"] = " ".join(done["by"]["command_line"])
         facts["versions"] = done["versions"]
         facts["exit_code"] = status.exit_code
     if status.fault or status.exit_code == 5:
         faults = [f"{s.name}/{i:05d}: {why}" for s in status.stages for i, why in s.damaged.items()]
-        raise CorruptError(f"{path}: {status.fault or '; '.join(faults)}", fix=f"drg-work {path}, then drg-merge {path}")
+        raise CorruptError(
+            f"{path}: {status.fault or '; '.join(faults)}", fix=f"drg-work {path}, then drg-merge {path}"
+        )
     if verify:
         _verify_outputs(path)
     return facts
@@ -68,7 +72,7 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
 def _verify_outputs(run: Path) -> None:
     store = run / "out.zarr"
     if store.is_dir():
-        from drg_hpc.store.manifest import verify_store
+        from drg_hpc.store.reader import verify_store
 
         verify_store(store)
 
@@ -80,10 +84,13 @@ def _inspect_store(path: Path, *, verify: bool) -> dict[str, Any]:
     files = walk_files(path)
     size = sum((path / name).stat().st_size for name in files)
     if verify:
-        from drg_hpc.store.manifest import verify_store
+        from drg_hpc.store.reader import verify_store
 
         verify_store(path)
-    return {"kind": f"{header.get('kind', '')} store".strip(), "on disk": f"{human_bytes(size)} in {len(files)} files"} | header
+    return {
+        "kind": f"{header.get('kind', '')} store".strip(),
+        "on disk": f"{human_bytes(size)} in {len(files)} files",
+    } | header
 
 
 def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:

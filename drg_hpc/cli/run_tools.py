@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -55,8 +56,6 @@ def _work(options: WorkOptions) -> Result:
 
     gpus = choose_gpus(options.device, uses_gpu=BODIES[plan.command][1])
     if len(gpus) > 0:
-        import os
-
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
     stage = plan.stage(options.stage) if options.stage else None
     shards = None
@@ -66,13 +65,21 @@ def _work(options: WorkOptions) -> Result:
     with stop_on_signals():
         tally = work_run(plan, device="cuda:0" if gpus else "cpu", stage=stage, shards=shards)
     counts = tally.counts
-    message = f"{counts['done']} shards done, {counts['present']} were there, {counts['lost']} done first elsewhere: {plan.folder}"
+    message = (
+        f"{counts['done']} shards done, {counts['present']} were there, "
+        f"{counts['lost']} done first elsewhere: {plan.folder}"
+    )
     return {"message": message, "run": str(plan.folder), **counts}
 
 
 def work() -> NoReturn:
     """drg-work."""
-    run_command(prog="drg-work", summary="Do the missing shards (or those named) of any run, here.", options=WorkOptions, action=_work)  # fmt: skip
+    run_command(
+        prog="drg-work",
+        summary="Do the missing shards (or those named) of any run, here.",
+        options=WorkOptions,
+        action=_work,
+    )
 
 
 def _stage_line(stage: StageStatus) -> str:
@@ -148,7 +155,12 @@ def _merge(options: MergeOptions) -> Result:
 
 def merge() -> NoReturn:
     """drg-merge."""
-    run_command(prog="drg-merge", summary="Verify every part of a run and write its merged output.", options=MergeOptions, action=_merge)  # fmt: skip
+    run_command(
+        prog="drg-merge",
+        summary="Verify every part of a run and write its merged output.",
+        options=MergeOptions,
+        action=_merge,
+    )
 
 
 def _clean(options: CleanOptions) -> Result:
@@ -160,4 +172,9 @@ def _clean(options: CleanOptions) -> Result:
 
 def clean() -> NoReturn:
     """drg-clean."""
-    run_command(prog="drg-clean", summary="Remove what killed attempts left behind; with --parts also the parts.", options=CleanOptions, action=_clean)  # fmt: skip
+    run_command(
+        prog="drg-clean",
+        summary="Remove what killed attempts left behind; with --parts also the parts.",
+        options=CleanOptions,
+        action=_clean,
+    )

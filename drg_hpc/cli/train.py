@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import typing
 from typing import NoReturn
 
 from pydantic import BaseModel
 
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.errors import DrgError
+from drg_hpc.errors import Stopped
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
 from drg_hpc.training.config import CheckpointTable, DataTable, OptimTable, TrainOptions, TrainTable
 
+# torchrun ends every rank as soon as one has failed: rank 0 needs a moment to say why all of them did.
+_GRACE_S = 0.5
 _TABLES: dict[str, type[BaseModel]] = {
     'model, architecture = "drg-cnn" (the default)': DrgCnnConfig,
     'model, architecture = "dilated-residual"': DilatedResidualConfig,
@@ -48,10 +51,11 @@ def _train(options: TrainOptions) -> Result:
     main_rank = os.environ.get("RANK", "0") == "0"
     try:
         result = train(options)
-    except DrgError as error:
-        if not main_rank and isinstance(error, (Relayed, Diverged)):
-            sys.exit(error.exit_code)  # all ranks fail with it, rank 0 says so
-        raise
+    except (Stopped, Relayed, Diverged) as error:
+        if main_rank:
+            raise
+        time.sleep(_GRACE_S)
+        sys.exit(error.exit_code)
     if not main_rank:
         sys.exit(0)
     return {"message": f"wrote model: {result}", "model": str(result)}
@@ -59,13 +63,21 @@ def _train(options: TrainOptions) -> Result:
 
 def main() -> NoReturn:
     """Entry point."""
-    run_command(
-        prog="drg-train",
-        summary="Train a model on a dataset store; under torchrun on any number of processes and nodes.",
-        options=TrainOptions,
-        action=_train,
-        epilog=_table_help(),
-    )
+    try:
+        run_command(
+            prog="drg-train",
+            summary="Train a model on a dataset store; under torchrun on any number of processes and nodes.",
+            options=TrainOptions,
+            action=_train,
+            epilog=_table_help(),
+        )
+    except SystemExit as done:
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            raise
+        # Gloo's threads and the interpreter's shutdown can wait for each other (seen once in 40 stops of two ranks).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(done.code if isinstance(done.code, int) else 1)
 
 
 if __name__ == "__main__":

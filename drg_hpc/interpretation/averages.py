@@ -12,6 +12,7 @@ from drg_hpc.interpretation.similarity import flip, place
 
 _MIN_WIDTH = 4
 _MIN_COVERAGE = 0.5
+_INFORMATION_WIDTH = 6
 _IUPAC = {
     "A": "A", "C": "C", "G": "G", "T": "T", "AG": "R", "CT": "Y", "CG": "S", "AT": "W", "GT": "K", "AC": "M",
 }  # fmt: skip
@@ -97,7 +98,8 @@ def average(
     ----------
     sequence, contribution : (n, 4, W) windows of all seqlets, contribution in the attributions' form
     attribution : (n,) of the seqlets
-    trim : flanks whose |CWM| is below this share of the largest are cut
+    sign : of the seqlets
+    trim : flanks whose contribution in the direction of ``sign`` is below this share of the largest are cut
 
     Averages run over the members whose window reaches a position. Base frequencies carry a pseudocount of a quarter
     per base, so that a motif of few seqlets is not written as certain.
@@ -111,7 +113,7 @@ def average(
     reached = np.maximum(ones, 1.0)
     cwm = (laid * form).sum(axis=0) / reached
     coverage = ones / len(rows)
-    start, end = trim_core(cwm, coverage, trim)
+    start, end = trim_core(np.maximum(cwm * sign, 0), coverage, trim)
     return FoundMotif(
         sign=sign,
         pfm=pfm,
@@ -143,6 +145,15 @@ def trim_core(cwm: NDArray[np.float64], coverage: NDArray[np.float64], trim: flo
         right = weight[end] if end < len(weight) else -1.0
         start, end = (start - 1, end) if left >= right else (start, end + 1)
     return start, end
+
+
+def best_information(pfm: NDArray[np.float64]) -> float:
+    """Mean information content, in bits, of the six neighbouring positions where it is largest.
+
+    Narrower motifs count as if padded with uninformative positions. The filter of TF-MoDISco, where it is 0.6 bits.
+    """
+    bits = 2 + (pfm * np.log2(np.maximum(pfm, 1e-12))).sum(axis=0)
+    return float(np.convolve(bits, np.ones(_INFORMATION_WIDTH)).max() / _INFORMATION_WIDTH)
 
 
 def consensus(pfm: NDArray[np.float64]) -> str:

@@ -27,7 +27,10 @@ class MotifsOptions(Options):
     metric: Literal["cosine", "pearson"] = flag("cosine", help="similarity of two windows")
     min_overlap: int = flag(15, help="shared bases of two windows, at least", ge=4, metavar="N")
     trim: float = flag(
-        0.15, help="cut flanks whose contribution is below this share of the largest", ge=0, lt=1, metavar="F"
+        0.2, help="cut flanks whose contribution is below this share of the largest", ge=0, lt=1, metavar="F"
+    )
+    min_information: float = flag(
+        0.6, help="least mean information of a motif's best six positions, in bits", ge=0, le=2, metavar="BITS"
     )
     max_q: float = flag(0.05, help="largest q value at which a match names a motif", gt=0, le=1, metavar="Q")
     seed: int = flag(0, help="seed of the draw of seqlets", ge=0, metavar="N")

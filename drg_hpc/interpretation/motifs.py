@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from drg_hpc import digests
 from drg_hpc.errors import UsageError
 from drg_hpc.files import describe_files, publish_dir, read_json, write_json
-from drg_hpc.interpretation.averages import FoundMotif, average, consensus
+from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus
 from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 FORMAT = "drg-motifs/1"
 _CENTRED = ("hypothetical", "corrected")
 _PARAMS = (
-    "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim", "max_q", "seed"
+    "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim",
+    "min_information", "max_q", "seed",
 )  # fmt: skip
 
 
@@ -117,28 +118,36 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
     found: list[FoundMotif] = []
     for sign in (1, -1):
         rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
-        profiles = _profiles(seqlets, rows)
+        profiles = _profiles(seqlets, rows, sign)
         clusters = cluster_windows(profiles, attribution[rows], rule)
-        log.info("%d %s seqlets: %d motifs", len(rows), "positive" if sign > 0 else "negative", len(clusters))
         sequence, contribution = seqlets.sequence[rows], seqlets.contribution[rows]
         for cluster in clusters:
             motif = average(
                 cluster, sequence=sequence, contribution=contribution, attribution=attribution[rows], sign=sign,
                 trim=options.trim,
             )  # fmt: skip
-            found.append(replace(motif, members=rows[motif.members]))
+            if best_information(motif.core_pfm) >= options.min_information:
+                found.append(replace(motif, members=rows[motif.members]))
+        made = sum(motif.sign == sign for motif in found)
+        word = "positive" if sign > 0 else "negative"
+        left_out = len(clusters) - made
+        log.info("%d %s seqlets: %d motifs, %d uninformative groups left out", len(rows), word, made, left_out)
     return sorted(found, key=lambda motif: (-motif.strength, int(motif.members[0])))
 
 
-def _profiles(seqlets: Seqlets, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _profiles(seqlets: Seqlets, rows: NDArray[np.int64], sign: int) -> NDArray[np.float32]:
     """What windows are compared by: four-base forms that are centred, else the contribution of the base that is there.
 
-    Raw and global forms carry an arbitrary constant per position, which would drown the motif.
+    Raw and global forms carry an arbitrary constant per position, which would drown the motif. Positions whose base
+    contributes in the other direction are left out: a window often reaches into a strong motif of the other sign
+    next door, and negative seqlets would then be grouped by their positive neighbour.
     """
     form = seqlets.contribution[rows]
+    there = form * seqlets.sequence[rows]
+    along = (there.sum(axis=1, keepdims=True) * sign > 0).astype(np.float32)
     if seqlets.attributes.get("form") in _CENTRED:
-        return form
-    return (form * seqlets.sequence[rows]).astype(np.float32)
+        return np.asarray(form * along, np.float32)
+    return np.asarray(there * along, np.float32)
 
 
 def name_motifs(motifs: list[FoundMotif], options: MotifsOptions) -> list[NamedMotif]:

@@ -76,14 +76,14 @@ def tomtom_matches(pfms: Sequence[NDArray[np.float64]], database: Path, *, threa
     ------
     InputError : the database cannot be read
     """
-    from numba import config
     from memelite import tomtom
+    from numba import get_num_threads
 
     targets = read_meme(database)
     if not pfms:
         return []
     queries = [np.ascontiguousarray(pfm, np.float64) for pfm in pfms]
-    jobs = min(threads, int(config.NUMBA_NUM_THREADS))
+    jobs = min(threads, get_num_threads())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = tomtom(queries, [np.ascontiguousarray(t.pfm, np.float64) for t in targets], n_jobs=jobs)
@@ -113,7 +113,7 @@ def _best(found: NDArray[np.float64], targets: Sequence[Motif], database: str) -
 def best_matches(
     pfms: Sequence[NDArray[np.float64]], databases: Sequence[Path], *, threads: int = 1
 ) -> list[Match | None]:
-    """The match of every motif with the smallest q (then p, then the order of the databases); None without databases."""
+    """The match of each motif with the smallest q (then p, then the databases' order); None without databases."""
     per_database = [tomtom_matches(pfms, path, threads=threads) for path in databases]
     if not per_database:
         return [None] * len(pfms)

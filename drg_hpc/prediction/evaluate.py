@@ -28,6 +28,7 @@ from drg_hpc.results.reader import Predictions, read_predictions
 from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.store.header import describe_store
 from drg_hpc.store.reader import DatasetStore, open_dataset
 
 log = logging.getLogger(__name__)
@@ -89,10 +90,9 @@ def evaluate(options: EvaluateOptions) -> Path:
 
 def _inputs(options: EvaluateOptions) -> dict[str, dict[str, Any]]:
     read_model_header(options.model)
-    store = resolve_output(options.store, "out.zarr")
     inputs = {
         "model": describe_input(options.model, MODEL_MEMBERS),
-        "store": describe_input(store, ("manifest.json",)),
+        "store": describe_store(options.store),
     }
     if options.predictions is not None:
         inputs["predictions"] = describe_input(resolve_output(options.predictions, "out.h5"))

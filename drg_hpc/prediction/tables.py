@@ -76,9 +76,7 @@ def write_tables(
     regions : table of the rows, with ``row``
     target, prediction : (rows, tracks[, bins])
     """
-    metrics = [
-        {"name": name} | track_metrics(target[:, i], prediction[:, i]) for i, name in enumerate(tracks)
-    ]
+    metrics = [{"name": name} | track_metrics(target[:, i], prediction[:, i]) for i, name in enumerate(tracks)]
     means = {key: _mean([track.get(key) for track in metrics]) for key in _METRICS}
     write_json(folder / "metrics.json", header | {"tracks": metrics, "mean": means})
     columns = ["name", "n", "positives", *_METRICS, "reason"]

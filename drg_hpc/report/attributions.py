@@ -10,15 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.report import html
-from drg_hpc.report.logos import LogoRow, logo_figure, span_of
+from drg_hpc.report.logos import Band, LogoRow, logo_figure, span_of
+from drg_hpc.report.motifs import shown_motifs
 from drg_hpc.report.sources import Source, Sources
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.reader import Attributions, read_attributions
 from drg_hpc.results.seqlets import read_table
 
 _WINDOW = 30
-_SHOWN = 100
+_SHOWN = 80
 _BLOCK = 4096
+_BAND_COLOURS = {1: "#fff0b8", -1: "#e3ecf7"}
 _METHODS = {
     "gradient": "the gradient", "inputxgradient": "input times gradient", "tism": "Taylor in-silico mutagenesis",
     "integrated-gradients": "integrated gradients", "smoothgrad": "SmoothGrad", "deepshap": "DeepSHAP",
@@ -27,30 +29,35 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class SeqletFacts:
-    """Seqlets of one run: table, and the name of each one's motif (empty: none)."""
+    """Seqlets of one run: table, the name of each one's motif (empty: none), and the motifs that the page shows."""
 
     source: Source
     table: pd.DataFrame
     names: list[str]
+    shown: frozenset[str]
 
 
-def seqlet_facts(source: Source, sources: Sources) -> SeqletFacts:
+def seqlet_facts(source: Source, sources: Sources, *, max_motifs: int) -> SeqletFacts:
     """Read a seqlet run, and name its seqlets by the motif folder that was made from it, if that was given."""
     table, _ = read_table(source.file)
     names = [""] * len(table)
+    shown: set[str] = set()
     for motifs in sources.of("motifs"):
         if motifs.header["inputs"]["seqlets"] == source.output_sha256:
-            for record in read_motifs(motifs.file):
+            records = read_motifs(motifs.file)
+            shown |= {record.name for record in shown_motifs(records, max_motifs)}
+            for record in records:
                 for seqlet in record.arrays["members/seqlet"].tolist():
                     names[seqlet] = record.name
-    return SeqletFacts(source, table, names)
+    return SeqletFacts(source, table, names, frozenset(shown))
 
 
 def method_words(source: Source) -> str:
     """The attribution method in words."""
     params = source.header.get("params", {})
-    method = str(params.get("method", source.header.get("method", "")) if isinstance(params, dict) else "")
-    return _METHODS.get(method, method or "a method not recorded")
+    method, output = (str(params.get(name, "")) for name in ("method", "output"))
+    words = _METHODS.get(method, method or "a method not recorded")
+    return f"{words} ({output} form)" if output else words
 
 
 def attribution_section(source: Source, seqlets: list[SeqletFacts], *, examples: int) -> str:
@@ -61,7 +68,7 @@ def attribution_section(source: Source, seqlets: list[SeqletFacts], *, examples:
         content += f"; shown: {html.escape(name)}" if len(found.tracks) > 1 else ""
         marked = [item for item in seqlets if _made_from(item, source)]
         content += ". Letters are the bases that are there, their height is the contribution to the prediction"
-        content += " (seqlets marked).</p>" if marked else ".</p>"
+        content += " (seqlets marked: yellow positive, blue negative).</p>" if marked else ".</p>"
         for rank, row in enumerate(strongest_rows(group["projected"], examples), start=1):
             content += _example(found, group, int(row), rank, marked)
     return content
@@ -97,9 +104,9 @@ def _example(found: Attributions, group: h5py.Group, row: int, rank: int, seqlet
     heights = (onehot * values)[:, first:last]
     low, high = span_of(heights)
     bands = [
-        (max(start, first) - first, min(end, last) - first, name)
+        Band(max(start, first) - first, min(end, last) - first, name, _BAND_COLOURS[sign])
         for item in seqlets
-        for start, end, name in _in_row(item, row)
+        for start, end, sign, name in _in_row(item, row)
         if start < last and end > first
     ]
     region = found.regions.iloc[row]
@@ -116,11 +123,13 @@ def _example(found: Attributions, group: h5py.Group, row: int, rank: int, seqlet
     return f'<div class="example"><h3>{html.escape(title)}</h3><div class="scroll wide">{svg}</div></div>'
 
 
-def _in_row(item: SeqletFacts, row: int) -> list[tuple[int, int, str]]:
+def _in_row(item: SeqletFacts, row: int) -> list[tuple[int, int, int, str]]:
+    """(start, end, sign, motif) of the seqlets of one row; motifs too weak for the motif table go without a name."""
     rows = item.table["row"].to_numpy()
     near = slice(*np.searchsorted(rows, [row, row + 1]).tolist())  # the table is sorted by row
-    starts, ends = item.table["start"].to_numpy()[near].tolist(), item.table["end"].to_numpy()[near].tolist()
-    return list(zip(starts, ends, item.names[near], strict=True))
+    starts, ends, signs = (item.table[name].to_numpy()[near].tolist() for name in ("start", "end", "sign"))
+    names = [name if name in item.shown else "" for name in item.names[near]]
+    return list(zip(starts, ends, signs, names, strict=True))
 
 
 def seqlet_section(facts: SeqletFacts) -> str:

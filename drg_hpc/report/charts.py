@@ -14,7 +14,7 @@ from drg_hpc.report.html import escape
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's palette, which readers with colour-vision deficiency can tell apart."""
 _WIDTH, _HEIGHT = 420, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 28, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 14, 28, 46
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -33,6 +33,10 @@ def tick_text(value: float) -> str:
     """A tick's label: short, with a real minus sign."""
     text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return text.replace("-", "−")
+
+
+def _text(x: float, y: float, text: str, size: int, *, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 @dataclass
@@ -71,21 +75,23 @@ class Chart:
             left, top = self.at(x, y)
             path.append(f"{pen}{left:.1f} {top:.1f}")
             pen = "L"
-        dash = ' stroke-dasharray="4 4"' if dashed else ""
-        width = 1.2 if dashed else 2
-        self._marks.append(f'<path d="{"".join(path)}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>')
+        dash = ' stroke-dasharray="6 5"' if dashed else ""
+        self._marks.append(f'<path d="{"".join(path)}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
         if name:
             self._legend.append((name, colour))
 
     def points(self, points: NDArray[np.floating], *, colour: str, radius: float = 1.6, opacity: float = 0.35) -> None:
-        """Dots at (n, 2) points, one path for all."""
-        dots = "".join("M{:.1f} {:.1f}h0".format(*self.at(x, y)) for x, y in points.tolist())
+        """Dots at the finite ones of (n, 2) points, one path for all."""
+        finite = points[np.isfinite(points).all(axis=1)].tolist()
+        dots = "".join("M{:.1f} {:.1f}h0".format(*self.at(x, y)) for x, y in finite)
         self._marks.append(
             f'<path d="{dots}" stroke="{colour}" stroke-width="{2 * radius}" stroke-linecap="round" '
             f'stroke-opacity="{opacity}" fill="none"/>'
         )
 
-    def bars(self, edges: NDArray[np.floating], heights: NDArray[np.floating], *, colour: str, opacity: float = 1) -> None:
+    def bars(
+        self, edges: NDArray[np.floating], heights: NDArray[np.floating], *, colour: str, opacity: float = 1
+    ) -> None:
         """Bars between consecutive edges."""
         for left, right, height in zip(edges[:-1].tolist(), edges[1:].tolist(), heights.tolist(), strict=True):
             x0, y0 = self.at(left, max(self.y[0], 0))
@@ -113,19 +119,17 @@ class Chart:
         for value in ticks(*self.y):
             _, y = self.at(self.x[0], value)
             found.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#e7ebef"/>')
-            found.append(f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" font-size="12" text-anchor="end">{tick_text(value)}</text>')
+            found.append(_text(_LEFT - 7, y + 4, tick_text(value), 12, anchor="end"))
         named = [(i + 0.5, name) for i, name in enumerate(self.names)]
         for value, text in named or [(value, tick_text(value)) for value in ticks(*self.x)]:
             x, _ = self.at(value, self.y[0])
-            found.append(f'<text x="{x:.1f}" y="{bottom + 17}" font-size="12" text-anchor="middle">{escape(text)}</text>')
+            found.append(_text(x, bottom + 17, text, 10 if len(named) > 12 else 12))
         found.append(f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" fill="none" stroke="#8c959f"/>')
         middle = (_LEFT + right) / 2
-        found.append(
-            f'<text x="{middle}" y="{_HEIGHT - 8}" font-size="13" text-anchor="middle">{escape(self.x_title)}</text>'
-        )
+        found.append(_text(middle, _HEIGHT - 8, self.x_title, 13))
         across = (_TOP + bottom) / 2
         found.append(
-            f'<text transform="translate(14 {across}) rotate(-90)" font-size="13" text-anchor="middle">'
+            f'<text transform="translate(13 {across}) rotate(-90)" font-size="13" text-anchor="middle">'
             f"{escape(self.y_title)}</text>"
         )
         return "".join(found)
@@ -134,7 +138,7 @@ class Chart:
         found, x = [], float(_LEFT)
         for name, colour in self._legend:
             found.append(f'<rect x="{x:.0f}" y="8" width="12" height="4" fill="{colour}"/>')
-            found.append(f'<text x="{x + 17:.0f}" y="14" font-size="12">{escape(name)}</text>')
+            found.append(_text(x + 17, 14, name, 12, anchor="start"))
             x += 17 + 7 * len(name) + 16
         return "".join(found)
 

@@ -73,7 +73,8 @@ def _lead(store: DatasetStore, regions: pd.DataFrame) -> str:
         text += f" in {store.bins} bins"
     if dropped:
         reasons = regions.loc[~regions["kept"].astype(bool), "reason"].value_counts()
-        text += f"; {html.number(dropped)} not used: " + ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        each = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        text += f"; {html.number(dropped)} not used: {each}"
     return f"<p>{html.escape(text)}.</p>"
 
 
@@ -113,9 +114,10 @@ def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc
     shares = [np.histogram(gc[mask & np.isfinite(gc)], edges)[0] / max(int(mask.sum()), 1) for _, mask in groups]
     top = max((float(share.max()) for share in shares), default=1.0) or 1.0
     chart = Chart("GC content of the sequences", (0, 1), (0, top * 1.08), "GC content", "share of sequences")
-    for (name, _), share, colour in zip(groups, shares, COLOURS, strict=False):
+    for i, ((name, _), share) in enumerate(zip(groups, shares, strict=True)):
         line = np.column_stack([(edges[:-1] + edges[1:]) / 2, share])
-        chart.line(line, colour=colour, name=f"{store.tracks[0]} = {name}" if name else "")
+        # Shuffled negatives have the GC content of their positives: the dashes keep both lines visible.
+        chart.line(line, colour=COLOURS[i], name=f"{store.tracks[0]} = {name}" if name else "", dashed=i > 0)
     found = [html.figure(chart.svg(), "GC content of the sequences" + (" by class." if binary else "."))]
     found.append(_chromosome_chart(kept))
     if not binary and seen.any():
@@ -125,12 +127,13 @@ def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc
 
 def _chromosome_chart(kept: pd.DataFrame) -> str:
     names = _ordered(kept["chrom"])[:30]
-    counts = [(split, [int(((kept["chrom"] == n) & (kept["split"] == split)).sum()) for n in names]) for split in SPLITS]
+    by_split = [(split, kept.loc[kept["split"] == split, "chrom"].value_counts()) for split in SPLITS]
+    counts = [(split, [int(found.get(name, 0)) for name in names]) for split, found in by_split]
     most = max((sum(column) for column in zip(*(c for _, c in counts), strict=True)), default=1) or 1
     short = [name.removeprefix("chr")[:6] for name in names]
     chart = Chart(
         "Rows by chromosome", (0, max(len(names), 1)), (0, most * 1.08), "chromosome", "rows",
-        names=[name if len(names) <= 24 or i % 2 == 0 else "" for i, name in enumerate(short)],
+        names=[name if len(names) <= 12 or i % 2 == 0 else "" for i, name in enumerate(short)],
     )  # fmt: skip
     edges = np.arange(len(names) + 1, dtype=np.float64)
     for (split, values), colour in zip(counts, (*COLOURS[:3], "#8c959f"), strict=True):

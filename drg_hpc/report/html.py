@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 STYLE = """
 :root{--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;--wash:#f6f8fa;--accent:#0b5394}
 *{box-sizing:border-box}
-body{margin:0;color:var(--ink);background:#fff;font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",
-Arial,sans-serif}
+body{margin:0;color:var(--ink);background:#fff;
+font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:1080px;margin:0 auto;padding:28px 24px 64px}
 h1{font-size:1.9rem;line-height:1.2;margin:.2em 0 .5em;letter-spacing:-.01em}
 h2{font-size:1.3rem;margin:2.4em 0 .7em;padding-top:.7em;border-top:1px solid var(--line)}
@@ -32,12 +32,15 @@ th,td{text-align:left;padding:7px 12px 7px 0;border-bottom:1px solid var(--line)
 th{color:var(--soft);font-weight:600;white-space:nowrap}
 td.n,th.n{text-align:right}
 code{font:.86em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
-.wide svg{min-width:860px}
+.wide svg{min-width:620px}
+.facts th{white-space:normal;width:24%}
+.facts td{overflow-wrap:anywhere}
 .example{margin:1.1em 0 1.5em}
 .motifs td{vertical-align:middle}
 .motifs .logo{width:46%;min-width:300px}
+.motifs .name{min-width:150px}
 .motifs .name b{font-size:1.05rem}
-.motifs .name code{display:block}
+.motifs .name span,.motifs .name code{display:block}
 details{margin:.6em 0;border:1px solid var(--line);border-radius:8px;padding:.5em .9em}
 summary{cursor:pointer;font-weight:600;overflow-wrap:anywhere}
 @media (max-width:720px){
@@ -45,6 +48,7 @@ main{padding:18px 16px 48px}
 h1{font-size:1.5rem}
 .cards{grid-template-columns:1fr 1fr}
 .card b{font-size:1.2rem}
+.facts th{width:36%}
 .motifs thead{display:none}
 .motifs,.motifs tbody,.motifs tr,.motifs td{display:block;width:100%}
 .motifs tr{border-bottom:1px solid var(--line);padding:10px 0}
@@ -75,8 +79,8 @@ def number(value: object, digits: int = 3) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 1000):
-        return f"{int(value):,}"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.{digits}g}"
 
 
@@ -108,8 +112,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: Seq
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
     """A two-column table of named values; empty values are left out."""
-    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in pairs if value not in ("", None))
-    return f'<div class="scroll"><table>{rows}</table></div>'
+    shown = ((key, value) for key, value in pairs if value not in ("", None))
+    rows = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in shown)
+    return f'<table class="facts">{rows}</table>'
 
 
 def figure(svg: str, caption: str) -> str:
@@ -124,7 +129,7 @@ def figures(items: Sequence[str]) -> str:
 
 def cards(items: Iterable[tuple[str, str]]) -> str:
     """Key numbers: (value, what it is)."""
-    found = "".join(f'<div class="card"><b>{escape(value)}</b><span>{escape(what)}</span></div>' for value, what in items)
+    found = "".join(f'<div class="card"><b>{escape(v)}</b><span>{escape(what)}</span></div>' for v, what in items)
     return f'<div class="cards">{found}</div>' if found else ""
 
 
@@ -139,5 +144,6 @@ def document(title: str, body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )

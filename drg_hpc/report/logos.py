@@ -74,6 +74,16 @@ class LogoRow:
     height: float = 62.0
 
 
+@dataclass(frozen=True)
+class Band:
+    """Columns ``start`` to ``end`` marked in a colour, with words above."""
+
+    start: int
+    end: int
+    text: str
+    colour: str
+
+
 def information(pfm: NDArray[np.floating]) -> NDArray[np.float64]:
     """Letter heights in bits: frequency times information content against a uniform background (Schneider 1990)."""
     p = np.asarray(pfm, np.float64)
@@ -116,7 +126,8 @@ def _axis(row: LogoRow, top: float, right: float) -> str:
     for value in ends:
         y = zero - value * row.height / (row.high - row.low)
         found.append(f'<path d="M{_LEFT - 7} {y:.1f}h3" stroke="#8c959f"/>')
-        found.append(f'<text x="{_LEFT - 9}" y="{y + 4:.1f}" font-size="11" text-anchor="end">{tick_text(value)}</text>')
+        found.append(f'<text x="{_LEFT - 9}" y="{y + 4:.1f}" font-size="11" text-anchor="end">')
+        found.append(f"{tick_text(value)}</text>")
     found.append(f'<path d="M{_LEFT - 4} {zero:.1f}H{right:.1f}" stroke="#8c959f" stroke-width=".8"/>')
     if row.title:
         found.append(f'<text x="{_LEFT}" y="{top - 5:.1f}" font-size="12">{escape(row.title)}</text>')
@@ -128,7 +139,7 @@ def logo_figure(
     *,
     columns: int,
     label: str,
-    bands: Sequence[tuple[int, int, str]] = (),
+    bands: Sequence[Band] = (),
     min_columns: int = 0,
     first_position: int | None = None,
     step: float = 20.0,
@@ -138,7 +149,7 @@ def logo_figure(
     Parameters
     ----------
     label : what it shows, for readers who do not see it
-    bands : (start, end, text) stretches to mark behind the first row
+    bands : stretches to mark behind the first row
     min_columns : leave room for at least so many positions, so that letters of several figures have one size
     first_position : number of the first column, for an axis below
     step : width of a letter on the drawing
@@ -146,12 +157,13 @@ def logo_figure(
     width = _LEFT + max(columns, min_columns) * step + 4
     right = _LEFT + columns * step
     top, found = (34.0 if bands else 20.0), []
-    for start, end, text in bands:
-        x, wide = _LEFT + start * step, (end - start) * step
+    for band in bands:
+        x, wide = _LEFT + band.start * step, (band.end - band.start) * step
         found.append(
-            f'<rect x="{x:.1f}" y="16" width="{wide:.1f}" height="{rows[0].height + top - 16:.1f}" rx="3" fill="#fff3c4"/>'
+            f'<rect x="{x:.1f}" y="16" width="{wide:.1f}" height="{rows[0].height + top - 16:.1f}" rx="3" '
+            f'fill="{band.colour}"/>'
         )
-        found.append(f'<text x="{x + 3:.1f}" y="12" font-size="13">{escape(text)}</text>')
+        found.append(f'<text x="{x + 3:.1f}" y="12" font-size="12">{escape(band.text)}</text>')
     for row in rows:
         found.append(_axis(row, top, right))
         found.extend(_letters(row, top, step))
@@ -160,6 +172,7 @@ def logo_figure(
     if first_position is not None:
         for value in (v for v in ticks(first_position, first_position + columns, 8) if v < first_position + columns):
             x = _LEFT + (value - first_position + 0.5) * step
-            found.append(f'<text x="{x:.1f}" y="{height + 8:.1f}" font-size="13" text-anchor="middle">{value:,.0f}</text>')
+            found.append(f'<text x="{x:.1f}" y="{height + 8:.1f}" font-size="12" text-anchor="middle">')
+            found.append(f"{value:,.0f}</text>")
         height += 14
     return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(label)}">{"".join(found)}</svg>'

@@ -9,6 +9,8 @@ from drg_hpc.report.logos import LogoRow, information, logo_figure, span_of
 from drg_hpc.report.sources import Source
 from drg_hpc.results.motifs import MotifRecord, read_motifs
 
+_LEAST_SHARE = 0.01
+
 
 def motif_section(source: Source, *, limit: int) -> str:
     """HTML of one motif folder."""
@@ -22,19 +24,26 @@ def motif_section(source: Source, *, limit: int) -> str:
     content = f"<p>{html.escape(text)}</p>"
     if named:
         content += (
-            '<p class="note">Matches by Tomtom over both strands; q: Benjamini–Hochberg over all motifs of the database '
-            f"({html.escape(', '.join(source.header.get('databases', [])))}).</p>"
+            '<p class="note">Matches by Tomtom over both strands; q: Benjamini–Hochberg over all motifs of '
+            f"{html.escape(', '.join(source.header.get('databases', [])))}.</p>"
         )
-    shown = records[:limit]
+    shown = shown_motifs(records, limit)
     columns = max(frame[1] - frame[0] for frame in map(_frame, shown))
     head = ("motif", "logos", "best match", "seqlets", "mean |contribution|", "strength")
     marks = ["", "", "", ' class="n"', ' class="n"', ' class="n"']
     cells = "".join(f"<th{mark}>{html.escape(name)}</th>" for name, mark in zip(head, marks, strict=True))
     rows = "".join(_row(record, columns, float(params.get("max_q", 0.05))) for record in shown)
     content += f'<table class="motifs"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
-    if len(records) > limit:
-        content += f'<p class="note">The {limit} strongest of {len(records)}; all are in matches.tsv and motifs.meme.</p>'
+    if len(records) > len(shown):
+        text = f"{len(shown)} of {len(records)} motifs shown: at most {limit}, with at least {_LEAST_SHARE:.0%} of the "
+        content += f'<p class="note">{text}first one\'s strength. All are in matches.tsv and motifs.meme.</p>'
     return content
+
+
+def shown_motifs(records: list[MotifRecord], limit: int) -> list[MotifRecord]:
+    """The strongest ones (``records`` are sorted): a long tail of weak groups would bury them."""
+    least = _LEAST_SHARE * float(records[0].facts["strength"]) if records else 0.0
+    return [record for record in records[:limit] if float(record.facts["strength"]) >= least]
 
 
 def _frame(record: MotifRecord) -> tuple[int, int]:
@@ -63,7 +72,7 @@ def motif_logo(record: MotifRecord, columns: int) -> str:
         title = f"{target} ({record.facts['strand']} strand)"
         rows.append(LogoRow(information(record.arrays["target_pfm"]), start, title, 0.0, 2.0, height=44))
         label += f", and of {target}"
-    return logo_figure(rows, columns=last - first, label=label, min_columns=columns)
+    return logo_figure(rows, columns=last - first, label=label, min_columns=columns, step=14)
 
 
 def _row(record: MotifRecord, columns: int, max_q: float) -> str:

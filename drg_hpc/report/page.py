@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from drg_hpc.digests import package_version
@@ -15,7 +16,7 @@ from drg_hpc.report.logos import glyph_symbols
 from drg_hpc.report.motifs import motif_section
 from drg_hpc.report.performance import evaluation_section, training_section
 from drg_hpc.report.provenance import kind_words, provenance_section
-from drg_hpc.report.sources import Source, Sources
+from drg_hpc.report.sources import Kind, Source, Sources
 from drg_hpc.report.summary import default_title, summary
 
 
@@ -43,7 +44,7 @@ def render(sources: Sources, options: ReportOptions) -> str:
         content, found = data_section(source)
         data_html += _titled(source, sources, content)
         data.append(found)
-    seqlets: list[SeqletFacts] = [seqlet_facts(source, sources) for source in sources.of("seqlets")]
+    seqlets = [seqlet_facts(source, sources, max_motifs=options.max_motifs) for source in sources.of("seqlets")]
     lead, cards = summary(sources, data, seqlets)
     title = options.title or default_title(sources)
     kinds = list(dict.fromkeys(kind_words(source) for source in sources.all))
@@ -52,7 +53,8 @@ def render(sources: Sources, options: ReportOptions) -> str:
         f"<header><h1>{html.escape(title)}</h1>",
         f'<p class="lead">{html.escape(lead)}</p>' if lead else "",
         html.cards(cards),
-        f'<p class="note">Made by drg-report {html.escape(package_version())} from: {html.escape(", ".join(kinds))}.</p>',
+        f'<p class="note">Made by drg-report {html.escape(package_version())} from: {html.escape(", ".join(kinds))}.',
+        "</p>",
         "</header>",
         html.section("Data", data_html, anchor="data"),
         html.section("Training", _each(sources, "model", training_section), anchor="training"),
@@ -71,9 +73,8 @@ def _titled(source: Source, sources: Sources, content: str) -> str:
     return (f"<h3>{html.escape(source.path)}</h3>" if several else "") + content
 
 
-def _each(sources: Sources, kind: str, make: object) -> str:
-    assert callable(make)
-    return "".join(_titled(source, sources, make(source)) for source in sources.all if source.kind == kind)
+def _each(sources: Sources, kind: Kind, make: Callable[[Source], str]) -> str:
+    return "".join(_titled(source, sources, make(source)) for source in sources.of(kind))
 
 
 def _motifs(sources: Sources, options: ReportOptions) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -62,7 +63,8 @@ def _epoch_chart(epochs: Points, values: pd.DataFrame, title: str) -> str:
     chart = Chart(f"{title} by epoch", (float(epochs.min()), right), span, "epoch", title)
     for name, colour in zip(values, COLOURS, strict=False):
         points = np.column_stack([epochs, values[name].to_numpy(np.float64)])
-        chart.line(points, colour=colour, name=METRIC_NAMES.get(str(name), str(name).replace("_", " ").replace(" loss", "")))
+        label = str(name).removesuffix("_loss").replace("_", " ")
+        chart.line(points, colour=colour, name=METRIC_NAMES.get(str(name), label))
         chart.points(points, colour=colour, radius=3, opacity=1)
     return chart.svg()
 
@@ -80,7 +82,7 @@ def load_curves(source: Source) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise CorruptError(f"{path} cannot be read: {error}", fix="run drg-evaluate again") from None
 
 
@@ -102,7 +104,10 @@ def evaluation_section(source: Source) -> str:
 
 def _curve_charts(tracks: list[dict[str, Any]], curves: dict[str, NDArray[Any]]) -> list[str]:
     found = []
-    kinds = (("roc", "auroc", "false positive rate", "true positive rate", "ROC"), ("pr", "auprc", "recall", "precision", "PR"))
+    kinds = (
+        ("roc", "auroc", "false positive rate", "true positive rate", "ROC"),
+        ("pr", "auprc", "recall", "precision", "precision-recall"),
+    )
     for kind, metric, x_title, y_title, name in kinds:
         have = [i for i in range(len(tracks)) if f"{kind}.{i:05d}" in curves][:_CURVES_SHOWN]
         if not have:
@@ -112,7 +117,8 @@ def _curve_charts(tracks: list[dict[str, Any]], curves: dict[str, NDArray[Any]])
             chart.line(np.array([[0.0, 0.0], [1.0, 1.0]]), colour="#8c959f", dashed=True)
         for i, colour in zip(have, COLOURS, strict=False):
             label = f"{METRIC_NAMES[metric]} {html.number(tracks[i].get(metric), 4)}"
-            chart.line(curves[f"{kind}.{i:05d}"], colour=colour, name=label if len(have) <= 2 else str(tracks[i]["name"])[:12])
+            label = label if len(have) == 1 else str(tracks[i]["name"])[:12]
+            chart.line(curves[f"{kind}.{i:05d}"], colour=colour, name=label)
         caption = "Receiver operating characteristic." if kind == "roc" else "Precision and recall."
         found.append(html.figure(chart.svg(), caption))
     return found
@@ -134,7 +140,8 @@ def _scatter_charts(tracks: list[dict[str, Any]], curves: dict[str, NDArray[Any]
         chart = Chart(f"measured and predicted {name}", padded(target), padded(prediction), "measured", "predicted")
         chart.points(np.column_stack([target[seen], prediction[seen]]), colour=COLOURS[0])
         r = html.number(track.get("pearson"), 3)
-        found.append(html.figure(chart.svg(), f"{name}: measured and predicted, {int(seen.sum()):,} rows, Pearson r {r}."))
+        caption = f"{name}: measured and predicted, {int(seen.sum()):,} rows, Pearson r {r}."
+        found.append(html.figure(chart.svg(), caption))
     return found
 
 
@@ -142,7 +149,8 @@ def _class_chart(target: Points, prediction: Points, name: str) -> str:
     """Predictions of the two classes: a scatter of two columns says less than their distributions."""
     low, high = (0.0, 1.0) if prediction.min() >= 0 and prediction.max() <= 1 else padded(prediction)
     edges = np.linspace(low, high, 31)
-    shares = [np.histogram(prediction[target == value], edges)[0] / max(int((target == value).sum()), 1) for value in (1, 0)]
+    classes = [prediction[target == value] for value in (1, 0)]
+    shares = [np.histogram(values, edges)[0] / max(len(values), 1) for values in classes]
     top = max(float(share.max()) for share in shares) * 1.08 or 1.0
     chart = Chart(f"predictions of {name}", (low, high), (0, top), "prediction", "share of class")
     for share, label, colour in zip(shares, ("1", "0"), COLOURS, strict=False):

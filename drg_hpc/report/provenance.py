@@ -46,10 +46,9 @@ def _block(source: Source) -> str:
 
 
 def _code_table(pairs: list[tuple[str, object]]) -> str:
-    rows = "".join(
-        f"<tr><th>{html.escape(key)}</th><td><code>{html.escape(value)}</code></td></tr>" for key, value in pairs if value
-    )
-    return f'<div class="scroll"><table>{rows}</table></div>' if rows else '<p class="note">Nothing recorded.</p>'
+    shown = ((html.escape(key), html.escape(value)) for key, value in pairs if value)
+    rows = "".join(f"<tr><th>{key}</th><td><code>{value}</code></td></tr>" for key, value in shown)
+    return f'<table class="facts">{rows}</table>' if rows else '<p class="note">Nothing recorded.</p>'
 
 
 def _place(by: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ def default_title(sources: Sources) -> str:
         names = [str(item["name"] if isinstance(item, dict) else item) for item in tracks or []]
         if names:
             more = f" and {len(names) - 2} more tracks" if len(names) > 3 else ""
-            return f"Sequence model of {', '.join(names[:2] if more else names)}{more}"
+            return f"Sequence model: {', '.join(names[:2] if more else names)}{more}"
     return "Regulatory sequence report"
 
 
@@ -69,7 +69,8 @@ def summary(
     if not sources.of("evaluation"):
         for facts in data:
             header = facts.source.header
-            sentences.append(f"The data are {html.number(header['rows'])} sequences of {header['inputs'].get('seq')} bp.")
+            length = ", ".join(str(value) for value in header["inputs"].values())
+            sentences.append(f"The data are {html.number(header['rows'])} sequences of {length} bp.")
     for facts in data:
         cards.append((html.number(facts.source.header["rows"]), "sequences"))
     for source in sources.of("attributions"):
@@ -94,16 +95,16 @@ def _add_motifs(source: Source, sentences: list[str], cards: list[tuple[str, str
         sentences.append("No motif was found among them.")
         return
     first, limit = motifs[0], float(source.header["params"].get("max_q", 0.05))
-    count = "One motif was found" if len(motifs) == 1 else f"Of {len(motifs)} motifs the strongest"
+    count = "The one motif found" if len(motifs) == 1 else f"Of {len(motifs)} motifs the strongest"
     text = f"{count}, {first['motif']} ({first['consensus']}, {html.number(first['n_seqlets'])} seqlets),"
-    if len(motifs) == 1:
-        text += " and it"
     if "target" not in first:
-        sentences.append(text.rstrip(",").removesuffix(", and it") + ("." if len(motifs) == 1 else " was not compared with a database."))
-        cards.append((first["consensus"], f"strongest of {len(motifs)} motifs"))
-    elif float(first["q"]) <= limit:
-        sentences.append(f"{text} matches {first['target']} (Tomtom q = {html.small(float(first['q']))}).")
-        cards.append((str(first["target"]).split(".")[0], f"best match of the strongest motif, q = {html.small(float(first['q']))}"))
+        sentences.append(f"{text} was not compared with a motif database.")
+        cards.append((first["consensus"], "strongest motif"))
+        return
+    q = html.small(float(first["q"]))
+    if float(first["q"]) <= limit:
+        sentences.append(f"{text} matches {first['target']} (Tomtom q = {q}).")
+        cards.append((str(first["target"]).split(".")[0], f"best match of the strongest motif, q = {q}"))
     else:
-        sentences.append(f"{text} matches no motif of the database (nearest: {first['target']}, q = {float(first['q']):.2g}).")
-        cards.append(("no match", "of the strongest motif"))
+        sentences.append(f"{text} matches no motif of the database (nearest: {first['target']}, q = {q}).")
+        cards.append(("no match", "of the strongest motif in the database"))

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from drg_hpc.results import h5
-from drg_hpc.runs.plan import Plan
 
 ATTRIBUTIONS = "drg-attributions/1"
 PREDICTIONS = "drg-predictions/1"
@@ -18,17 +17,6 @@ PREDICTIONS = "drg-predictions/1"
 REGION_TEXT = ("chrom", "name", "strand", "reason")
 REGION_NUMBERS: Mapping[str, Any] = {"start": np.int64, "end": np.int64, "kept": np.bool_, "row": np.int64}
 REGION_DATASETS = tuple(f"regions/{name}" for name in sorted((*REGION_TEXT, *REGION_NUMBERS)))
-
-
-def result_attributes(plan: Plan) -> dict[str, Any]:
-    """Root attributes of a result: parameters, seed, threads, and the content of its inputs; nothing of this run."""
-    return {
-        "command": plan.command,
-        "params": plan.params,
-        "seed": plan.params["seed"],
-        "threads": plan.threads,
-        "inputs": {name: {"sha256": record["sha256"]} for name, record in plan.inputs.items()},
-    }
 
 
 def write_regions(out: h5py.File, regions: pd.DataFrame) -> None:

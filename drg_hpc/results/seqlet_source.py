@@ -130,9 +130,7 @@ def source_sizes(path: Path) -> dict[str, Any]:
         return {"rows": source.rows, "length": source.length, "tracks": [track.name for track in source.tracks]}
 
 
-def cut_windows(
-    full: NDArray[Any], rows: NDArray[np.int64], centres: NDArray[np.int64], width: int
-) -> NDArray[Any]:
+def cut_windows(full: NDArray[Any], rows: NDArray[np.int64], centres: NDArray[np.int64], width: int) -> NDArray[Any]:
     """Windows (n, 4, width) of ``full`` (rows, 4, L) around ``centres``; zero beyond the ends."""
     before, after = width // 2, width - width // 2
     padded = np.pad(full, ((0, 0), (0, 0), (before, after)))

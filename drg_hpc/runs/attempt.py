@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,7 @@ def claimed(plan: Plan, stage: Stage) -> set[int]:
     listing = parts.list_parts(plan, stage)
     if not listing.attempts:
         return set()
+    (plan.folder / "logs").mkdir(exist_ok=True)
     probe = plan.folder / "logs" / f".clock.{uuid.uuid4().hex}"
     probe.touch()
     now = probe.stat().st_mtime
@@ -99,6 +101,7 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
     attempt = Attempt(out=folder, device=device)
     try:
         folder.mkdir(parents=True)
+        log_file.parent.mkdir(exist_ok=True)
         failpoint("attempt.created")
         with shard_log(log_file), _heartbeat(folder):
             try:
@@ -111,7 +114,11 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
                 log.exception("shard %d of %s failed", shard.id, stage.name)
                 raise
         facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
-        receipt = _receipt(plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder)
+        failpoint("files.written")
+        with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the files are hashed
+            flushed = pool.submit(fsync_tree, folder)
+            receipt = _receipt(plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder)
+            flushed.result()
         return _publish(folder, target, receipt)
     except OSError as error:
         raise disk_full(error, folder) or error from None
@@ -121,7 +128,14 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
 
 
 def _receipt(
-    plan: Plan, stage: Stage, shard: Shard, *, attempt: str, stage_input: str | None, facts: dict[str, Any], folder: Path
+    plan: Plan,
+    stage: Stage,
+    shard: Shard,
+    *,
+    attempt: str,
+    stage_input: str | None,
+    facts: dict[str, Any],
+    folder: Path,
 ) -> dict[str, Any]:
     return {
         "attempt": attempt,
@@ -138,9 +152,7 @@ def _receipt(
 
 
 def _publish(folder: Path, target: Path, receipt: dict[str, Any]) -> str:
-    failpoint("files.written")
-    write_json(folder / parts.RECEIPT, receipt)
-    fsync_tree(folder)
+    write_json(folder / parts.RECEIPT, receipt)  # synced with its folder, like the files before it
     failpoint("rename.before")
     try:
         os.rename(folder, target)

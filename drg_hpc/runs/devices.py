@@ -75,5 +75,7 @@ def choose_gpus(device: str, *, uses_gpu: bool) -> list[str]:
         raise UsageError(f"--device {device}: this command runs on CPUs only", fix="leave --device out")
     index = match[1]
     if not gpus or (index is not None and int(index) >= len(gpus)):
-        raise InputError(f"--device {device}: {len(gpus)} GPUs are visible here", fix="check nvidia-smi, or --device cpu")
+        raise InputError(
+            f"--device {device}: {len(gpus)} GPUs are visible here", fix="check nvidia-smi, or --device cpu"
+        )
     return gpus if index is None else [gpus[int(index)]]

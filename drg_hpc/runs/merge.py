@@ -50,9 +50,7 @@ def find_faults(plan: Plan, stage: Stage, *, hashes: bool = True) -> tuple[list[
     stage_input = parts.stage_input_digest(plan, stage)
     present = [s for s in stage.shards if s.id in listing.done or s.id in listing.links]
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:  # hashing releases the GIL
-        faults = pool.map(
-            lambda s: parts.find_fault(plan, stage, s, stage_input=stage_input, hashes=hashes), present
-        )
+        faults = pool.map(lambda s: parts.find_fault(plan, stage, s, stage_input=stage_input, hashes=hashes), present)
         damaged = {shard.id: fault for shard, fault in zip(present, faults, strict=True) if fault is not None}
     here = {shard.id for shard in present}
     return [s.id for s in stage.shards if s.id not in here], damaged
@@ -72,10 +70,14 @@ def is_reduced(plan: Plan, stage: Stage) -> bool:
     return path is not None and record.is_file() and read_json(record)["sha256"] == sha256_file(path)
 
 
-def ensure_reduced(plan: Plan, stage: Stage, body: Body) -> None:
+def ensure_reduced(plan: Plan, stage: Stage, body: Body | None = None) -> None:
     """Write the small file that the next stage starts from, unless it is there and made from these parts.
 
     Several workers may do this at once: the file is a function of the parts and appears by one rename.
+
+    Parameters
+    ----------
+    body : the run's body, where the caller has one already
 
     Raises
     ------
@@ -92,7 +94,7 @@ def ensure_reduced(plan: Plan, stage: Stage, body: Body) -> None:
     staging = plan.folder / "stages" / f".{stage.name}.{uuid.uuid4().hex}"
     staging.mkdir(parents=True)
     try:
-        body.merge(stage.name, loaded, staging)
+        (body or load_body(plan)).merge(stage.name, loaded, staging)
         (name,) = walk_files(staging)
         fsync_tree(staging)
         checksum = sha256_file(staging / name)
@@ -175,7 +177,6 @@ def merge_run(plan: Plan) -> dict[str, Any]:
 
 def _verify_stages(plan: Plan) -> dict[str, list[Part]]:
     faults, loaded = Faults(), {}
-    body: Body | None = None
     complete = True
     for stage in plan.stages:
         if complete or plan.stage_file(stage) is not None:
@@ -190,8 +191,7 @@ def _verify_stages(plan: Plan) -> dict[str, list[Part]]:
         if complete:
             loaded[stage.name] = [parts.load_part(plan, stage, shard) for shard in stage.shards]
             if stage is not plan.stages[-1]:
-                body = body or load_body(plan)
-                ensure_reduced(plan, stage, body)
+                ensure_reduced(plan, stage)
     _refuse(plan, faults)
     return loaded
 

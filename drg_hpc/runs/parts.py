@@ -70,9 +70,7 @@ def content_digest(receipt: dict[str, Any]) -> str:
     return digest({name: record["sha256"] for name, record in receipt["files"].items()})
 
 
-def find_fault(
-    plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | None, hashes: bool
-) -> str | None:
+def find_fault(plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | None, hashes: bool) -> str | None:
     """Why a part is not fit for use, or None.
 
     Parameters

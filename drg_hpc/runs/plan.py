@@ -45,6 +45,16 @@ class Plan:
                 return stage
         raise UsageError(f"no stage {name!r} in {self.folder}", fix=f"stages: {', '.join(s.name for s in self.stages)}")
 
+    def result_attributes(self) -> dict[str, Any]:
+        """What determined the result, for the root of result files; nothing of when, where or how it ran."""
+        return {
+            "command": self.command,
+            "params": self.params,
+            "seed": self.params["seed"],
+            "threads": self.threads,
+            "inputs": {name: {"sha256": record["sha256"]} for name, record in self.inputs.items()},
+        }
+
     def stage_file(self, stage: Stage) -> Path | None:
         """The reduced file that ``stage`` starts from: that of the stage before it, if it exists."""
         index = self.stages.index(stage)

@@ -112,7 +112,12 @@ class Body(Protocol):
 
 
 def block_shards(
-    rows: int, *, shards: int | None = None, shard_size: int | None = None, block: int = BLOCK_ROWS, default_size: int = 4096
+    rows: int,
+    *,
+    shards: int | None = None,
+    shard_size: int | None = None,
+    block: int = BLOCK_ROWS,
+    default_size: int = 4096,
 ) -> tuple[Shard, ...]:
     """Cut ``rows`` global rows into shards of whole blocks.
 

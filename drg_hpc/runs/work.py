@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from dataclasses import dataclass, field
 
-from drg_hpc.errors import DrgError, ShardsFailedError, Stopped
+from drg_hpc.errors import DrgError, ShardsFailedError
 from drg_hpc.log import Progress
 from drg_hpc.runs import parts
-from drg_hpc.runs.attempt import claimed, do_shard
+from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.bodies import load_body
+from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.merge import ensure_reduced, is_reduced
 from drg_hpc.runs.plan import Plan, check_inputs
 from drg_hpc.runs.signals import check_stop
@@ -20,7 +19,6 @@ from drg_hpc.runs.spec import Body, Shard, Stage
 log = logging.getLogger(__name__)
 
 TRIES = 2
-_LISTING_S = 2.0
 
 
 @dataclass
@@ -79,29 +77,17 @@ def current_stage(plan: Plan) -> Stage:
 
 
 def _do_all(plan: Plan, stage: Stage, shards: list[Shard], *, body: Body, device: str, tally: Tally) -> None:
-    """Unclaimed shards first, those with a fresh heartbeat last; each at most ``TRIES`` times."""
-    tries: dict[int, int] = {}
-    left = {shard.id: shard for shard in shards}
+    chooser = Chooser(plan, stage, shards, tries=TRIES)
     with Progress(sum(s.rows for s in shards), f"{plan.command} {stage.name}") as progress:
-        looked = -_LISTING_S
-        busy: set[int] = set()
-        while left:
+        while (shard := chooser.take()) is not None:
             check_stop()
-            if time.monotonic() - looked >= _LISTING_S:
-                busy, looked = claimed(plan, stage), time.monotonic()
-            free = [i for i in left if i not in busy]
-            # With others at work a random choice avoids collisions; alone, the natural order reads better.
-            chosen = random.choice(free or list(left)) if busy else next(iter(left))
-            shard = left[chosen]
-            tries[chosen] = tries.get(chosen, 0) + 1
             try:
                 tally.counts[do_shard(plan, stage, shard, body=body, device=device)] += 1
-            except (DrgError, Stopped):
+            except DrgError:
                 raise
             except Exception as error:
-                log.warning("shard %d of %s: %s: %s", chosen, stage.name, type(error).__name__, error)
-                if tries[chosen] < TRIES:
+                log.warning("shard %d of %s: %s: %s", shard.id, stage.name, type(error).__name__, error)
+                if chooser.put_back(shard):
                     continue
-                tally.failed[chosen] = f"{type(error).__name__}: {error}"
-            del left[chosen]
+                tally.failed[shard.id] = f"{type(error).__name__}: {error}"
             progress.add(shard.rows)

@@ -1,4 +1,4 @@
-"""A worker process of the local launcher: reads shard ids on stdin, answers one JSON line each on stdout.
+"""A worker process of the local launcher: reads ``STAGE SHARD`` on stdin, answers one JSON line each on stdout.
 
 A fresh interpreter (never a fork), with its threads pinned before any numerical library is imported.
 """
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from drg_hpc import log as logs
-from drg_hpc.errors import DrgError
+from drg_hpc.errors import EXIT_INPUT, DrgError
 from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
 from drg_hpc.runs.signals import check_stop, stop_on_signals
 
 
-def _serve(folder: Path, stage_name: str, device: str, answers: TextIO) -> None:
+def _serve(folder: Path, device: str, answers: TextIO) -> None:
     def answer(**fields: Any) -> None:
         answers.write(json.dumps(fields) + "\n")
         answers.flush()
@@ -26,14 +26,14 @@ def _serve(folder: Path, stage_name: str, device: str, answers: TextIO) -> None:
     shard_id: int | None = None
     try:
         plan = read_plan(folder)
-        stage = plan.stage(stage_name)
         pin_threads(plan.threads)
         check_inputs(plan)
         from drg_hpc.runs.bodies import load_body
 
         body = load_body(plan)
         for line in sys.stdin:
-            shard_id = int(line)
+            name, _, number = line.partition(" ")
+            stage, shard_id = plan.stage(name), int(number)
             try:
                 outcome = do_shard(plan, stage, stage.shards[shard_id], body=body, device=device)
                 answer(shard=shard_id, outcome=outcome)
@@ -42,20 +42,24 @@ def _serve(folder: Path, stage_name: str, device: str, answers: TextIO) -> None:
             except Exception as error:
                 answer(shard=shard_id, outcome="failed", message=f"{type(error).__name__}: {error}")
             check_stop()
+    except ModuleNotFoundError as error:
+        fix = "run in the worker environment or the image, or pip install 'drg_hpc[run]'"
+        answer(shard=shard_id, outcome="error", code=EXIT_INPUT, message=f"{error.name} is not installed here; {fix}")
+        raise SystemExit(EXIT_INPUT) from None
     except DrgError as error:
         answer(shard=shard_id, outcome="error", code=error.exit_code, message=str(error))
         raise SystemExit(error.exit_code) from None
 
 
 def main() -> None:
-    """``python -m drg_hpc.runs.worker RUN STAGE DEVICE VERBOSITY``."""
-    folder, stage, device, verbosity = sys.argv[1:5]
+    """``python -m drg_hpc.runs.worker RUN DEVICE VERBOSITY``."""
+    folder, device, verbosity = sys.argv[1:4]
     # Libraries that print must not break the protocol: stdout becomes stderr, answers go to the old stdout.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     logs.setup(int(verbosity))
     with stop_on_signals():
-        _serve(Path(folder), stage, device, answers)
+        _serve(Path(folder), device, answers)
 
 
 if __name__ == "__main__":

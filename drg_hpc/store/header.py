@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from drg_hpc.digests import describe_input
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.store.layout import FORMAT, STORE
@@ -86,3 +87,18 @@ def split_count(header: dict[str, Any], split: str) -> int:
     if split not in header["splits"]:
         raise InputError(f"no split {split!r}", fix=f"splits: {', '.join([*header['splits'], 'all'])}")
     return int(header["splits"][split])
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """Identity of a store as an input of a plan: its manifest, which holds the sha256 of every file.
+
+    Raises
+    ------
+    CorruptError : the store was not finished
+    """
+    store = find_store(path).absolute()
+    if not (store / "manifest.json").is_file():
+        raise CorruptError(
+            f"store was not finished, it has no manifest: {store}", fix="make the store again with drg-shard"
+        )
+    return describe_input(store, ("manifest.json",))

@@ -159,11 +159,8 @@ class Trainer:
     def _step(self, positions: Array) -> None:
         state = self.state
         units = int(self._rows.units[positions].sum())
-        total_steps = self._recipe.train.epochs * self._steps_per_epoch
-        rate = learning_rate(self._recipe.optim, step=state.step, total_steps=total_steps, losses=state.losses)
-        loss_sum, norm = self._stepper.step(
-            self._rows.train[positions], units=units, epoch=state.epoch, number=state.step, rate=rate
-        )
+        rows, rate = self._rows.train[positions], self._rate(state.step)
+        loss_sum, norm = self._stepper.step(rows, units=units, epoch=state.epoch, number=state.step, rate=rate)
         if not math.isfinite(norm):  # the same on all ranks, so all stop here
             self._diverged(f"norm of the gradient {norm}")
         state.loss_sum += loss_sum
@@ -171,6 +168,11 @@ class Trainer:
         state.step += 1
         state.step_in_epoch += 1
         self._job_steps += 1
+
+    def _rate(self, step: int) -> float:
+        """Learning rate of a step of the current epoch."""
+        total = self._recipe.train.epochs * self._steps_per_epoch
+        return learning_rate(self._recipe.optim, step=step, total_steps=total, losses=self.state.losses)
 
     def _diverged(self, what: str) -> None:
         state = self.state
@@ -189,7 +191,7 @@ class Trainer:
             if not math.isfinite(value):
                 self._diverged(f"{name} {value}")
         losses = {"train_loss": train_loss, "valid_loss": scores.loss}
-        row = {"epoch": state.epoch + 1, "step": state.step, "lr": self._stepper.rate}
+        row = {"epoch": state.epoch + 1, "step": state.step, "lr": self._rate(state.step - 1)}
         state.history.append({**row, **losses, **scores.means, **speed})
         if state.best is None or scores.loss < state.best.loss:
             state.best = Best(state.epoch, state.step, scores.loss, scores.means, scores.tracks)

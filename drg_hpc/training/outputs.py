@@ -17,6 +17,8 @@ from drg_hpc.training.state import TrainState
 
 log = logging.getLogger(__name__)
 OUTPUTS = ("model.json", "weights.safetensors", "tracks.tsv", "history.tsv", "metrics.json")
+_FIRST = ("epoch", "step", "lr", "train_loss", "valid_loss")
+_LAST = ("samples_per_s", "data_wait")
 
 
 def _cell(value: Any) -> str:
@@ -27,11 +29,11 @@ def _cell(value: Any) -> str:
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write history.tsv, a line per epoch, and log the last one."""
-    columns = list(history[0])
+    scores = sorted(set(history[0]) - {*_FIRST, *_LAST})  # by name: JSON of a checkpoint has its keys sorted
+    columns = [*_FIRST, *scores, *_LAST]
     lines = ["\t".join(columns), *("\t".join(_cell(row[name]) for name in columns) for row in history)]
     write_atomic(folder / "history.tsv", "\n".join(lines) + "\n")
-    last = history[-1]
-    log.info("%s", ", ".join(f"{name} {_cell(value) or 'undefined'}" for name, value in last.items()))
+    log.info("%s", ", ".join(f"{name} {_cell(history[-1][name]) or 'undefined'}" for name in columns))
 
 
 def write_outputs(

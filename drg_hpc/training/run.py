@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 
-from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_into
 from drg_hpc.models.registry import build
 from drg_hpc.rng import row_key
 from drg_hpc.store.cache import open_cache
-from drg_hpc.store.header import find_store, require_kind
+from drg_hpc.store.header import describe_store, find_store, require_kind
 from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, settle
 from drg_hpc.training.data import TrainingData, select_tracks, strand_partners
 from drg_hpc.training.distributed import Group, join
@@ -107,7 +106,7 @@ def train(options: TrainOptions) -> Path:
     threads = _threads(options)
     prepare_torch(threads)
     with stop.listening(), join(options.device) as group, ExitStack() as stack:
-        identity = describe_input(store, ("manifest.json",))
+        identity = describe_store(store)
 
         def enter() -> dict[str, Any]:
             stack.enter_context(locked(options.out))

@@ -55,7 +55,6 @@ class Stepper:
 
     def __init__(self, *, group: Group, model: SequenceModel, data: TrainingData, loss: Loss, recipe: Recipe) -> None:
         self.model = model
-        self.rate = recipe.optim.lr
         self.wait_s = 0.0
         self._group, self._data, self._loss, self._recipe = group, data, loss, recipe
         self._wrapped = _parallel(model, group)
@@ -114,7 +113,6 @@ class Stepper:
         limit = self._recipe.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if math.isfinite(norm):
-            self.rate = rate
             for parameters in self._optimizer.param_groups:
                 parameters["lr"] = rate
             self._optimizer.step()

@@ -4,81 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 
+from bodies.seqlet_runs import do_run, write_attributions
+
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
-from drg_hpc.bodies.seqlets_work import Body
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation.recursive import call_seqlets
-from drg_hpc.results import attributions, h5
 from drg_hpc.results.seqlets import read_seqlets
-from drg_hpc.runs.plan import Plan, write_plan
-from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part
 
 ROWS, LENGTH = 500, 90
-
-
-def write_attributions(path: Path, projected: np.ndarray, onehot: np.ndarray, *, tracks: int, keep: bool) -> None:
-    """An attribution file as drg-attr writes it; track i is the projection scaled by i + 1."""
-    rows, length = projected.shape
-    layout = attributions.Layout(
-        length=length,
-        tracks=tuple((i, f"track {i}") for i in range(tracks)),
-        form="hypothetical",
-        keep_form=keep,
-        form_is_contribution=True,
-        dtype="float32",
-    )
-    regions = pd.DataFrame(
-        {
-            "chrom": "chr9",
-            "start": np.arange(rows) * 1000 + 7,
-            "end": np.arange(rows) * 1000 + 7 + length,
-            "name": [f"r{i}" for i in range(rows)],
-            "strand": ["+", "-"] * (rows // 2) + ["."] * (rows % 2),
-            "kept": np.arange(rows) != 3,
-            "reason": "",
-            "row": np.arange(rows),
-        }
-    )
-    part = path.with_suffix(".part")
-    with attributions.PartWriter(part, layout, rows=rows) as writer:
-        writer.regions(regions)
-        for at in range(0, rows, BLOCK_ROWS):
-            block = slice(at, min(at + BLOCK_ROWS, rows))
-            writer.sequences(at, onehot[block])
-            for i in range(tracks):
-                values = projected[block] * (i + 1)
-                form = (onehot[block] * values[:, None, :]).astype(np.float32)
-                writer.track(
-                    at, i, prediction=values.sum(axis=1), projected=values, form=form, contribution=form,
-                    onehot=onehot[block],
-                )  # fmt: skip
-    attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0})
-    part.unlink()
-
-
-def do_run(options: Options) -> tuple[Plan, dict[str, Any]]:
-    """Plan, work and merge in this process, without the machinery of runs."""
-    plan = write_plan(plan_shards(options), options.out)
-    body = Body(plan)
-    summary: dict[str, Any] = {}
-    for stage in plan.stages:
-        parts = []
-        for shard in reversed(stage.shards):
-            folder = plan.folder / "parts" / stage.name / f"{shard.id:05d}"
-            folder.mkdir(parents=True)
-            body.work(stage.name, shard, Attempt(folder, "cpu"))
-            parts.insert(0, Part(shard, folder, {}))
-        last = stage is plan.stages[-1]
-        summary = body.merge(stage.name, parts, plan.folder if last else plan.folder / "stages")
-    return plan, summary
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_truncated_gzip(tmp_path: Path) -> None:
 
 
 def test_no_labels_and_no_negatives(tmp_path: Path) -> None:
-    assert "--counts" in shard(fasta(tmp_path / "x.fa"), tmp_path / "run", exit_code=2)
+    assert "--negatives dinuc:1" in shard(fasta(tmp_path / "x.fa"), tmp_path / "run", exit_code=2)
 
 
 def test_nan_label_names_row_and_column(tmp_path: Path) -> None:
@@ -169,7 +169,17 @@ def test_wrong_chromosome_names_show_both_sides(tmp_path: Path) -> None:
     bed.write_text("NC_000001\t0\t64\ta\n")
     counts = counts_for(tmp_path / "c.tsv", ["a"])
     done = drg(
-        "drg-shard", "regions", "--genome", store, "--regions", bed, "--counts", counts, "-o", tmp_path / "run", exit_code=3
+        "drg-shard",
+        "regions",
+        "--genome",
+        store,
+        "--regions",
+        bed,
+        "--counts",
+        counts,
+        "-o",
+        tmp_path / "run",
+        exit_code=3,
     )
     line = error_line(done)
     assert "NC_000001" in line
@@ -183,7 +193,17 @@ def test_bad_bed_lines_are_named(tmp_path: Path, row: str) -> None:
     bed.write_text(f"# comment\nchr1\t0\t64\ta\n{row}\n")
     counts = counts_for(tmp_path / "c.tsv", ["a"])
     done = drg(
-        "drg-shard", "regions", "--genome", store, "--regions", bed, "--counts", counts, "-o", tmp_path / "run", exit_code=3
+        "drg-shard",
+        "regions",
+        "--genome",
+        store,
+        "--regions",
+        bed,
+        "--counts",
+        counts,
+        "-o",
+        tmp_path / "run",
+        exit_code=3,
     )
     assert "line 3" in error_line(done)
 

@@ -123,7 +123,7 @@ def test_again_is_a_no_op_and_other_settings_are_refused(folder: Path, options: 
     before = {name: sha256_file(folder / name) for name in walk_files(folder)}
     assert find_motifs(options) == folder
     assert before == {name: sha256_file(folder / name) for name in walk_files(folder)}
-    with pytest.raises(UsageError, match=r"trim: 0.15 there, 0.3 now"):
+    with pytest.raises(UsageError, match=r"trim: 0.2 there, 0.3 now"):
         find_motifs(options.model_copy(update={"trim": 0.3}))
     header = json.loads((folder / "motifs.json").read_text())
     assert header["format"] == "drg-motifs/1" and len(header["motifs"]) == 4

@@ -20,7 +20,9 @@ def example(rows: int = 60, length: int = 80) -> np.ndarray:
     return values.astype(np.float32)
 
 
-def plain(values: np.ndarray, sign: int, *, threshold: float, low: float, high: float, bins: int) -> set[tuple[int, int, int]]:
+def plain(
+    values: np.ndarray, sign: int, *, threshold: float, low: float, high: float, bins: int
+) -> set[tuple[int, int, int]]:
     """The rule by brute force: convolved null, every inner span significant, longest first, then largest sum."""
     x = values * sign
     edges = (low, high) if sign > 0 else (-high, -low)
@@ -119,7 +121,8 @@ def test_flanks_are_cut_at_the_ends_and_summed() -> None:
     assert len(core) == len(wide)
     assert wide["start"].min() == 0 and wide["end"].max() == 80
     row = wide.iloc[0]
-    assert row["attribution"] == pytest.approx(values[int(row["row"]), int(row["start"]) : int(row["end"])].sum(), rel=1e-4)
+    total = values[int(row["row"]), int(row["start"]) : int(row["end"])].sum()
+    assert row["attribution"] == pytest.approx(total, rel=1e-4)
 
 
 def test_survey_adds_up_over_any_cut() -> None:

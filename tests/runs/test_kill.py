@@ -1,4 +1,4 @@
-"""The kill test: racing workers, hundreds of SIGKILLs, some between fsync and rename, and the bytes still come out equal."""
+"""The kill test: racing workers, hundreds of SIGKILLs, some between fsync and rename, and still the same bytes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ class Watch:
 
 def start(run: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        argv("drg-work", run), env=environment(DRG_FAILPOINTS=FAILPOINTS), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        argv("drg-work", run),
+        env=environment(DRG_FAILPOINTS=FAILPOINTS),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -107,9 +110,10 @@ def test_racing_workers_survive_hundreds_of_kills(tmp_path: Path) -> None:
         drg("drg-merge", run, exit_code=-signal.SIGKILL, DRG_FAILPOINTS=point)
         assert not (run / "done.json").exists()
     drg("drg-merge", run)
-    assert hashlib.sha256((run / "out.h5").read_bytes()).digest() == hashlib.sha256(
-        (undisturbed / "out.h5").read_bytes()
-    ).digest()
+    assert (
+        hashlib.sha256((run / "out.h5").read_bytes()).digest()
+        == hashlib.sha256((undisturbed / "out.h5").read_bytes()).digest()
+    )
     drg("drg-clean", run, "--older-than", 0)
     left = [p.name for p in (run / "parts" / "rows").iterdir() if p.name.startswith(".")]
     assert left == []

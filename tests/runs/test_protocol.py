@@ -35,7 +35,9 @@ def part(run: Path, number: int) -> Path:
     return run / "parts" / "rows" / f"{number:05d}"
 
 
-@pytest.mark.parametrize(("shards", "workers", "row_bytes"), [(1, 1, 64), (3, 3, 64), (7, 1, 64), (1, 1, 9000), (7, 3, 9000)])
+@pytest.mark.parametrize(
+    ("shards", "workers", "row_bytes"), [(1, 1, 64), (3, 3, 64), (7, 1, 64), (1, 1, 9000), (7, 3, 9000)]
+)
 def test_output_does_not_depend_on_sharding(tmp_path: Path, shards: int, workers: int, row_bytes: int) -> None:
     reference, other = tmp_path / "a", tmp_path / "b"
     make(reference, "--row-bytes", row_bytes, shards=5)
@@ -188,7 +190,8 @@ def test_stop_signal_leaves_nothing_and_exits_143(tmp_path: Path) -> None:
 def test_stopping_the_launcher_stops_its_workers(tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
-        argv("drg-selftest", "-o", run, "--rows", ROWS, "--shards", 4, "--seconds", 60, "--workers", 2), env=environment()
+        argv("drg-selftest", "-o", run, "--rows", ROWS, "--shards", 4, "--seconds", 60, "--workers", 2),
+        env=environment(),
     )
     rows = run / "parts" / "rows"
     deadline = time.monotonic() + 30

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -19,142 +18,138 @@ from drg_hpc.errors import DrgError, Stopped, from_exit_code
 from drg_hpc.log import Progress
 from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import BODIES
+from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.devices import choose_gpus, cpu_count
-from drg_hpc.runs.merge import merge_run
+from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
 from drg_hpc.runs.signals import stop_on_signals
-from drg_hpc.runs.spec import Stage
+from drg_hpc.runs.spec import Shard, Stage
 from drg_hpc.runs.work import TRIES, failure
 
 log = logging.getLogger(__name__)
 
 
+class _Worker:
+    """One worker process, started when first asked, replaced when it dies, kept from stage to stage."""
+
+    def __init__(self, plan: Plan, gpu: str | None) -> None:
+        self._plan, self._gpu = plan, gpu
+        self._process: subprocess.Popen[str] | None = None
+
+    def _start(self) -> subprocess.Popen[str]:
+        quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
+        environment = os.environ | environment_for(self._plan.threads)
+        environment["CUDA_VISIBLE_DEVICES"] = self._gpu or ""
+        device = "cpu" if self._gpu is None else "cuda:0"
+        return subprocess.Popen(
+            [sys.executable, "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops its workers
+        )  # fmt: skip
+
+    def ask(self, stage: Stage, shard: Shard) -> dict[str, Any]:
+        """Have one shard done and wait for the answer; ``outcome`` is ``died`` when the process ended."""
+        self._process = process = self._process or self._start()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(f"{stage.name} {shard.id}\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it may still have said why before it ended
+        line = process.stdout.readline()
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        code = process.wait()
+        self._process = None
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return {"outcome": "died", "message": f"worker process ended with {code}{hint}"}
+
+    def stop(self) -> None:
+        """Ask the process to end its attempt cleanly."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Let the process end, and wait for it."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it ended by itself
+        self._process.wait()
+        self._process = None
+
+
 @dataclass
 class _Job:
-    """Shared state of the threads that each feed one worker process."""
+    """A stage under way: what the threads that each feed one worker share."""
 
-    plan: Plan
     stage: Stage
+    workers: list[_Worker]
+    chooser: Chooser
     progress: Progress
-    todo: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
-    tries: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     error: DrgError | None = None
-    processes: set[subprocess.Popen[str]] = field(default_factory=set)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, error: DrgError) -> None:
+        """End the stage: nothing more is handed out, attempts under way end cleanly."""
         with self.lock:
             self.error = self.error or error
-            for process in self.processes:
-                process.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            worker.stop()
 
-    def again(self, shard_id: int, message: str) -> None:
-        """Queue a shard that raised an error once more, or give it up."""
-        log.warning("shard %d of %s: %s", shard_id, self.stage.name, message)
-        with self.lock:
-            self.tries[shard_id] = self.tries.get(shard_id, 0) + 1
-            if self.tries[shard_id] < TRIES:
-                self.todo.put(shard_id)
-            else:
-                self.failed[shard_id] = message
-
-
-def _start(job: _Job, gpu: str | None) -> subprocess.Popen[str]:
-    verbosity = {logging.DEBUG: 1, logging.INFO: 0}.get(logging.getLogger("drg_hpc").level, -1)
-    environment = os.environ | environment_for(job.plan.threads)
-    environment["CUDA_VISIBLE_DEVICES"] = gpu or ""
-    device = "cuda:0" if gpu is not None else "cpu"
-    command = [sys.executable, "-m", "drg_hpc.runs.worker", str(job.plan.folder), job.stage.name, device]
-    process = subprocess.Popen(
-        [*command, str(min(verbosity, 0))],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
-        start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops its workers
-    )  # fmt: skip
-    with job.lock:
-        job.processes.add(process)
-    return process
-
-
-def _ask(process: subprocess.Popen[str], shard_id: int) -> dict[str, Any] | None:
-    """Send one shard id and wait for the answer; None when the process died."""
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        process.stdin.write(f"{shard_id}\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        pass  # it may still have said why before it ended
-    line = process.stdout.readline()
-    return json.loads(line) if line else None
-
-
-def _feed(job: _Job, gpu: str | None) -> None:
-    """Keep one worker process busy until nothing is left; replace it when it dies."""
-    process: subprocess.Popen[str] | None = None
-    try:
-        while job.error is None:
-            try:
-                shard_id = job.todo.get_nowait()
-            except queue.Empty:
-                return
-            process = process or _start(job, gpu)
-            answer = _ask(process, shard_id)
-            if answer is None:
-                code = process.wait()
-                job.processes.discard(process)
-                process = None
-                if job.error is None:
-                    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-                    job.again(shard_id, f"worker process ended with {code}{hint}")
-            elif answer["outcome"] == "error":
-                job.stop(from_exit_code(answer["code"], answer["message"]))
-            elif answer["outcome"] == "failed":
-                job.again(shard_id, answer["message"])
-            else:
-                with job.lock:
-                    job.progress.add(job.stage.shards[shard_id].rows)
-    finally:
-        if process is not None:
-            assert process.stdin is not None
-            try:
-                process.stdin.close()
-            except BrokenPipeError:
-                pass
-            process.wait()
-            job.processes.discard(process)
+    def feed(self, worker: _Worker) -> None:
+        """Keep one worker busy until nothing is left."""
+        while self.error is None and (shard := self.chooser.take()) is not None:
+            answer = worker.ask(self.stage, shard)
+            if answer["outcome"] == "error":
+                self.stop(from_exit_code(answer["code"], answer["message"]))
+            elif answer["outcome"] not in ("failed", "died"):
+                with self.lock:
+                    self.progress.add(shard.rows)
+            elif self.error is None:
+                log.warning("shard %d of %s: %s", shard.id, self.stage.name, answer["message"])
+                if not self.chooser.put_back(shard):
+                    with self.lock:
+                        self.failed[shard.id] = answer["message"]
 
 
 @contextmanager
-def _feeding(job: _Job, gpus: list[str | None]) -> Iterator[list[threading.Thread]]:
-    threads = [threading.Thread(target=_feed, args=(job, gpu), daemon=True) for gpu in gpus]
-    for thread in threads:
-        thread.start()
+def _worker_pool(plan: Plan, gpus: list[str | None]) -> Iterator[list[_Worker]]:
+    workers = [_Worker(plan, gpu) for gpu in gpus]
     try:
-        yield threads
-    except Stopped as error:
-        job.stop(error)
+        yield workers
+    except BaseException:
+        for worker in workers:
+            worker.stop()
         raise
     finally:
-        for thread in threads:
-            thread.join()
+        for worker in workers:
+            worker.close()
 
 
-def _run_stage(plan: Plan, stage: Stage, gpus: list[str | None]) -> None:
+def _run_stage(plan: Plan, stage: Stage, workers: list[_Worker]) -> None:
     missing = parts.missing_shards(plan, stage)
     if not missing:
         return
     with Progress(sum(s.rows for s in missing), f"{plan.command} {stage.name}") as progress:
-        job = _Job(plan, stage, progress)
-        for shard in missing:
-            job.todo.put(shard.id)
-        with _feeding(job, gpus[: len(missing)]) as threads:
+        job = _Job(stage, workers[: len(missing)], Chooser(plan, stage, missing, tries=TRIES), progress)
+        threads = [threading.Thread(target=job.feed, args=(worker,), daemon=True) for worker in job.workers]
+        try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.5)  # in slices, so that a stop signal is seen at once
-        # A shard put back after its worker's peers had left is done by a last worker.
-        if job.error is None and not job.todo.empty():
-            with _feeding(job, gpus[:1]) as threads:
-                threads[0].join()
+        except Stopped as error:
+            job.stop(error)
+            for thread in filter(threading.Thread.is_alive, threads):
+                thread.join()
+            raise
     if job.error is not None:
         raise job.error
     if job.failed:
@@ -182,16 +177,9 @@ def run_local(plan: Plan, *, workers: int | None, device: str) -> dict[str, Any]
         log.info("%s runs on %s", plan.command, "the CPU" if gpus[0] is None else f"GPU {', '.join(map(str, gpus))}")
     pin_threads(plan.threads)
     with stop_on_signals():
-        for stage in plan.stages:
-            _run_stage(plan, stage, gpus)
-            if stage is not plan.stages[-1]:
-                _reduce(plan, stage)
+        with _worker_pool(plan, gpus) as pool:
+            for stage in plan.stages:
+                _run_stage(plan, stage, pool)
+                if stage is not plan.stages[-1]:
+                    ensure_reduced(plan, stage)
         return merge_run(plan)
-
-
-def _reduce(plan: Plan, stage: Stage) -> None:
-    from drg_hpc.runs.bodies import load_body
-    from drg_hpc.runs.merge import ensure_reduced, is_reduced
-
-    if not is_reduced(plan, stage):
-        ensure_reduced(plan, stage, load_body(plan))

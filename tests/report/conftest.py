@@ -1,0 +1,78 @@
+"""One of everything that a report can show, small, with names that would break a page that does not escape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from bodies.seqlet_runs import do_run, write_attributions, write_done
+from interpretation.planted import MOTIFS, named, plant
+
+from drg_hpc.bodies.seqlets_plan import Options
+from drg_hpc.digests import describe_input
+from drg_hpc.files import write_json
+from drg_hpc.interpretation.config import MotifsOptions
+from drg_hpc.interpretation.motifs import find_motifs
+from drg_hpc.prediction.tables import write_tables
+
+TRACK = "<b>CTCF</b> & \"co\""
+
+
+def write_store(folder: Path) -> Path:
+    from support import drg
+
+    rng = np.random.default_rng(0)
+    chroms = ["chr1", "chr2", "chr8", "chr9"]
+    lines = []
+    for i in range(160):
+        bases = "".join(rng.choice(list("ACGT"), 60))
+        lines.append(f">{chroms[i % 4]}:{i * 100}-{i * 100 + 60}\n{bases}\n")
+    (folder / "in.fa").write_text("".join(lines))
+    splits = ("--valid", "chr8", "--test", "chr9")
+    drg("drg-shard", "sequences", folder / "in.fa", "--negatives", "dinuc:1", *splits, "-o", folder / "store")
+    return folder / "store"
+
+
+def write_model(folder: Path) -> Path:
+    folder.mkdir()
+    header = {
+        "format": "drg-model/1", "architecture": "drg-cnn", "config": {"kernels": 8}, "inputs": {"seq": 60},
+        "tracks": [TRACK], "bins": 0, "link": "logit", "operations": {"macs_per_row": 12345},
+        "weights": {"bytes": 1, "sha256": "0"}, "provenance": {},
+    }  # fmt: skip
+    write_json(folder / "model.json", header)
+    history = "epoch\tstep\ttrain_loss\tvalid_loss\tauroc\n1\t5\t0.7\t0.6\t0.8\n2\t10\t0.5\t0.55\t\n3\t15\t0.4\t0.5\t0.95\n"
+    (folder / "history.tsv").write_text(history)
+    return folder
+
+
+def write_evaluation(folder: Path, store: Path) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    target = np.column_stack([rng.integers(0, 2, 80), rng.normal(0, 1, 80)]).astype(np.float32)
+    prediction = (target * 0.7 + rng.normal(0, 0.3, target.shape)).astype(np.float32)
+    regions = pd.DataFrame({"row": np.arange(80), "name": "r", "chrom": "chr9", "start": 0, "end": 60, "split": "test"})
+    identity = describe_input(store / "out.zarr", ("manifest.json",))
+    header = {"format": "drg-evaluation/1", "split": "test", "rows": 80, "inputs": {"store": {"sha256": identity["sha256"]}}}
+    write_tables(folder, header=header, regions=regions, tracks=[TRACK, "signal"], target=target, prediction=prediction)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("report")
+    paths = {"store": write_store(folder), "model": write_model(folder / "model")}
+    paths["evaluation"] = write_evaluation(folder / "evaluation", paths["store"])
+    planted = plant(named("CTCF", "SPI1"), [1, -1], rows=200, length=90, noise=0.15, seed=3)
+    paths["attr"] = folder / "attr"
+    paths["attr"].mkdir()
+    write_attributions(paths["attr"] / "out.h5", planted.projected, planted.onehot, tracks=1, keep=False)
+    write_done(paths["attr"], "attr", {"rows": 200, "length": 90, "tracks": ["track 0"]})
+    paths["seqlets"] = folder / "seqlets"
+    _, summary = do_run(Options(attributions=paths["attr"], out=paths["seqlets"]))
+    write_done(paths["seqlets"], "seqlets", summary)
+    options = MotifsOptions(seqlets=paths["seqlets"], database=(MOTIFS,), max_seqlets=200, out=folder / "motifs")
+    paths["motifs"] = find_motifs(options)
+    return paths

@@ -1,0 +1,172 @@
+"""The page: what it says, that it is whole in itself, and that equal inputs give equal bytes."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drg_hpc.errors import CorruptError, IncompleteError, InputError, UsageError
+from drg_hpc.report import html
+from drg_hpc.report.charts import Chart, padded, ticks
+from drg_hpc.report.config import ReportOptions
+from drg_hpc.report.logos import LogoRow, glyph_symbols, information, logo_figure, span_of
+from drg_hpc.report.page import write_report
+
+VOID = {"meta", "link", "br", "path", "rect", "use"}
+
+
+class Checker(HTMLParser):
+    """Collects text and references; every element must be closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.text: list[str] = []
+        self.references: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.references += [value or "" for name, value in attrs if name in ("href", "src", "action", "data", "poster")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.stack.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.stack and self.stack[-1] != "style":
+            self.text.append(data)
+
+
+def check(text: str) -> str:
+    """The page's words, after checking that it is well-formed and refers to nothing outside itself."""
+    checker = Checker()
+    checker.feed(text)
+    assert not checker.stack
+    assert all(reference.startswith("#") or reference == "data:," for reference in checker.references)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|<script", text)
+    return re.sub(r"\s+", " ", "".join(checker.text))
+
+
+@pytest.fixture(scope="module")
+def page(everything: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    return write_report(ReportOptions(paths=tuple(everything.values()), out=out))
+
+
+def test_findings_come_first(page: Path) -> None:
+    words = check(page.read_text())
+    assert "on 80 sequences of chr9, a chromosome never seen in training" in words
+    assert "AUROC 1.000" in words or re.search(r"AUROC 0\.\d{3}", words)
+    assert re.search(r"the strongest, (pos|neg)_0 \([A-Z]+, \d+ seqlets\), matches (CTCF|SPI1)\.H12CORE\S* \(Tomtom q = ", words)
+    assert words.index("never seen in training") < words.index("Rows by chromosome")
+
+
+def test_all_sections_are_there(page: Path) -> None:
+    text = page.read_text()
+    words = check(text)
+    found = re.findall(r"<h2>([^<]+)</h2>", text)
+    assert found == ["Data", "Training", "Performance", "Motifs", "Attributions", "Seqlets", "Provenance"]
+    for part in ("320 sequences of 60 bp", "Loss by epoch.", "Receiver operating characteristic.", "Pearson r",
+                 "CTCF.H12CORE.0.P.B", "SPI1.H12CORE", "best match", "drg-attr '<in> & out'", "on node1"):  # fmt: skip
+        assert part in words, part
+    assert text.count('class="example"') == 6
+    assert "made from" not in words or "drg-report" in words
+
+
+def test_names_are_escaped(page: Path) -> None:
+    text = page.read_text()
+    assert "<b>CTCF</b> &" not in text and "&lt;b&gt;CTCF&lt;/b&gt; &amp; &quot;co&quot;" in text
+    assert '<b>CTCF</b> & "co"' in check(text)
+
+
+def test_same_inputs_same_bytes(page: Path, everything: dict[str, Path], tmp_path: Path) -> None:
+    other = write_report(ReportOptions(paths=tuple(everything.values()), out=tmp_path / "again.html"))
+    assert other.read_bytes() == page.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["store", "model", "evaluation", "attr", "seqlets", "motifs"])
+def test_each_alone(everything: dict[str, Path], name: str, tmp_path: Path) -> None:
+    out = write_report(ReportOptions(paths=(everything[name],), out=tmp_path / "r.html", examples=1))
+    text = out.read_text()
+    check(text)
+    sections = {"store": "Data", "model": "Training", "evaluation": "Performance", "attr": "Attributions",
+                "seqlets": "Seqlets", "motifs": "Motifs"}  # fmt: skip
+    assert re.findall(r"<h2>([^<]+)</h2>", text) == [sections[name], "Provenance"]
+    assert "never seen in training" not in text
+
+
+def test_the_file_in_a_run_will_do(everything: dict[str, Path], tmp_path: Path) -> None:
+    paths = (everything["store"] / "out.zarr", everything["attr"] / "out.h5", everything["motifs"] / "out.h5")
+    text = write_report(ReportOptions(paths=paths, out=tmp_path / "r.html")).read_text()
+    assert re.findall(r"<h2>([^<]+)</h2>", text) == ["Data", "Motifs", "Attributions", "Provenance"]
+
+
+def test_bad_input(everything: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "r.html"
+    with pytest.raises(InputError, match="no such file"):
+        write_report(ReportOptions(paths=(tmp_path / "none",), out=out))
+    with pytest.raises(InputError, match="nothing that a report can show"):
+        write_report(ReportOptions(paths=(tmp_path,), out=out))
+    with pytest.raises(UsageError, match="given twice"):
+        write_report(ReportOptions(paths=(everything["model"], everything["model"]), out=out))
+    with pytest.raises(InputError, match="is a folder"):
+        write_report(ReportOptions(paths=(everything["model"],), out=tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "plan.json").write_text("{}")
+    with pytest.raises(IncompleteError, match="not merged"):
+        write_report(ReportOptions(paths=(tmp_path / "run",), out=out))
+    (tmp_path / "x.h5").write_text("no")
+    with pytest.raises(CorruptError, match="not an HDF5"):
+        write_report(ReportOptions(paths=(tmp_path / "x.h5",), out=out))
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "metrics.json").write_text("{}")
+    (tmp_path / "eval" / "curves.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(CorruptError, match=r"curves\.npz"):
+        write_report(ReportOptions(paths=(tmp_path / "eval",), out=out))
+    assert not out.exists()
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]
+    assert ticks(-0.3, 0.7, 4) == [-0.25, 0, 0.25, 0.5]
+    assert ticks(0, 12345) == [0, 2500, 5000, 7500, 10000]
+    assert ticks(3, 3) == [3]
+    assert padded(np.array([np.nan])) == (0.0, 1.0)
+
+
+def test_chart_breaks_lines_at_missing_values() -> None:
+    chart = Chart("x & y", (0, 3), (0, 1), "x", "y")
+    chart.line(np.array([[0, 0], [1, np.nan], [2, 1], [3, 1]]), colour="#000", name="a<b")
+    chart.points(np.array([[0, np.nan], [np.inf, 1], [1, 1]]), colour="#000")
+    text = chart.svg()
+    assert "a&lt;b" in text and 'aria-label="x &amp; y"' in text and "nan" not in text
+
+
+def test_logo_stacks_the_largest_letter_on_top() -> None:
+    heights = np.array([[0.5, -1.0], [1.5, 0.0], [0.0, -0.2], [0.0, 0.0]])
+    low, high = span_of(heights)
+    assert (low, high) == (-1.2, 2.0)
+    text = logo_figure([LogoRow(heights, 0, "t", low, high)], columns=2, label="l")
+    letters = re.findall(r'<use href="#base([ACGT])" (.)', text)
+    assert letters == [("A", "x"), ("C", "x"), ("G", "t"), ("A", "t")]
+    tops = [float(y) for y in re.findall(r'<use href="#base[AC]" x="\S+" y="(\S+)"', text)]
+    assert tops[1] < tops[0]
+    assert information(np.full((4, 2), 0.25)).sum() == pytest.approx(0)
+    assert information(np.array([[1.0], [0], [0], [0]]))[0, 0] == pytest.approx(2)
+    assert all(f'id="base{base}"' in glyph_symbols() for base in "ACGT")
+
+
+def test_numbers_for_people() -> None:
+    assert [html.number(v) for v in (1234567, 0.12345, None, float("nan"), 1234.5, "x")] == [
+        "1,234,567", "0.123", "–", "–", "1,234", "x"
+    ]  # fmt: skip
+    assert [html.small(v) for v in (0, 0.04, 1.23e-26)] == ["0", "0.04", "1.2×10⁻²⁶"]
+    assert html.table(("a",), [("<",)]) == (
+        '<div class="scroll"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>&lt;</td></tr></tbody></table></div>'
+    )

@@ -1,0 +1,116 @@
+"""Batches, augmentation, schedule, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.store.cache import open_cache
+from drg_hpc.store.reader import open_dataset
+from drg_hpc.training.config import OptimTable, TrainOptions, parse_duration, settle
+from drg_hpc.training.data import TrainingData, choose_flips, sample_keys, select_tracks, strand_partners
+from drg_hpc.training.schedule import learning_rate
+
+Maker = Callable[..., Path]
+CPU = torch.device("cpu")
+
+
+def test_batches_are_the_stores_rows(make_store: Maker) -> None:
+    path = make_store(100, kind="real", tracks=3, nan=0.2)
+    store, rows = open_dataset(path), np.array([90, 3, 3, 41])
+    batch = TrainingData(open_cache(path), tracks=[2, 0], partners=[0, 1], device=CPU).batch(rows)
+    assert np.array_equal(batch.sequence.numpy(), store.sequences(rows))
+    target = np.where(batch.valid.numpy(), batch.target.numpy(), np.nan)
+    np.testing.assert_array_equal(target, store.targets(rows)[:, [2, 0]])
+
+
+def test_reverse_complement_turns_bins_and_exchanges_strands(make_store: Maker) -> None:
+    path = make_store(80, kind="counts", tracks=3, bins=4, nan=0.1, partners=[1, 0, 2])
+    info = [{"name": n, "strand_partner": p} for n, p in (("t0", 1), ("t1", 0), ("t2", 2))]
+    partners = strand_partners(info, [0, 1, 2])
+    assert partners == [1, 0, 2]
+    data = TrainingData(open_cache(path), tracks=[0, 1, 2], partners=partners, device=CPU)
+    rows = np.arange(10, 16)
+    plain, turned = data.batch(rows), data.batch(rows, flips=np.array([True, False] * 3))
+    assert torch.equal(turned.sequence[1::2], plain.sequence[1::2])
+    assert torch.equal(turned.target[1::2], plain.target[1::2])
+    assert torch.equal(turned.sequence[::2], plain.sequence[::2].flip(1, 2))
+    for name in ("target", "valid"):
+        assert torch.equal(getattr(turned, name)[::2], getattr(plain, name)[::2][:, partners].flip(-1))
+    with pytest.raises(UsageError, match=r"'t0' without 't1'"):
+        strand_partners(info, [0, 2])
+
+
+def test_keys_belong_to_rows() -> None:
+    rows = np.arange(2000)
+    keys = sample_keys(1, 2, rows, "dropout")
+    assert len(set(keys.tolist())) == 2000
+    assert np.array_equal(sample_keys(1, 2, rows[::-1], "dropout"), keys[::-1])
+    assert not np.array_equal(sample_keys(1, 3, rows, "dropout"), keys)
+    flips = choose_flips(1, 2, rows, 0.25)
+    assert 0.2 < flips.mean() < 0.3
+    assert not choose_flips(1, 2, rows, 0.0).any()
+    assert choose_flips(1, 2, rows, 1.0).all()
+
+
+def test_scan_and_missing_splits(make_store: Maker) -> None:
+    data = TrainingData(open_cache(make_store(50, kind="binary")), tracks=[0], partners=[0], device=CPU)
+    facts = data.scan(np.arange(50))
+    assert facts.binary
+    assert facts.non_negative
+    with pytest.raises(InputError, match=r"no rows in split 'test' \(data\.valid\)"):
+        data.split("test", key="data.valid")
+    empty = TrainingData(
+        open_cache(make_store(50, nan=1.0, name="empty.zarr")), tracks=[0], partners=[0], device=CPU
+    )
+    with pytest.raises(InputError, match="every target"):
+        empty.scan(np.arange(50))
+
+
+def test_tracks_by_name() -> None:
+    assert select_tracks(["a", "b", "c"], "all") == [0, 1, 2]
+    assert select_tracks(["a", "b", "c"], "c, a") == [2, 0]
+    with pytest.raises(UsageError, match="no track 'd'"):
+        select_tracks(["a", "b"], "a,d")
+    with pytest.raises(UsageError, match="twice"):
+        select_tracks(["a", "b"], "a,a")
+
+
+def test_schedules() -> None:
+    def rates(losses: tuple[float, ...] = (), **values: object) -> list[float]:
+        optim = OptimTable.model_validate({"lr": 1.0, **values})
+        return [learning_rate(optim, step=s, total_steps=10, losses=losses) for s in range(10)]
+
+    assert rates() == [1.0] * 10
+    assert rates(warmup_steps=4)[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    cosine = rates(schedule="cosine", warmup_steps=2)
+    assert cosine[2] == 1.0
+    assert cosine[6] == pytest.approx(0.5)
+    assert cosine[9] < 0.05
+    plateau = {"schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1}
+    assert rates((3.0, 2.0, 2.5), **plateau)[0] == 1.0
+    assert rates((3.0, 2.0, 2.5, 2.1), **plateau)[0] == pytest.approx(0.1)
+    assert rates((3.0, 2.0, 2.5, 2.1, 2.2, 2.2), **plateau)[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5h", 5400), ("0:01:30", 90), ("1-00:00:01", 86401)])
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+def test_flags_win_over_tables() -> None:
+    options = TrainOptions(
+        store=Path("s"), out=Path("m"), epochs=3, lr=0.5, train={"epochs": 9, "batch_size": 4},  # type: ignore[arg-type]
+        model={"kernels": 7},  # type: ignore[arg-type]
+    )  # fmt: skip
+    recipe = settle(options)
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.optim.lr) == (3, 4, 0.5)
+    assert recipe.model.architecture == "drg-cnn"
+    with pytest.raises(ValidationError):
+        TrainOptions(store=Path("s"), out=Path("m"), max_time="soon")

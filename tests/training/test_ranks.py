@@ -1,0 +1,187 @@
+"""Several processes under torchrun, as a user starts them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import environment
+
+Maker = Callable[..., Path]
+# Tables of the configuration file that all trainings here share.
+CONFIG = """
+seed = 3
+device = "cpu"
+[model]
+kernels = 8
+kernel_size = 7
+pool_size = 5
+conv_channels = [8]
+hidden = [16, 8]
+dropout = 0.2
+[data]
+reverse_complement = 0.5
+[optim]
+lr = 0.01
+clip_norm = 1.0
+schedule = "cosine"
+[train]
+epochs = 2
+batch_size = 32
+"""
+
+
+def command(ranks: int, store: Path, out: Path, *extra: object) -> list[str]:
+    config = out.parent / "config.toml"
+    config.write_text(CONFIG)
+    start = [sys.executable, "-m"]
+    if ranks > 1:
+        start += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m"]
+    return [*start, "drg_hpc.cli.train", str(store), "-o", str(out), "--config", str(config), *map(str, extra)]
+
+
+def run(ranks: int, store: Path, out: Path, *extra: object) -> subprocess.CompletedProcess[str]:
+    line = command(ranks, store, out, *extra)
+    return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def newest(out: Path) -> Path:
+    return max((out / "checkpoints").iterdir())
+
+
+def finish(ranks: int, store: Path, out: Path, *extra: object) -> list[str]:
+    """Run again and again until done; standard error of each job."""
+    errors = []
+    for _ in range(20):
+        done = run(ranks, store, out, *extra)
+        errors.append(done.stderr)
+        if done.returncode == 0:
+            return errors
+        assert "--max-steps reached" in done.stderr, done.stderr
+    raise AssertionError("does not end")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_resume_is_bitwise(make_store: Maker, tmp_path: Path, ranks: int) -> None:
+    store = make_store(250, valid=31)  # 7 steps an epoch; the last batch has 27 rows
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert len(finish(ranks, store, whole)) == 1
+    assert len(finish(ranks, store, parts, "--max-steps", 4)) > 3
+    for name in ("weights.safetensors", "model.json", "metrics.json"):
+        assert digest(parts / name) == digest(whole / name), name
+    for name in ("weights.safetensors", "optimizer.safetensors", "best.safetensors", "state.json"):
+        if name != "state.json":  # the history there holds speeds
+            assert digest(newest(parts) / name) == digest(newest(whole) / name), name
+
+
+def _after(ranks: int, store: Path, out: Path, steps: int) -> dict[str, torch.Tensor]:
+    done = run(ranks, store, out, "--max-steps", steps)
+    assert "--max-steps reached" in done.stderr, done.stderr
+    return load_file(newest(out) / "weights.safetensors")
+
+
+@pytest.mark.slow
+def test_ranks_agree_after_20_steps(make_store: Maker, tmp_path: Path) -> None:
+    """Dropout and reverse complements included: both belong to the row."""
+    store = make_store(900, valid=30)
+    one = _after(1, store, tmp_path / "one", 20)
+    for ranks in (2, 3):
+        other = _after(ranks, store, tmp_path / f"r{ranks}", 20)
+        for name, tensor in one.items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-5, atol=1e-5, msg=f"{ranks} ranks: {name}")
+
+
+@pytest.mark.slow
+def test_missing_targets_and_more_ranks_than_rows(make_store: Maker, tmp_path: Path) -> None:
+    store = make_store(45, valid=2, kind="real", tracks=2, nan=0.3)  # last batch: 11 rows; validation: 2 rows
+    extra = ("--set", "train.batch_size=2", "--max-steps", 22)  # the last batch of the epoch has one row
+    one = load_file(newest_after(1, store, tmp_path / "one", *extra))
+    three = load_file(newest_after(3, store, tmp_path / "three", *extra))
+    for name, tensor in one.items():
+        torch.testing.assert_close(three[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def newest_after(ranks: int, store: Path, out: Path, *extra: object) -> Path:
+    done = run(ranks, store, out, *extra)
+    assert "--max-steps reached" in done.stderr, done.stderr
+    return newest(out) / "weights.safetensors"
+
+
+@pytest.mark.slow
+def test_another_number_of_ranks_goes_on(make_store: Maker, tmp_path: Path) -> None:
+    store, out = make_store(250, valid=31), tmp_path / "m"
+    run(2, store, out, "--max-steps", 5)
+    done = run(1, store, out)
+    assert done.returncode == 0, done.stderr
+    finish(1, store, tmp_path / "alone")
+    here, alone = (load_file(path / "weights.safetensors") for path in (out, tmp_path / "alone"))
+    for name, tensor in alone.items():
+        torch.testing.assert_close(here[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_errors_of_rank_0_reach_all_and_are_said_once(make_store: Maker, tmp_path: Path) -> None:
+    store, out = make_store(250, valid=31), tmp_path / "m"
+    run(2, store, out, "--max-steps", 3)
+    done = run(2, store, out, "--lr", 0.5)
+    assert done.returncode != 0
+    assert len(re.findall(r"drg-train: error: .*optim\.lr = 0\.5 \(was 0\.01\)", done.stderr)) == 1
+
+
+def _wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["STOP", "SIGTERM", "SIGKILL"])
+def test_stopped_from_outside(make_store: Maker, tmp_path: Path, how: str) -> None:
+    """Stopped or killed while running, then resumed: the same weights as undisturbed."""
+    store, out = make_store(800, valid=31), tmp_path / "m"
+    extra = ("--epochs", 6, "--set", "checkpoints.every=10")
+    process = subprocess.Popen(
+        command(2, store, out, *extra), env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    _wait_for(out / "checkpoints/step-00000010", process)
+    if how == "STOP":
+        (out / "STOP").touch()
+    elif how == "SIGTERM":
+        process.terminate()  # torchrun passes it on
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode != 0
+    if how != "SIGKILL":
+        assert "checkpoint written at step" in stderr
+    assert not (out / "done.json").exists()
+    assert run(2, store, out, *extra).returncode == 0
+    assert not (out / "STOP").exists()
+    assert run(2, store, tmp_path / "whole", *extra).returncode == 0
+    assert digest(out / "weights.safetensors") == digest(tmp_path / "whole/weights.safetensors")
+
+
+def test_tasks_of_srun_without_torchrun_are_refused(make_store: Maker, tmp_path: Path) -> None:
+    line = command(1, make_store(), tmp_path / "m")
+    env = environment(SLURM_STEP_NUM_TASKS="4")
+    done = subprocess.run(line, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "srun started 4 tasks" in done.stderr
