@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -86,8 +86,13 @@ def _window_sums(values: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(cumulated[:, width:] - cumulated[:, :-width], np.float64)
 
 
-def strongest_rows(projected: h5py.Dataset, count: int) -> NDArray[np.int64]:
-    """Rows with the largest |sum| over any 30 positions, strongest first; ties by row."""
+def strongest_rows(projected: Any, count: int) -> NDArray[np.int64]:
+    """Rows with the largest |sum| over any 30 positions, strongest first; ties by row.
+
+    Parameters
+    ----------
+    projected : (rows, length), an HDF5 dataset or an array; read in blocks
+    """
     best = np.zeros(0)
     for first in range(0, projected.shape[0], _BLOCK):
         sums = np.abs(_window_sums(np.asarray(projected[first : first + _BLOCK], np.float32)))
@@ -95,7 +100,7 @@ def strongest_rows(projected: h5py.Dataset, count: int) -> NDArray[np.int64]:
     return np.argsort(-best, kind="stable")[:count]
 
 
-def _example(found: Attributions, group: h5py.Group, row: int, rank: int, seqlets: list[SeqletFacts]) -> str:
+def _example(found: Attributions, group: Any, row: int, rank: int, seqlets: list[SeqletFacts]) -> str:
     values = np.asarray(group["projected"][row], np.float64)
     onehot = np.asarray(found.sequences[row], np.float64)
     middle = int(np.abs(_window_sums(values[None])).argmax()) + _WINDOW // 2
@@ -110,9 +115,10 @@ def _example(found: Attributions, group: h5py.Group, row: int, rank: int, seqlet
         if start < last and end > first
     ]
     region = found.regions.iloc[row]
-    where = f"{region['chrom']}:{int(region['start']) + first:,}–{int(region['start']) + last:,}"
+    chrom = region["chrom"] or region["name"]  # a sequence without coordinates goes by its name
+    where = f"{chrom}:{int(region['start']) + first:,}–{int(region['start']) + last:,}"
     if region["strand"] == "-":
-        where = f"{region['chrom']}:{int(region['end']) - last:,}–{int(region['end']) - first:,} (reverse strand)"
+        where = f"{chrom}:{int(region['end']) - last:,}–{int(region['end']) - first:,} (reverse strand)"
     svg = logo_figure(
         [LogoRow(heights, 0, "", low, high, height=84)],
         columns=last - first, label=f"attribution logo of {where}", bands=bands, min_columns=_SHOWN,

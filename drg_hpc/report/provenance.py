@@ -37,7 +37,7 @@ def _block(source: Source) -> str:
         ("outputs", "; ".join(_outputs(done.get("outputs")))),
         ("plan", done.get("plan", "")),
         ("digest", source.header.get("digest") or source.header.get("inputs_digest") or ""),
-        ("devices", ", ".join(f"{name} ({n} parts)" for name, n in (done.get("devices") or {}).items())),
+        ("devices", ", ".join(f"{name} (parts: {n})" for name, n in (done.get("devices") or {}).items())),
         ("settings", _settings(done.get("params") or source.header.get("params"))),
         ("versions", ", ".join(f"{name} {version}" for name, version in (done.get("versions") or {}).items())),
     ]

@@ -108,12 +108,14 @@ class AttributionSource:
         """Coordinates of rows ``start`` to ``stop``.
 
         Rows read from the reverse strand (root attribute ``stranded``, strand ``-``) run backwards along the genome.
+        A sequence without coordinates is its own chromosome, under its name.
         """
         group = self._file["regions"]
         strand = h5.read_text(group["strand"], start, stop)
         stranded = bool(self._file.attrs.get("stranded", False))
+        chrom, names = (h5.read_text(group[name], start, stop) for name in ("chrom", "name"))
         return Regions(
-            chrom=h5.read_text(group["chrom"], start, stop),
+            chrom=[place or "_".join(name.split()) or "." for place, name in zip(chrom, names, strict=True)],
             start=np.asarray(group["start"][start:stop], np.int64),
             end=np.asarray(group["end"][start:stop], np.int64),
             flipped=np.array([stranded and item == "-" for item in strand], np.bool_),

@@ -8,7 +8,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from bodies.seqlet_runs import do_run, write_attributions
 
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
@@ -84,6 +83,15 @@ def test_reverse_strand_rows_run_backwards(source: Path, tmp_path: Path) -> None
     minus = table[table["row"] % 2 == 1]
     assert (minus["genome_start"] == minus["row"] * 1000 + 7 + LENGTH - minus["end"]).all()
     assert (table["genome_end"] - table["genome_start"] == table["end"] - table["start"]).all()
+
+
+def test_sequences_without_coordinates_go_by_their_names(source: Path, tmp_path: Path) -> None:
+    with h5py.File(source, "r+") as handle:
+        handle["regions/chrom"][:] = [""] * ROWS
+    plan, _ = do_run(Options(attributions=source, out=tmp_path / "run"))
+    table = read_seqlets(plan.folder / "out.h5").table
+    assert (table["chrom"] == "r" + table["row"].astype(str)).all()
+    assert all(line.startswith("r") for line in (plan.folder / "seqlets.bed").read_text().splitlines())
 
 
 def test_windows_take_the_kept_form(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:

@@ -43,8 +43,8 @@ def write_model(folder: Path) -> Path:
         "weights": {"bytes": 1, "sha256": "0"}, "provenance": {},
     }  # fmt: skip
     write_json(folder / "model.json", header)
-    history = "epoch\tstep\ttrain_loss\tvalid_loss\tauroc\n1\t5\t0.7\t0.6\t0.8\n2\t10\t0.5\t0.55\t\n3\t15\t0.4\t0.5\t0.95\n"
-    (folder / "history.tsv").write_text(history)
+    history = ["epoch step train_loss valid_loss auroc", "1 5 0.7 0.6 0.8", "2 10 0.5 0.55 ", "3 15 0.4 0.5 0.95", ""]
+    (folder / "history.tsv").write_text("\n".join(history).replace(" ", "\t"))
     return folder
 
 
@@ -55,7 +55,8 @@ def write_evaluation(folder: Path, store: Path) -> Path:
     prediction = (target * 0.7 + rng.normal(0, 0.3, target.shape)).astype(np.float32)
     regions = pd.DataFrame({"row": np.arange(80), "name": "r", "chrom": "chr9", "start": 0, "end": 60, "split": "test"})
     identity = describe_input(store / "out.zarr", ("manifest.json",))
-    header = {"format": "drg-evaluation/1", "split": "test", "rows": 80, "inputs": {"store": {"sha256": identity["sha256"]}}}
+    inputs = {"store": {"sha256": identity["sha256"]}}
+    header = {"format": "drg-evaluation/1", "split": "test", "rows": 80, "inputs": inputs}
     write_tables(folder, header=header, regions=regions, tracks=[TRACK, "signal"], target=target, prediction=prediction)
     return folder
 

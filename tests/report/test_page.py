@@ -63,7 +63,8 @@ def test_findings_come_first(page: Path) -> None:
     words = check(page.read_text())
     assert "on 80 sequences of chr9, a chromosome never seen in training" in words
     assert "AUROC 1.000" in words or re.search(r"AUROC 0\.\d{3}", words)
-    assert re.search(r"the strongest, (pos|neg)_0 \([A-Z]+, \d+ seqlets\), matches (CTCF|SPI1)\.H12CORE\S* \(Tomtom q = ", words)
+    motif = r"the strongest, (pos|neg)_0 \([A-Z]+, \d+ seqlets\), matches (CTCF|SPI1)\.H12CORE\S* \(Tomtom q = "
+    assert re.search(motif, words)
     assert words.index("never seen in training") < words.index("Rows by chromosome")
 
 
@@ -76,7 +77,6 @@ def test_all_sections_are_there(page: Path) -> None:
                  "CTCF.H12CORE.0.P.B", "SPI1.H12CORE", "best match", "drg-attr '<in> & out'", "on node1"):  # fmt: skip
         assert part in words, part
     assert text.count('class="example"') == 6
-    assert "made from" not in words or "drg-report" in words
 
 
 def test_names_are_escaped(page: Path) -> None:
@@ -167,6 +167,4 @@ def test_numbers_for_people() -> None:
         "1,234,567", "0.123", "–", "–", "1,234", "x"
     ]  # fmt: skip
     assert [html.small(v) for v in (0, 0.04, 1.23e-26)] == ["0", "0.04", "1.2×10⁻²⁶"]
-    assert html.table(("a",), [("<",)]) == (
-        '<div class="scroll"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>&lt;</td></tr></tbody></table></div>'
-    )
+    assert "<tr><td>&lt;</td></tr>" in html.table(("a",), [("<",)])
