@@ -87,10 +87,8 @@ def _inspect_store(path: Path, *, verify: bool) -> dict[str, Any]:
         from drg_hpc.store.reader import verify_store
 
         verify_store(path)
-    return {
-        "kind": f"{header.get('kind', '')} store".strip(),
-        "on disk": f"{human_bytes(size)} in {len(files)} files",
-    } | header
+    facts = {"kind": f"{header['kind']} store", "on disk": f"{human_bytes(size)} in {len(files)} files"}
+    return facts | {key: value for key, value in header.items() if key != "kind"}
 
 
 def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:

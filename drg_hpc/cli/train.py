@@ -48,6 +48,7 @@ def _train(options: TrainOptions) -> Result:
     from drg_hpc.training.loop import Diverged
     from drg_hpc.training.run import train
 
+    complete = (options.out / "done.json").is_file()
     main_rank = os.environ.get("RANK", "0") == "0"
     try:
         result = train(options)
@@ -58,7 +59,8 @@ def _train(options: TrainOptions) -> Result:
         sys.exit(error.exit_code)
     if not main_rank:
         sys.exit(0)
-    return {"message": f"wrote model: {result}", "model": str(result)}
+    word = "already complete" if complete else "wrote"
+    return {"message": f"{word}: {result}", "model": str(result), "skipped": complete}
 
 
 def main() -> NoReturn:
@@ -74,7 +76,7 @@ def main() -> NoReturn:
     except SystemExit as done:
         if os.environ.get("WORLD_SIZE", "1") == "1":
             raise
-        # Gloo's threads and the interpreter's shutdown can wait for each other (seen once in 40 stops of two ranks).
+        # The interpreter's shutdown would destroy the process group with its lock held (see training/distributed.py).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(done.code if isinstance(done.code, int) else 1)

@@ -18,10 +18,10 @@ from drg_hpc.results.motifs import MotifRecord, write_motifs
 
 COLUMNS = (
     "motif", "n_seqlets", "mean_contribution", "strength", "sign", "consensus",
-    "target", "p", "q", "offset", "strand", "overlap", "database",
+    "target", "p", "q", "offset", "strand", "overlap", "database", "runners_up",
 )  # fmt: skip
 """Columns of matches.tsv: mean_contribution is the mean |sum over the seqlet|, strength is that times n_seqlets; offset
-is the start of the trimmed motif relative to its target on ``strand``."""
+is the start of the trimmed motif relative to its target on ``strand``; runners_up are the next targets, with q."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def _row(item: NamedMotif) -> dict[str, Any]:
     if match is not None:
         found = {"target": match.target, "p": match.p, "q": match.q, "offset": match.offset}
         row |= found | {"strand": match.strand, "overlap": match.overlap, "database": match.database}
+        row["runners_up"] = "; ".join(f"{name} (q={q:.2g})" for name, q in match.runners_up)
     return row
 
 

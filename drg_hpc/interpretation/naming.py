@@ -21,6 +21,8 @@ from drg_hpc.genome.motifs import Motif, read_meme
 
 log = logging.getLogger(__name__)
 
+RUNNERS_UP = 4
+
 
 @dataclass(frozen=True)
 class Match:
@@ -34,6 +36,7 @@ class Match:
     strand : ``+`` or ``-``, of the target
     overlap : shared positions
     pfm : (4, width) of the target, on the strand that matched
+    runners_up : the next targets of the same database with their q values, best first (paralogues share a motif)
     """
 
     target: str
@@ -44,6 +47,7 @@ class Match:
     strand: str
     overlap: int
     pfm: NDArray[np.float64]
+    runners_up: tuple[tuple[str, float], ...] = ()
 
     def turned(self, width: int) -> Match:
         """The same match for the reverse complement of the motif, which has ``width`` positions."""
@@ -95,18 +99,20 @@ def tomtom_matches(pfms: Sequence[NDArray[np.float64]], database: Path, *, threa
 def _best(found: NDArray[np.float64], targets: Sequence[Motif], database: str) -> Match:
     p, score, offset, overlap, strand = np.asarray(found, np.float64)
     p = np.clip(p, 0.0, 1.0)
-    best = int(np.lexsort((-score, p))[0])
+    q = benjamini_hochberg(p)
+    best, *others = (int(index) for index in np.lexsort((-score, p))[: 1 + RUNNERS_UP])
     flipped = bool(strand[best])
     pfm = targets[best].pfm
     return Match(
         target=targets[best].name,
         database=database,
         p=float(p[best]),
-        q=float(benjamini_hochberg(p)[best]),
+        q=float(q[best]),
         offset=int(offset[best]),
         strand="-" if flipped else "+",
         overlap=int(overlap[best]),
         pfm=pfm[::-1, ::-1].copy() if flipped else pfm,
+        runners_up=tuple((targets[index].name, float(q[index])) for index in others),
     )
 
 

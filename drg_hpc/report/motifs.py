@@ -84,7 +84,10 @@ def _row(record: MotifRecord, columns: int, max_q: float) -> str:
         name = html.escape(facts["target"])
         match = f"<b>{name}</b>" if sure else f"none (nearest: {name})"
         match += f'<div class="sub">q = {html.small(q)}<br>p = {html.small(float(facts["p"]))}<br>'
-        match += f"{facts['overlap']} bp, {html.escape(facts['strand'])} strand</div>"
+        match += f"{facts['overlap']} bp, {html.escape(facts['strand'])} strand"
+        if sure and facts.get("runners_up"):
+            match += f"<br>then {html.escape(', '.join(str(facts['runners_up']).split('; ')[:2]))}"
+        match += "</div>"
     sign = "raises" if int(facts["sign"]) > 0 else "lowers"
     name = f'<b>{html.escape(record.name)}</b> <span class="sub">{sign} the prediction</span>'
     numbers = (

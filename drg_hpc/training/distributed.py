@@ -60,6 +60,11 @@ class Relayed(DrgError):
         self.exit_code = exit_code
 
 
+# Process groups of this process, for good. Gloo's destructor joins threads that may still need the interpreter's lock
+# to drop the tensors of the last collective, and DDP's calls it with the lock held: ranks would hang at the end.
+_kept: list[dist.ProcessGroup | None] = []
+
+
 @dataclass(frozen=True)
 class Group:
     """One rank's view of the training's processes."""
@@ -171,6 +176,7 @@ def join(device: str) -> Iterator[Group]:
         yield group
         return
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", rank=rank, world_size=world, timeout=_TIMEOUT)
+    _kept.append(dist.group.WORLD)
     try:
         yield group
     finally:

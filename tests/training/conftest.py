@@ -28,11 +28,6 @@ def _planted(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return codes, labels.astype(np.float32)
 
 
-def _splits(rows: int, valid: int) -> np.ndarray:
-    names = np.array(["train"] * (rows - valid) + ["valid"] * valid, dtype=np.dtypes.StringDType())
-    return names
-
-
 def write_store(
     path: Path, codes: np.ndarray, targets: np.ndarray, *, valid: int, partners: list[int] | None = None
 ) -> Path:
@@ -54,7 +49,8 @@ def write_store(
         "regions/start": np.arange(rows), "regions/end": np.arange(rows) + LENGTH,
         "regions/name": np.array([f"r{i}" for i in range(rows)], dtype=text),
         "regions/strand": np.array(["."] * rows, dtype=text),
-        "regions/split": _splits(rows, valid), "regions/fold": np.full(rows, -1, np.int32),
+        "regions/split": np.array(["train"] * (rows - valid) + ["valid"] * valid, dtype=text),
+        "regions/fold": np.full(rows, -1, np.int32),
         "regions/kept": np.ones(rows, bool), "regions/reason": np.array([""] * rows, dtype=text),
         "inputs/seq": codes[:, :, None] == np.arange(4),
         "targets/main": np.nan_to_num(targets).astype(np.float32), "targets_mask/main": ~np.isnan(targets),

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support import ROOT, drg, drg_json, error_line
 
 from drg_hpc.errors import CorruptError, DrgError, InputError, Stopped, UsageError
 from drg_hpc.models.io import load_model
@@ -297,3 +298,26 @@ def test_store_cut_off_is_refused(make_store: Maker, tmp_path: Path) -> None:
     with pytest.raises(CorruptError):
         train(options(store, tmp_path / "m"))
     assert not (tmp_path / "m").exists()
+
+
+def test_command(make_store: Maker, tmp_path: Path) -> None:
+    store, out = make_store(), tmp_path / "m"
+    config = tmp_path / "config.toml"
+    config.write_text("[model]\nkernels = 4\n[train]\nepochs = 1\n")
+    arguments = (store, "-o", out, "--config", config)
+    assert drg("drg-train", *arguments).stdout.strip() == f"wrote: {out}"
+    assert drg_json("drg-train", *arguments)["skipped"] is True
+    wrong = drg("drg-train", *arguments, "--set", "train.epocs=3", exit_code=2)
+    assert "did you mean 'epochs'?" in error_line(wrong)
+    assert "kernel_activation" in drg("drg-train", "--help").stdout
+
+
+@pytest.mark.parametrize("name", ["ctcf", "profile"])
+def test_shipped_configs_train(make_store: Maker, tmp_path: Path, name: str) -> None:
+    bins = 8 if name == "profile" else 0
+    store = make_store(120, valid=20, kind="counts" if bins else "binary", bins=bins)
+    done = drg(
+        "drg-train", store, "-o", tmp_path / "m", "--config", ROOT / f"configs/{name}.toml", "--max-steps", 2,
+        "--batch-size", 30, exit_code=143,
+    )  # fmt: skip
+    assert "checkpoint written at step 2" in error_line(done)
