@@ -111,7 +111,7 @@ def test_inspect_says_what_everything_is_and_verifies_it(folder: Path) -> None:
 def test_changed_model_is_refused_by_a_planned_run(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "attr"
     drg("drg-attr", folder / "model", folder / "store", "-o", run, "--plan-only")
-    again = drg("drg-attr", folder / "model", folder / "store", "--method", "gradient", "-o", run, exit_code=2)
+    again = drg("drg-attr", folder / "model", folder / "store", "--method", "tism", "-o", run, exit_code=2)
     assert "params.method" in again.stderr
     plan = json.loads((run / "plan.json").read_text())
     assert set(plan["inputs"]) == {"model", "store"}
