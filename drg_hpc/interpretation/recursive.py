@@ -112,9 +112,7 @@ def _call_rows(
     sums = np.zeros(length + 1, np.int64)
     found = 0
     for row in range(n_rows):
-        count = _call_row(
-            bins[row], values[row], sign, cuts, min_length, good, sums, starts[found:], ends[found:]
-        )
+        count = _call_row(bins[row], values[row], sign, cuts, min_length, good, sums, starts[found:], ends[found:])
         for i in range(found, found + count):
             rows[i] = row
             totals[i] = sums[ends[i]] - sums[starts[i]]

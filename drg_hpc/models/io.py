@@ -171,4 +171,3 @@ def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
     load_into(module, _read_weights(path, header["weights"]), source=path / WEIGHTS)
     module.tracks = list(header["tracks"])
     return module.to(device).eval()
-

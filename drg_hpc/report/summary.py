@@ -52,9 +52,7 @@ def _scores(evaluation: Source) -> str:
     return ", ".join(f"{METRIC_NAMES[name]} {mean[name]:.3f}" for name in found) + (each if found else "")
 
 
-def summary(
-    sources: Sources, data: list[DataFacts], seqlets: list[SeqletFacts]
-) -> tuple[str, list[tuple[str, str]]]:
+def summary(sources: Sources, data: list[DataFacts], seqlets: list[SeqletFacts]) -> tuple[str, list[tuple[str, str]]]:
     """Plain-words paragraph and key numbers (value, what it is)."""
     sentences: list[str] = []
     cards: list[tuple[str, str]] = []

@@ -56,9 +56,7 @@ class TrainTable(Options):
 
     epochs: int = flag(10, help="passes over the training rows", ge=1)
     batch_size: int = flag(256, help="rows of a global batch, over all ranks", ge=1)
-    loss: LossName = flag(
-        "auto", help="auto: bce for targets of 0 and 1, multinomial for profile heads, else mse"
-    )
+    loss: LossName = flag("auto", help="auto: bce for targets of 0 and 1, multinomial for profile heads, else mse")
     count_weight: float = flag(1.0, help="loss multinomial: weight of the error of the totals", ge=0)
     precision: Precision = flag("fp32", help="bf16: autocast forward and backward, weights stay float32")
     patience: int = flag(5, help="stop after this many epochs without a better validation loss; 0: never", ge=0)
@@ -83,9 +81,7 @@ class TrainOptions(Options):
     lr: float | None = flag(None, help="overrides optim.lr", metavar="X", gt=0)
     precision: Precision | None = flag(None, help="overrides train.precision")
     max_time: str | None = flag(None, help="stop with a checkpoint after 90s, 30m, 4h or 3:50:00", metavar="TIME")
-    max_steps: int | None = flag(
-        None, help="stop with a checkpoint after N steps of this job", metavar="N", ge=1
-    )
+    max_steps: int | None = flag(None, help="stop with a checkpoint after N steps of this job", metavar="N", ge=1)
     seed: int = flag(0, help="seed of initial weights, sample order, dropout and augmentation", metavar="N", ge=0)
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
     threads: int | None = flag(None, help="threads per rank (default: OMP_NUM_THREADS, else 1)", metavar="N", ge=1)

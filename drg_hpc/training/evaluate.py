@@ -65,9 +65,7 @@ def score(prediction: Array, data: TrainingData, rows: Array, *, loss: Loss) -> 
     )
 
 
-def validate(
-    model: nn.Module, data: TrainingData, rows: Array, *, loss: Loss, group: Group, batch_size: int
-) -> Scores:
+def validate(model: nn.Module, data: TrainingData, rows: Array, *, loss: Loss, group: Group, batch_size: int) -> Scores:
     """Score the validation rows; the same numbers on every rank."""
     prediction = predict_rows(model, data, rows, group=group, batch_size=batch_size)
 

@@ -105,9 +105,7 @@ def test_statistic_equals_the_prediction(tmp_path: Path, world: World) -> None:
     ("method", "output", "linked"),
     [("gradient", "corrected", True), ("gradient", "global", False), ("tism", "raw", False), ("gradient", "raw", True)],
 )
-def test_one_track_feeds_motif_finders(
-    tmp_path: Path, world: World, method: str, output: str, linked: bool
-) -> None:
+def test_one_track_feeds_motif_finders(tmp_path: Path, world: World, method: str, output: str, linked: bool) -> None:
     model, store, _ = world
     attr(
         tmp_path / "run", model, store, tracks="a", method=method, output=output, keep="hypothetical", limit=70,
@@ -185,9 +183,7 @@ def test_a_plan_with_other_parameters_is_refused(tmp_path: Path, world: World) -
         read_attributions(tmp_path / "run")
 
 
-def test_values_beyond_float16_are_refused(
-    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_values_beyond_float16_are_refused(tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     model, store, _ = world
     original = engine_module.forms.projected
     monkeypatch.setattr(engine_module.forms, "projected", lambda form, x: original(form, x) * 1e9)

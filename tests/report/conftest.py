@@ -17,7 +17,7 @@ from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs
 from drg_hpc.prediction.tables import write_tables
 
-TRACK = "<b>CTCF</b> & \"co\""
+TRACK = '<b>CTCF</b> & "co"'
 
 
 def write_store(folder: Path) -> Path:

@@ -66,9 +66,7 @@ def test_scan_and_missing_splits(make_store: Maker) -> None:
     assert facts.non_negative
     with pytest.raises(InputError, match=r"no rows in split 'test' \(data\.valid\)"):
         data.split("test", key="data.valid")
-    empty = TrainingData(
-        open_cache(make_store(50, nan=1.0, name="empty.zarr")), tracks=[0], partners=[0], device=CPU
-    )
+    empty = TrainingData(open_cache(make_store(50, nan=1.0, name="empty.zarr")), tracks=[0], partners=[0], device=CPU)
     with pytest.raises(InputError, match="every target"):
         empty.scan(np.arange(50))
 

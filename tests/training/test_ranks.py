@@ -169,9 +169,7 @@ def test_stopped_from_outside(make_store: Maker, tmp_path: Path, how: str) -> No
     """Stopped or killed while running, then resumed: the same weights as undisturbed."""
     store, out = make_store(800, valid=31), tmp_path / "m"
     extra = ("--epochs", 6, "--set", "checkpoints.every=10")
-    process = subprocess.Popen(
-        command(2, store, out, *extra), env=environment(), stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command(2, store, out, *extra), env=environment(), stderr=subprocess.PIPE, text=True)
     _wait_for(out / "checkpoints/step-00000010", process)
     if how == "STOP":
         (out / "STOP").touch()
