@@ -88,23 +88,33 @@ def apply_set(values: dict[str, Any], assignment: str) -> None:
     values[key.replace("-", "_")] = value
 
 
-def _submodel(annotation: Any) -> type[BaseModel] | None:
+def _submodels(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field may hold: one for a table, several for a choice of tables."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        for item in typing.get_args(annotation):
-            if (found := _submodel(item)) is not None:
-                return found
-    return None
+        return [annotation]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        return [found for item in typing.get_args(annotation) for found in _submodels(item)]
+    return []
 
 
-def _known_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    current: type[BaseModel] | None = model
-    for part in location[:-1]:
-        if current is None or part not in current.model_fields:
-            break
-        current = _submodel(current.model_fields[part].annotation)
-    return list(current.model_fields) if current else []
+def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, list[str]]:
+    """The key at a pydantic location as people write it, and the keys known in its table.
+
+    Where a field is a choice of tables, pydantic puts the chosen one's tag into the location.
+    """
+    candidates: list[type[BaseModel]] = [model]
+    names: list[str] = []
+    known: list[str] = []
+    for part in location:
+        tagged = [m for m in candidates if any(part in typing.get_args(f.annotation) for f in m.model_fields.values())]
+        if len(candidates) > 1 and tagged:
+            candidates = tagged
+            continue
+        names.append(str(part))
+        known = [name for m in candidates for name in m.model_fields]
+        fields = [m.model_fields[part] for m in candidates if part in m.model_fields]
+        candidates = [found for field in fields for found in _submodels(field.annotation)]
+    return ".".join(names), known
 
 
 M = typing.TypeVar("M", bound=BaseModel)
@@ -129,9 +139,9 @@ def build(model: type[M], values: Mapping[str, Any], *, source: str) -> M:
         # An unknown key explains a missing one (a misspelling), so it is reported first.
         fault = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         location = fault["loc"]
-        key = ".".join(str(part) for part in location)
+        key, known = _locate(model, location)
         if fault["type"] == "extra_forbidden":
-            hint = nearest(str(location[-1]), _known_keys(model, location))
+            hint = nearest(str(location[-1]), known)
             raise UsageError(f"{source}: unknown key {key!r}", fix=hint) from None
         if fault["type"] == "missing":
             raise UsageError(f"{source}: {key!r} is required") from None

@@ -29,6 +29,20 @@ def test_unknown_keys_name_the_nearest() -> None:
         build(Outer, {"optim": {"rat": 3}}, source="f.toml")
 
 
+def test_unknown_key_in_a_choice_of_tables() -> None:
+    from drg_hpc.training.config import TrainOptions
+
+    values = {"store": "s", "out": "m", "model": {"architecture": "dilated-residual", "chanels": 3}}
+    with pytest.raises(UsageError, match=r"unknown key 'model.chanels'; did you mean 'channels'\?"):
+        build(TrainOptions, values, source="f.toml")
+    values["model"] = {"architecture": "drg-cnn", "kernels": 0}
+    with pytest.raises(UsageError, match=r"model.kernels = 0"):
+        build(TrainOptions, values, source="f.toml")
+    values["model"] = {"architecture": "resnet"}
+    with pytest.raises(UsageError, match=r"model.*resnet"):
+        build(TrainOptions, values, source="f.toml")
+
+
 @pytest.mark.parametrize("values", [{"epochs": 0}, {"epochs": "many"}, {"optim": {"rate": -1}}, {"optim": 3}])
 def test_bad_values_are_one_line(values: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:

@@ -16,7 +16,7 @@ from drg_hpc.attribution.catalogue import Recipe, make_recipe
 from drg_hpc.attribution.methods import METHODS, Block
 from drg_hpc.attribution.targets import TrackStatistic, choose_tracks
 from drg_hpc.errors import UsageError
-from drg_hpc.models.compute import Scale, array_tensor, module_place, pad_block
+from drg_hpc.models.compute import Scale, array_tensor, module_place, pad_block, partner_tracks
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 _FLIP = (1, 2)  # with bases in the order A, C, G, T the reverse complement turns both axes round
@@ -42,7 +42,8 @@ class Engine:
     recipe : method, form, references
     tracks : indices of the tracks
     scale : of the model's output
-    rc_average : mean of both strands: the reverse complement is attributed too and turned back
+    rc_average : mean of both strands: the reverse complement is attributed too (a stranded track by its partner) and
+        turned back
     seed : of methods that draw random numbers
     """
 
@@ -69,9 +70,10 @@ class Engine:
         x = pad_block(array_tensor(sequences).to(device=device, dtype=dtype))
         blank = self._reference(x) if reference is None else pad_block(array_tensor(reference).to(x))
         blank = blank * forms.known_bases(x)
-        passes = [self._pass(x, blank, rows)]
+        passes = [self._pass(x, blank, rows, self.tracks)]
         if self.rc_average:
-            passes.append(self._pass(x.flip(_FLIP), blank.flip(_FLIP), rows))
+            partners = tuple(partner_tracks(self.module, self.tracks))
+            passes.append(self._pass(x.flip(_FLIP), blank.flip(_FLIP), rows, partners))
         values = torch.stack([result[0] for result in passes]).mean(dim=0)
         for position, multipliers in enumerate(zip(*(result[1] for result in passes), strict=True)):
             m = multipliers[0]
@@ -80,9 +82,9 @@ class Engine:
             yield self._result(m[:n], x[:n], blank[:n], values[:n, position])
 
     def _pass(
-        self, x: torch.Tensor, reference: torch.Tensor, rows: Sequence[int]
+        self, x: torch.Tensor, reference: torch.Tensor, rows: Sequence[int], tracks: tuple[int, ...]
     ) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
-        statistic = TrackStatistic(self.module, self.tracks, self.scale)
+        statistic = TrackStatistic(self.module, tracks, self.scale)
         return METHODS[self.recipe.method](Block(statistic, x, reference, tuple(rows), self.seed))
 
     def _reference(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_rows, select_tracks
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.digests import describe_input
 from drg_hpc.files import human_bytes
-from drg_hpc.models.header import MODEL_MEMBERS, model_length, read_model_header
+from drg_hpc.models.header import MODEL_MEMBERS, model_length, other_strand, read_model_header
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 
 SUMMARY = "Attribute a model's predictions to the bases of its input sequences."
@@ -38,7 +38,7 @@ class Options(FanoutOptions):
     base_freqs: str | None = flag(
         None, help="base frequencies of the hypothetical form (default: uniform)", metavar="a,c,g,t"
     )
-    rc_average: bool = flag(False, help="mean over both strands")
+    rc_average: bool = flag(False, help="mean over both strands; stranded tracks by their partner, bins turned")
     store_dtype: Literal["float16", "float32"] = flag("float16", help="precision of stored attributions")
     keep: Literal["projected", "hypothetical"] = flag(
         "projected", help="store the attribution of the bases that are there, or also the form of all four bases"
@@ -57,6 +57,8 @@ def plan_shards(options: Options) -> RunSpec:
     model = read_model_header(options.model)
     chosen = select_rows(options.input, model, split=options.split, limit=options.limit)
     tracks = select_tracks(options.tracks, model["tracks"])
+    if options.rc_average:
+        other_strand(model["strand_partners"], [index for index, _ in tracks], model["tracks"])
     shards = block_shards(chosen.rows, shards=options.shards, shard_size=options.shard_size)
     params = _params(options, recipe) | {
         "input": chosen.kind,

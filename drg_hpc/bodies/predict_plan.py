@@ -8,7 +8,7 @@ from typing import Literal
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_store, select_tracks, worker_memory
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.digests import describe_input
-from drg_hpc.models.header import MODEL_MEMBERS, model_length, read_model_header
+from drg_hpc.models.header import MODEL_MEMBERS, model_length, other_strand, read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
 SUMMARY = "Predict the tracks of a dataset store's sequences with a model."
@@ -23,7 +23,7 @@ class Options(FanoutOptions):
     limit: int | None = flag(None, help="only the first N of these rows", metavar="N", ge=1)
     tracks: str = flag("all", help="all, or names separated by commas", metavar="A,B")
     scale: Literal["link", "output"] = flag("link", help="logits and log rates, or what they become")
-    rc_average: bool = flag(False, help="mean over both strands")
+    rc_average: bool = flag(False, help="mean over both strands; stranded tracks by their partner, bins turned")
 
 
 def plan_shards(options: Options) -> RunSpec:
@@ -37,6 +37,8 @@ def plan_shards(options: Options) -> RunSpec:
     model = read_model_header(options.model)
     chosen = select_store(options.store, model, split=options.split, limit=options.limit)
     tracks = select_tracks(options.tracks, model["tracks"])
+    if options.rc_average:
+        other_strand(model["strand_partners"], [index for index, _ in tracks], model["tracks"])
     shards = block_shards(chosen.rows, shards=options.shards, shard_size=options.shard_size)
     size = chosen.rows * (ROW_TABLE_BYTES + 4 * len(tracks) * max(int(model["bins"]), 1))
     shard_rows = max(shard.rows for shard in shards)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import types
 import typing
@@ -156,13 +157,12 @@ def run_command(
         line = " ".join(f"{type(error).__name__}: {error}".split())
         _fail(prog, EXIT_BUG, f"unexpected error, please report it: {line}; -v shows where", as_json=as_json)
     code = int(result.pop("exit_code", 0))
-    if as_json:
-        result.pop("lines", None)
-        print(json.dumps(result, default=str))
-    else:
-        for line in result.get("lines", []):
-            print(line)
-        print(result["message"])
+    lines = result.pop("lines", [])
+    text = [json.dumps(result, default=str)] if as_json else [*lines, str(result["message"])]
+    try:
+        print("\n".join(text), flush=True)
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 

@@ -44,6 +44,8 @@ def _table_help() -> str:
 
 
 def _train(options: TrainOptions) -> Result:
+    # DDP looks for unused parameters (training/step.py says why) and would warn, on every rank, that there are none.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from drg_hpc.training.distributed import Relayed
     from drg_hpc.training.loop import Diverged
     from drg_hpc.training.run import train

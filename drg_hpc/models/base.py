@@ -25,6 +25,8 @@ class SequenceModel(nn.Module):
         self.bins = bins
         self.link: Link = link
         self.tracks: list[str] = [f"track{i}" for i in range(n_tracks)]
+        # For each track, the one that takes its place on the other strand; None where the model does not have it.
+        self.strand_partners: list[int | None] = list(range(n_tracks))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
+from drg_hpc.models.header import other_strand
 from drg_hpc.models.links import apply_link
 from drg_hpc.runs.spec import BLOCK_ROWS
 
@@ -71,3 +73,14 @@ def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 def on_scale(values: torch.Tensor, module: torch.nn.Module, scale: Scale) -> torch.Tensor:
     """A module's output on the scale asked for; a module without ``.link`` gives its output scale already."""
     return apply_link(values, str(getattr(module, "link", "identity"))) if scale == "output" else values
+
+
+def partner_tracks(module: torch.nn.Module, tracks: Sequence[int]) -> list[int]:
+    """The tracks that take the place of ``tracks`` on the other strand; a module that names none has unstranded ones.
+
+    Raises
+    ------
+    UsageError : a partner is not among the module's tracks
+    """
+    partners: list[int | None] | None = getattr(module, "strand_partners", None)
+    return list(tracks) if partners is None else other_strand(partners, tracks, module.tracks)  # type: ignore[arg-type]

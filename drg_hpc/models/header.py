@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.errors import CorruptError, InputError
+from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import read_json
 
 FORMAT = "drg-model/1"
 MODEL_MEMBERS = ("model.json", "weights.safetensors")
-_KEYS = ("architecture", "config", "inputs", "tracks", "bins", "link", "operations", "weights")
+_KEYS = ("architecture", "config", "inputs", "tracks", "strand_partners", "bins", "link", "operations", "weights")
 
 
 def read_model_header(path: Path) -> dict[str, Any]:
     """The content of ``MODEL/model.json``.
 
-    Keys: format, architecture, config, inputs {"seq": length}, tracks [names], bins (0: one value per track),
-    link, operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
+    Keys: format, architecture, config, inputs {"seq": length}, tracks [names], strand_partners [index or None],
+    bins (0: one value per track), link, operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
 
     Raises
     ------
@@ -41,3 +42,22 @@ def read_model_header(path: Path) -> dict[str, Any]:
 def model_length(header: dict[str, Any]) -> int:
     """Input length in bases of a model with one sequence input."""
     return int(header["inputs"]["seq"])
+
+
+def other_strand(partners: Sequence[int | None], tracks: Sequence[int], names: Sequence[str]) -> list[int]:
+    """For each of ``tracks``, the track that holds the same quantity in the reverse complement of a sequence.
+
+    Raises
+    ------
+    UsageError : the model does not have the track of the other strand
+    """
+    found = []
+    for track in tracks:
+        partner = partners[track]
+        if partner is None:
+            raise UsageError(
+                f"no average over strands for track {names[track]!r}: the model lacks the track of its other strand",
+                fix="leave out --rc-average, or train on both tracks",
+            )
+        found.append(partner)
+    return found

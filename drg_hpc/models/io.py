@@ -61,6 +61,7 @@ def write_model_files(
         "config": config.model_dump(mode="json"),
         "inputs": {"seq": module.length},
         "tracks": list(tracks),
+        "strand_partners": module.strand_partners,
         "bins": module.bins,
         "link": module.link,
         "operations": {"macs_per_row": macs_per_row(module, module.length)},
@@ -170,4 +171,5 @@ def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
     )
     load_into(module, _read_weights(path, header["weights"]), source=path / WEIGHTS)
     module.tracks = list(header["tracks"])
+    module.strand_partners = list(header["strand_partners"])
     return module.to(device).eval()

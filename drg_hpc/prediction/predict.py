@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from drg_hpc.models.compute import Scale, array_tensor, model_output, module_place, on_scale, pad_block
+from drg_hpc.models.compute import Scale, array_tensor, model_output, module_place, on_scale, pad_block, partner_tracks
 
 
 def predict_block(
@@ -28,7 +28,8 @@ def predict_block(
     sequences : (n, 4, L)
     tracks : indices, None for all
     scale : link, or output (through the module's link)
-    rc_average : mean with the prediction of the reverse complement, its bins turned round; taken on ``scale``
+    rc_average : mean with the prediction of the reverse complement, its bins turned round, stranded tracks swapped by
+        their partners; taken on ``scale``
 
     Returns
     -------
@@ -38,8 +39,10 @@ def predict_block(
     x = pad_block(array_tensor(sequences).to(device=device, dtype=dtype))
     with torch.inference_mode():
         found = on_scale(model_output(module, x), module, scale)
+        chosen = list(range(found.shape[1])) if tracks is None else list(tracks)
+        average = found[:, chosen]
         if rc_average:
-            other = on_scale(model_output(module, x.flip(1, 2)), module, scale)
-            found = (found + (other.flip(2) if other.ndim == 3 else other)) / 2
-    values: NDArray[np.float32] = found[: len(sequences)].cpu().float().numpy()
-    return values if tracks is None else values[:, list(tracks)]
+            other = on_scale(model_output(module, x.flip(1, 2)), module, scale)[:, partner_tracks(module, chosen)]
+            average = (average + (other.flip(2) if other.ndim == 3 else other)) / 2
+    values: NDArray[np.float32] = average[: len(sequences)].cpu().float().numpy()
+    return values

@@ -64,24 +64,28 @@ def select_tracks(known: Sequence[str], chosen: str) -> list[int]:
     return [list(known).index(name) for name in names]
 
 
-def strand_partners(track_info: Sequence[Mapping[str, Any]], tracks: Sequence[int]) -> list[int]:
-    """For each chosen track, the position among them of the track that holds the other strand; its own if none does.
+def strand_partners(track_info: Sequence[Mapping[str, Any]], tracks: Sequence[int]) -> list[int | None]:
+    """For each chosen track, the position among them of the track that holds the other strand: its own for an
+    unstranded track, None where the partner was not chosen."""
+    chosen = list(tracks)
+    partners = [int(track_info[track]["strand_partner"]) for track in chosen]
+    return [chosen.index(partner) if partner in chosen else None for partner in partners]
+
+
+def require_partners(partners: Sequence[int | None], names: Sequence[str]) -> list[int]:
+    """All partners, for augmentation by the reverse complement.
 
     Raises
     ------
-    UsageError : a partner was not chosen
+    UsageError : the other strand of a track was not chosen
     """
-    found = []
-    for track in tracks:
-        partner = int(track_info[track]["strand_partner"])
-        if partner not in tracks:
-            name, other = track_info[track]["name"], track_info[partner]["name"]
+    for partner, name in zip(partners, names, strict=True):
+        if partner is None:
             raise UsageError(
-                f"--tracks has {name!r} without {other!r}, which holds the other strand for data.reverse_complement",
+                f"--tracks has {name!r} without the track of its other strand, which data.reverse_complement needs",
                 fix="choose both, or set data.reverse_complement = 0",
             )
-        found.append(list(tracks).index(partner))
-    return found
+    return [partner for partner in partners if partner is not None]
 
 
 class TrainingData:

@@ -108,6 +108,8 @@ def prepare(folder: Path, *, recipe: Recipe, store: Mapping[str, Any], resume: s
         return {"action": "start", "checkpoint": None}
     newest = newest_checkpoint(folder / CHECKPOINTS)
     if newest is None and not (folder / "done.json").is_file():
+        if (folder / CHECKPOINTS).is_dir() or (folder / "damaged").is_dir():
+            log.warning("%s has no checkpoint that can be used: training starts from the beginning", folder)
         return {"action": "start", "checkpoint": None}  # nothing to lose, whatever the options were
     _started_with(folder, recipe, store)
     if (folder / "done.json").is_file():

@@ -19,7 +19,7 @@ from drg_hpc.rng import row_key
 from drg_hpc.store.cache import open_cache
 from drg_hpc.store.header import describe_store, find_store, require_kind
 from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, settle
-from drg_hpc.training.data import TrainingData, select_tracks, strand_partners
+from drg_hpc.training.data import TrainingData, require_partners, select_tracks, strand_partners
 from drg_hpc.training.distributed import Group, join
 from drg_hpc.training.folder import CHECKPOINTS, begin, leave_nothing, locked, prepare
 from drg_hpc.training.loop import Rows, Trainer
@@ -45,9 +45,15 @@ def _make_trainer(
 ) -> Trainer:
     cache = open_cache(store, options.cache_dir)
     tracks = select_tracks(header["tracks"], recipe.tracks)
+    names = [header["tracks"][i] for i in tracks]
+    partners = strand_partners(header["track_info"], tracks)
     flipping = recipe.data.reverse_complement > 0
-    partners = strand_partners(header["track_info"], tracks) if flipping else range(len(tracks))
-    data = TrainingData(cache, tracks=tracks, partners=partners, device=group.device)
+    data = TrainingData(
+        cache,
+        tracks=tracks,
+        partners=require_partners(partners, names) if flipping else range(len(tracks)),
+        device=group.device,
+    )
     train_rows = data.split(recipe.data.train, key="data.train")
     valid_rows = data.split(recipe.data.valid, key="data.valid")
     loss = choose_loss(
@@ -60,7 +66,7 @@ def _make_trainer(
     length = next(iter(header["inputs"].values()))
     torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
     model = build(recipe.model, length=length, n_tracks=len(tracks), bins=header["bins"], link=loss.link)
-    model.tracks = [header["tracks"][i] for i in tracks]
+    model.tracks, model.strand_partners = names, partners
     model.to(group.device)
     if group.main:
         log.info(

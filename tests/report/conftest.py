@@ -39,7 +39,7 @@ def write_model(folder: Path) -> Path:
     folder.mkdir()
     header = {
         "format": "drg-model/1", "architecture": "drg-cnn", "config": {"kernels": 8}, "inputs": {"seq": 60},
-        "tracks": [TRACK], "bins": 0, "link": "logit", "operations": {"macs_per_row": 12345},
+        "tracks": [TRACK], "bins": 0, "strand_partners": [0], "link": "logit", "operations": {"macs_per_row": 12345},
         "weights": {"bytes": 1, "sha256": "0"}, "provenance": {},
     }  # fmt: skip
     write_json(folder / "model.json", header)

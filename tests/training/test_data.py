@@ -14,7 +14,14 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
 from drg_hpc.store.reader import open_dataset
 from drg_hpc.training.config import OptimTable, TrainOptions, parse_duration, settle
-from drg_hpc.training.data import TrainingData, choose_flips, sample_keys, select_tracks, strand_partners
+from drg_hpc.training.data import (
+    TrainingData,
+    choose_flips,
+    require_partners,
+    sample_keys,
+    select_tracks,
+    strand_partners,
+)
 from drg_hpc.training.schedule import learning_rate
 
 Maker = Callable[..., Path]
@@ -33,7 +40,7 @@ def test_batches_are_the_stores_rows(make_store: Maker) -> None:
 def test_reverse_complement_turns_bins_and_exchanges_strands(make_store: Maker) -> None:
     path = make_store(80, kind="counts", tracks=3, bins=4, nan=0.1, partners=[1, 0, 2])
     info = [{"name": n, "strand_partner": p} for n, p in (("t0", 1), ("t1", 0), ("t2", 2))]
-    partners = strand_partners(info, [0, 1, 2])
+    partners = require_partners(strand_partners(info, [0, 1, 2]), ["t0", "t1", "t2"])
     assert partners == [1, 0, 2]
     data = TrainingData(open_cache(path), tracks=[0, 1, 2], partners=partners, device=CPU)
     rows = np.arange(10, 16)
@@ -43,8 +50,9 @@ def test_reverse_complement_turns_bins_and_exchanges_strands(make_store: Maker) 
     assert torch.equal(turned.sequence[::2], plain.sequence[::2].flip(1, 2))
     for name in ("target", "valid"):
         assert torch.equal(getattr(turned, name)[::2], getattr(plain, name)[::2][:, partners].flip(-1))
-    with pytest.raises(UsageError, match=r"'t0' without 't1'"):
-        strand_partners(info, [0, 2])
+    assert strand_partners(info, [2, 0]) == [0, None]
+    with pytest.raises(UsageError, match="'t0' without the track of its other strand"):
+        require_partners([0, None], ["t2", "t0"])
 
 
 def test_keys_belong_to_rows() -> None:
