@@ -114,4 +114,4 @@ def test_changed_model_is_refused_by_a_planned_run(folder: Path, tmp_path: Path)
     again = drg("drg-attr", folder / "model", folder / "store", "--method", "tism", "-o", run, exit_code=2)
     assert "params.method" in again.stderr
     plan = json.loads((run / "plan.json").read_text())
-    assert set(plan["inputs"]) == {"model", "store"}
+    assert set(plan["inputs"]) == {"model", "sequences"}
