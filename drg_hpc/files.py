@@ -18,9 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.errors import InputError
+from drg_hpc.errors import DiskFullError, InputError
 
-_CHUNK = 1 << 20
+_DELETING = ".deleting."
+_REPLACE_TRIES = 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def failpoint(name: str) -> None:
@@ -98,10 +100,11 @@ def sha256_file(path: Path) -> str:
 
 
 def walk_files(folder: Path) -> list[str]:
-    """Relative POSIX paths of all files below ``folder``, sorted; links are not followed."""
+    """Relative POSIX paths of all files below ``folder``, sorted; links, also to folders, are listed, not followed."""
     found: list[str] = []
-    for root, _, names in os.walk(folder):
-        found.extend(Path(root, name).relative_to(folder).as_posix() for name in names)
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        found.extend(Path(root, name).relative_to(folder).as_posix() for name in (*names, *links))
     return sorted(found)
 
 
@@ -128,8 +131,14 @@ def safe_join(root: Path, *parts: str) -> Path:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder; it is renamed first, so a killed delete never looks like a whole folder."""
-    doomed = folder.with_name(f".deleting.{folder.name.lstrip('.')}.{uuid.uuid4().hex[:8]}")
+    """Delete a folder or file; a folder is renamed first, so a killed delete never looks like a whole folder."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
+        return
+    if folder.name.startswith(_DELETING):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    doomed = folder.with_name(f"{_DELETING}{folder.name.lstrip('.')}.{uuid.uuid4().hex[:8]}")
     try:
         os.rename(folder, doomed)
     except FileNotFoundError:
@@ -142,14 +151,24 @@ def replace_path(source: Path, target: Path) -> None:
 
     A file is replaced in one step. A folder already there is renamed aside first and deleted after.
     """
-    if target.is_dir() and not target.is_symlink():
-        aside = target.with_name(f".old.{target.name}.{uuid.uuid4().hex[:8]}")
-        os.rename(target, aside)
-        os.rename(source, target)
+    if not source.is_dir():
+        os.replace(source, target)
         fsync_dir(target.parent)
-        remove_tree(aside)
         return
-    os.replace(source, target)
+    for left in reversed(range(_REPLACE_TRIES)):  # another process may be doing the same
+        aside = target.with_name(f".old.{target.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            if target.exists():
+                os.rename(target, aside)
+            os.rename(source, target)
+            break
+        except OSError as error:
+            lost_a_race = error.errno in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST) and source.exists()
+            if not lost_a_race or not left:
+                raise
+        finally:
+            if aside.exists():
+                remove_tree(aside)
     fsync_dir(target.parent)
 
 
@@ -212,12 +231,18 @@ def require_space(folder: Path, *, need_bytes: int, need_files: int) -> None:
         )
 
 
-def disk_full(error: OSError, path: Path) -> InputError | None:
-    """The user's line for an out-of-space or over-quota error, else None."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+def disk_full(error: BaseException, path: Path) -> DiskFullError | None:
+    """The user's line for an out-of-space or over-quota error, else None.
+
+    HDF5 reports a failed flush at closing as a RuntimeError that has the number in its text.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, OSError | RuntimeError) and number not in _FULL:
+        number = next((n for n in _FULL if f"errno = {n}," in str(error)), None)
+    if number not in _FULL:
         return None
-    return InputError(
-        f"out of space while writing {error.filename or path}: {os.strerror(error.errno or 0)}",
+    return DiskFullError(
+        f"out of space while writing {getattr(error, 'filename', None) or path}: {os.strerror(number or 0)}",
         fix="free some space and run the same command again; finished parts are kept",
     )
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -34,17 +35,27 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def _formatter() -> logging.Formatter:
+class _Brief(logging.Formatter):
+    """One line a record: tracebacks stand in the logs of attempts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        brief = copy.copy(record)
+        brief.exc_info = brief.exc_text = None
+        return super().format(brief)
+
+
+def _formatter(*, brief: bool = False) -> logging.Formatter:
     if os.environ.get("DRG_LOG_FORMAT") == "json":
         return _JsonFormatter()
-    return logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    kind = _Brief if brief else logging.Formatter
+    return kind("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
 
 
 def setup(verbosity: int = 0) -> None:
     """Send the package's log to stderr. ``verbosity``: -1 errors and warnings only, 0 progress, 1 details."""
     level = {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter())
+    handler.setFormatter(_formatter(brief=verbosity < 1))
     _ROOT.handlers[:] = [handler]
     _ROOT.setLevel(level)
     _ROOT.propagate = False

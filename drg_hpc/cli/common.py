@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -19,10 +20,12 @@ from pydantic_core import PydanticUndefined
 from drg_hpc import log as logs
 from drg_hpc.config import apply_set, build, load_toml
 from drg_hpc.digests import package_version
-from drg_hpc.errors import EXIT_BUG, EXIT_INPUT, EXIT_STOPPED, DrgError, UsageError
+from drg_hpc.errors import EXIT_BUG, EXIT_INPUT, EXIT_STOPPED, DiskFullError, DrgError, UsageError
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 Result = dict[str, Any]
+# What a place to read from or write to can be like without a fault of ours.
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -145,12 +148,16 @@ def run_command(
         logs.setup(-1 if chosen.quiet else chosen.verbose)
         result = action(chosen_options)
     except DrgError as error:
-        _fail(prog, error.exit_code, str(error), as_json=as_json)
+        _fail(prog, error.exit_code, str(error), as_json=as_json, at_once=isinstance(error, DiskFullError))
     except KeyboardInterrupt:
         _fail(prog, EXIT_STOPPED, "stopped; run the same command again to go on", as_json=as_json)
     except ModuleNotFoundError as error:
         fix = "run inside the image or the worker environment, or pip install 'drg_hpc[run]'"
         _fail(prog, EXIT_INPUT, f"{error.name} is not installed here; {fix}", as_json=as_json)
+    except OSError as error:
+        if error.errno not in _PLACES:
+            raise
+        _fail(prog, EXIT_INPUT, f"{error.filename}: {os.strerror(error.errno or 0).lower()}", as_json=as_json)
     except Exception as error:
         if "-v" in arguments or "--verbose" in arguments:
             raise
@@ -166,8 +173,10 @@ def run_command(
     sys.exit(code)
 
 
-def _fail(prog: str, code: int, message: str, *, as_json: bool) -> NoReturn:
+def _fail(prog: str, code: int, message: str, *, as_json: bool, at_once: bool = False) -> NoReturn:
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}))
-    print(f"{prog}: error: {message}", file=sys.stderr)
+        print(json.dumps({"error": message, "exit_code": code}), flush=True)
+    print(f"{prog}: error: {message}", file=sys.stderr, flush=True)
+    if at_once:  # HDF5 crashes when it cleans up after a full disk
+        os._exit(code)
     sys.exit(code)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import FanoutOptions
-from drg_hpc.files import human_bytes, read_json
+from drg_hpc.files import human_bytes
 from drg_hpc.runs.bodies import planner
-from drg_hpc.runs.outputs import DONE
+from drg_hpc.runs.launch.local import run_local
+from drg_hpc.runs.merge import is_merged
+from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan, write_plan
+from drg_hpc.runs.signals import stop_on_signals
 from drg_hpc.runs.spec import RunSpec
+
+log = logging.getLogger(__name__)
 
 SHARD_KINDS = ("genome", "regions", "sequences")
 
@@ -44,18 +50,17 @@ def _finished(plan: Plan, record: dict[str, Any], *, skipped: bool) -> Result:
 
 def run_fanout(command: str, options: FanoutOptions) -> Result:
     """Plan ``command`` and do as the options say."""
-    import logging
+    with stop_on_signals():
+        return _run(command, options)
 
-    from drg_hpc.runs.launch.local import run_local
-    from drg_hpc.runs.merge import is_merged
 
+def _run(command: str, options: FanoutOptions) -> Result:
     spec: RunSpec = planner(command).plan_shards(options)
     if options.dry_run:
         return {"message": f"dry run: nothing written to {options.out}", "lines": plan_lines(spec)} | _sizes(spec)
     plan = write_plan(spec, options.out)
     if is_merged(plan):
-        return _finished(plan, read_json(plan.folder / DONE), skipped=True)
-    log = logging.getLogger("drg_hpc.cli")
+        return _finished(plan, committed(plan.folder) or {}, skipped=True)
     for line in plan_lines(spec):
         log.info("%s", line)
     if options.plan_only:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,12 +50,12 @@ class CleanOptions(Options):
 def _work(options: WorkOptions) -> Result:
     plan = read_plan(options.run)
     pin_threads(plan.threads)
-    from drg_hpc.runs.bodies import BODIES
+    from drg_hpc.runs.bodies import uses_gpu
     from drg_hpc.runs.devices import choose_gpus
     from drg_hpc.runs.signals import stop_on_signals
     from drg_hpc.runs.work import current_stage, work_run
 
-    gpus = choose_gpus(options.device, uses_gpu=BODIES[plan.command][1])
+    gpus = choose_gpus(options.device, uses_gpu=uses_gpu(plan))
     if len(gpus) > 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
     stage = plan.stage(options.stage) if options.stage else None
@@ -118,9 +119,9 @@ def _status(options: StatusOptions) -> Result:
     elif incomplete:
         named = f" --stage {incomplete.name}" if len(status.stages) > 1 else ""
         ids = parts.format_ids(incomplete.missing)
-        message = f"next: drg-work {plan.folder}{named} --shards {ids}"
+        message = f"next: drg-work {shlex.quote(str(plan.folder))}{named} --shards {ids}"
     else:
-        message = f"next: drg-merge {plan.folder}"
+        message = f"next: drg-merge {shlex.quote(str(plan.folder))}"
     return {
         "message": message,
         "lines": [f"{plan.command} {plan.folder}", *_status_lines(status)],
@@ -166,8 +167,8 @@ def merge() -> NoReturn:
 def _clean(options: CleanOptions) -> Result:
     plan = read_plan(options.run)
     cleaned = clean_run(plan, remove_parts=options.parts, older_than_h=options.older_than)
-    message = f"removed {cleaned.folders} folders, {human_bytes(cleaned.bytes)}: {plan.folder}"
-    return {"message": message, "folders": cleaned.folders, "bytes": cleaned.bytes}
+    message = f"removed {cleaned.removed} files and folders, {human_bytes(cleaned.bytes)}: {plan.folder}"
+    return {"message": message, "removed": cleaned.removed, "bytes": cleaned.bytes}
 
 
 def clean() -> NoReturn:

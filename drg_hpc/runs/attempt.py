@@ -7,12 +7,9 @@ import logging
 import os
 import shutil
 import socket
-import threading
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,58 +18,34 @@ from drg_hpc.errors import DrgError, InputError
 from drg_hpc.files import disk_full, failpoint, fsync_dir, fsync_tree, read_json, write_json
 from drg_hpc.log import shard_log
 from drg_hpc.runs import parts
+from drg_hpc.runs.heartbeat import HEARTBEAT, STALE_S, beating, clock
 from drg_hpc.runs.plan import Plan
+from drg_hpc.runs.signals import check_stop, signals_held
 from drg_hpc.runs.spec import Attempt, Body, Shard, Stage
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 5.0
-STALE_S = 60.0
 _LOST = (errno.ENOTEMPTY, errno.EEXIST)
-
-
-@contextmanager
-def _heartbeat(folder: Path) -> Iterator[None]:
-    """Touch the attempt's heartbeat file until the block ends, then remove it."""
-    beat = folder / parts.HEARTBEAT
-    beat.write_text(f"{socket.gethostname()} {os.getpid()}\n")
-    ended = threading.Event()
-
-    def touch() -> None:
-        while not ended.wait(HEARTBEAT_S):
-            try:
-                beat.touch()
-            except OSError as error:
-                log.warning("heartbeat of %s failed: %s", folder.name, error)
-
-    thread = threading.Thread(target=touch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        beat.unlink(missing_ok=True)
 
 
 def claimed(plan: Plan, stage: Stage) -> set[int]:
     """Ids of shards that somebody is working on: an attempt with a fresh heartbeat.
 
-    Age is measured against the file system's own clock (a file touched now), so that clocks of nodes do not matter.
+    Without a place to read the file system's clock from, nothing counts as claimed: claims only save work.
     """
-    listing = parts.list_parts(plan, stage)
-    if not listing.attempts:
-        return set()
-    (plan.folder / "logs").mkdir(exist_ok=True)
-    probe = plan.folder / "logs" / f".clock.{uuid.uuid4().hex}"
-    probe.touch()
-    now = probe.stat().st_mtime
-    probe.unlink()
+    attempts = parts.list_parts(plan, stage).attempts
     fresh: set[int] = set()
-    for shard_id, folders in listing.attempts.items():
+    if not attempts:
+        return fresh
+    try:
+        now = clock(plan.folder / "logs")
+    except OSError as error:
+        log.debug("claims are not looked at: %s", error)
+        return fresh
+    for shard_id, folders in attempts.items():
         for folder in folders:
             try:
-                if now - (folder / parts.HEARTBEAT).stat().st_mtime < STALE_S:
+                if now - (folder / HEARTBEAT).stat().st_mtime < STALE_S:
                     fresh.add(shard_id)
             except FileNotFoundError:
                 continue
@@ -92,8 +65,9 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
         fault = parts.find_fault(plan, stage, shard, stage_input=stage_input, hashes=False)
         if fault is None:
             return "present"
-        moved = parts.set_aside(plan, stage, shard)
-        log.warning("shard %d of %s is damaged (%s): set aside as %s, done again", shard.id, stage.name, fault, moved)
+        moved = parts.set_aside(plan, stage, shard, fault)
+        if moved is not None:
+            log.warning("shard %d of %s is damaged (%s): set aside as %s", shard.id, stage.name, fault, moved)
     name = uuid.uuid4().hex
     folder = target.with_name(f".{target.name}.{name}")
     log_file = plan.folder / "logs" / f"{stage.name}.{target.name}.{name[:8]}.log"
@@ -103,28 +77,29 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
         folder.mkdir(parents=True)
         log_file.parent.mkdir(exist_ok=True)
         failpoint("attempt.created")
-        with shard_log(log_file), _heartbeat(folder):
+        with shard_log(log_file):
             try:
-                body.work(stage.name, shard, attempt)
+                with beating(folder):
+                    body.work(stage.name, shard, attempt)
+                    check_stop()
+                    facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
+                    failpoint("files.written")
+                    receipt = _receipt(
+                        plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder
+                    )
             except DrgError:
                 raise
-            except OSError as error:
-                raise disk_full(error, folder) or error from None
-            except Exception:
+            except Exception as error:
+                if (full := disk_full(error, folder)) is not None:
+                    raise full from None
                 log.exception("shard %d of %s failed", shard.id, stage.name)
                 raise
-        facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
-        failpoint("files.written")
-        with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the files are hashed
-            flushed = pool.submit(fsync_tree, folder)
-            receipt = _receipt(plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder)
-            flushed.result()
         return _publish(folder, target, receipt)
     except OSError as error:
         raise disk_full(error, folder) or error from None
     finally:
-        # A no-op after the rename; otherwise the attempt failed, lost, or was stopped.
-        shutil.rmtree(folder, ignore_errors=True)
+        with signals_held():  # a no-op after the rename; otherwise the attempt failed, lost, or was stopped
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _receipt(
@@ -137,22 +112,27 @@ def _receipt(
     facts: dict[str, Any],
     folder: Path,
 ) -> dict[str, Any]:
-    return {
+    with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the files are hashed
+        flushed = pool.submit(fsync_tree, folder)
+        files = parts.describe_attempt(folder)
+        flushed.result()
+    receipt = {
         "attempt": attempt,
         "plan": plan.digest,
         "stage": stage.name,
         "stage_input": stage_input,
         "shard": shard.id,
         "rows": shard.rows,
-        "files": parts.describe_attempt(folder),
+        "files": files,
         "host": socket.gethostname(),
         "versions": digests.versions(),
         **facts,
     }
+    write_json(folder / parts.RECEIPT, receipt)  # synced with its folder, like the files before it
+    return receipt
 
 
 def _publish(folder: Path, target: Path, receipt: dict[str, Any]) -> str:
-    write_json(folder / parts.RECEIPT, receipt)  # synced with its folder, like the files before it
     failpoint("rename.before")
     try:
         os.rename(folder, target)

@@ -26,10 +26,21 @@ def planner(command: str) -> ModuleType:
     return importlib.import_module(f"drg_hpc.bodies.{BODIES[command][0]}_plan")
 
 
+def uses_gpu(plan: Plan) -> bool:
+    """Whether a plan's work runs on a GPU where there is one.
+
+    Raises
+    ------
+    CorruptError : no such command in this version
+    """
+    if plan.command not in BODIES:
+        raise CorruptError(f"{plan.folder / 'plan.json'}: unknown command {plan.command!r}", fix="update drg_hpc")
+    return BODIES[plan.command][1]
+
+
 def load_body(plan: Plan) -> Body:
     """The body that does a plan's work; imports the heavy libraries."""
-    if plan.command not in BODIES:
-        raise CorruptError(f"{plan.folder / 'plan.json'}: unknown command {plan.command!r}")
+    uses_gpu(plan)
     module = importlib.import_module(f"drg_hpc.bodies.{BODIES[plan.command][0]}_work")
     body: Body = module.Body(plan)
     return body

@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from drg_hpc.errors import CorruptError, IncompleteError
-from drg_hpc.files import read_json, remove_tree, walk_files, write_json
-from drg_hpc.runs import parts
+from drg_hpc.files import remove_tree, walk_files, write_json
+from drg_hpc.runs.heartbeat import clock, last_beat
 from drg_hpc.runs.merge import output_fault
-from drg_hpc.runs.outputs import DONE
+from drg_hpc.runs.outputs import DONE, committed
 from drg_hpc.runs.plan import Plan
 
 
 @dataclass
 class Cleaned:
-    """Folders removed and bytes they held."""
+    """Files and folders removed, and the bytes they held."""
 
-    folders: int = 0
+    removed: int = 0
     bytes: int = 0
 
 
 def _staging(plan: Plan) -> Iterator[Path]:
-    """Private folders: attempts, merges and deletions under way or left by a kill."""
-    for stage in plan.stages:
-        for folders in parts.list_parts(plan, stage).attempts.values():
-            yield from folders
-    for folder in (plan.folder, plan.folder / "stages", *(plan.folder / "parts" / s.name for s in plan.stages)):
-        if folder.is_dir():
-            for prefix in (".merge.", ".old.", ".deleting.", *(f".{s.name}." for s in plan.stages)):
-                yield from folder.glob(f"{prefix}*")
+    """Private files and folders: attempts, merges, writes and deletions under way or left by a kill."""
+    parts_folder, stages_folder = plan.folder / "parts", plan.folder / "stages"
+    stage_names = [stage.name for stage in plan.stages]
+    for place in (plan.folder, parts_folder, stages_folder, *(parts_folder / name for name in stage_names)):
+        if place.is_dir():
+            yield from place.glob(".[!.]*")
 
 
-def _age_hours(folder: Path) -> float:
-    beat = folder / parts.HEARTBEAT
-    newest = beat if beat.exists() else folder
-    return (time.time() - newest.stat().st_mtime) / 3600
-
-
-def _remove(folder: Path, cleaned: Cleaned) -> None:
-    cleaned.bytes += sum((folder / name).stat().st_size for name in walk_files(folder))
-    cleaned.folders += 1
-    remove_tree(folder)
+def _remove(path: Path, cleaned: Cleaned) -> None:
+    if path.is_dir() and not path.is_symlink():
+        cleaned.bytes += sum((path / name).lstat().st_size for name in walk_files(path))
+    else:
+        cleaned.bytes += path.lstat().st_size
+    cleaned.removed += 1
+    remove_tree(path)
 
 
 def clean_run(plan: Plan, *, remove_parts: bool = False, older_than_h: float = 1.0) -> Cleaned:
@@ -60,24 +54,23 @@ def clean_run(plan: Plan, *, remove_parts: bool = False, older_than_h: float = 1
     CorruptError : ``remove_parts`` and an output does not match done.json
     """
     cleaned = Cleaned()
-    for folder in _staging(plan):
+    now = clock(plan.folder / "logs")
+    for path in _staging(plan):
         try:
-            if _age_hours(folder) >= older_than_h:
-                _remove(folder, cleaned)
+            if max(0.0, now - last_beat(path)) >= older_than_h * 3600:
+                _remove(path, cleaned)
         except FileNotFoundError:
             continue  # its owner has just ended
     if not remove_parts:
         return cleaned
-    done = plan.folder / DONE
-    if not done.is_file():
+    record = committed(plan.folder)
+    if record is None:
         raise IncompleteError(f"run is not merged: {plan.folder}", fix=f"drg-merge {plan.folder} first; parts are kept")
-    record = read_json(done)
     fault = output_fault(plan, record, hashes=True)
     if fault:
         raise CorruptError(f"{plan.folder}: {fault}; parts are kept", fix=f"drg-merge {plan.folder} writes it again")
-    write_json(done, record | {"parts_removed": True})
-    for stage in plan.stages:
-        _remove(plan.folder / "parts" / stage.name, cleaned)
-    if (plan.folder / "damaged").is_dir():
-        _remove(plan.folder / "damaged", cleaned)
+    write_json(plan.folder / DONE, record | {"parts_removed": True})
+    for folder in (*(plan.folder / "parts" / stage.name for stage in plan.stages), plan.folder / "damaged"):
+        if folder.is_dir():
+            _remove(folder, cleaned)
     return cleaned

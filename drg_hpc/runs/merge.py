@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import shutil
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,6 @@ from drg_hpc.files import (
     disk_full,
     failpoint,
     fsync_tree,
-    read_json,
     replace_path,
     sha256_file,
     walk_files,
@@ -26,8 +28,10 @@ from drg_hpc.files import (
 )
 from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import load_body
-from drg_hpc.runs.outputs import DONE
-from drg_hpc.runs.plan import Plan, reduced_file
+from drg_hpc.runs.heartbeat import HEARTBEAT, beating
+from drg_hpc.runs.outputs import DONE, committed
+from drg_hpc.runs.plan import Plan, Reduction, read_reduction, write_reduction
+from drg_hpc.runs.signals import check_stop, signals_held
 from drg_hpc.runs.spec import Body, Part, Stage
 
 log = logging.getLogger(__name__)
@@ -41,10 +45,10 @@ class Faults:
     """What stands in the way of a merge, over all stages."""
 
     missing: dict[str, list[int]] = field(default_factory=dict)
-    damaged: dict[str, dict[int, str]] = field(default_factory=dict)
+    damaged: dict[str, dict[int, parts.Fault]] = field(default_factory=dict)
 
 
-def find_faults(plan: Plan, stage: Stage, *, hashes: bool = True) -> tuple[list[int], dict[int, str]]:
+def find_faults(plan: Plan, stage: Stage, *, hashes: bool = True) -> tuple[list[int], dict[int, parts.Fault]]:
     """Missing ids and damaged ids with the reason, of one stage."""
     listing = parts.list_parts(plan, stage)
     stage_input = parts.stage_input_digest(plan, stage)
@@ -60,14 +64,10 @@ def _parts_digest(loaded: list[Part]) -> str:
     return digests.digest([parts.content_digest(dict(part.receipt)) for part in loaded])
 
 
-def _reduction_record(plan: Plan, stage: Stage) -> Path:
-    return plan.folder / "stages" / f"{stage.name}.receipt"
-
-
 def is_reduced(plan: Plan, stage: Stage) -> bool:
     """Whether a stage's reduced file is there, whole, and committed."""
-    path, record = reduced_file(plan.folder, stage.name), _reduction_record(plan, stage)
-    return path is not None and record.is_file() and read_json(record)["sha256"] == sha256_file(path)
+    record = read_reduction(plan.folder, stage.name)
+    return record is not None and record.sha256 == sha256_file(record.file)
 
 
 def ensure_reduced(plan: Plan, stage: Stage, body: Body | None = None) -> None:
@@ -83,26 +83,41 @@ def ensure_reduced(plan: Plan, stage: Stage, body: Body | None = None) -> None:
     ------
     IncompleteError, CorruptError : parts of the stage are missing or damaged
     """
-    missing, damaged = find_faults(plan, stage, hashes=False)
-    _refuse(plan, Faults({stage.name: missing} if missing else {}, {stage.name: damaged} if damaged else {}))
+    _refuse(plan, _stage_faults(plan, stage, hashes=False))
     loaded = [parts.load_part(plan, stage, shard) for shard in stage.shards]
     made_from = _parts_digest(loaded)
-    if is_reduced(plan, stage) and read_json(_reduction_record(plan, stage))["parts"] == made_from:
+    record = read_reduction(plan.folder, stage.name)
+    if record is not None and record.parts == made_from and is_reduced(plan, stage):
         return
-    missing, damaged = find_faults(plan, stage)
-    _refuse(plan, Faults({stage.name: missing} if missing else {}, {stage.name: damaged} if damaged else {}))
-    staging = plan.folder / "stages" / f".{stage.name}.{uuid.uuid4().hex}"
-    staging.mkdir(parents=True)
-    try:
-        (body or load_body(plan)).merge(stage.name, loaded, staging)
-        (name,) = walk_files(staging)
-        fsync_tree(staging)
-        checksum = sha256_file(staging / name)
+    _refuse(plan, _stage_faults(plan, stage, hashes=True))
+    with _staging(plan.folder / "stages" / f".{stage.name}.{uuid.uuid4().hex}") as staging:
+        with beating(staging):
+            (body or load_body(plan)).merge(stage.name, loaded, staging)
+            (name,) = (name for name in walk_files(staging) if name != HEARTBEAT)
+            fsync_tree(staging)
+            checksum = sha256_file(staging / name)
         failpoint("reduce.before_rename")
-        replace_path(staging / name, plan.folder / "stages" / name)
-        write_json(_reduction_record(plan, stage), {"sha256": checksum, "parts": made_from})
+        target = plan.folder / "stages" / name
+        replace_path(staging / name, target)
+        write_reduction(plan.folder, stage.name, Reduction(target, checksum, made_from))
+
+
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    """A private folder that is removed at the end, whatever happens; a full disk is one line."""
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    except (OSError, RuntimeError) as error:
+        raise disk_full(error, folder) or error from None
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        with signals_held():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stage_faults(plan: Plan, stage: Stage, *, hashes: bool) -> Faults:
+    missing, damaged = find_faults(plan, stage, hashes=hashes)
+    return Faults({stage.name: missing} if missing else {}, {stage.name: damaged} if damaged else {})
 
 
 def _refuse(plan: Plan, faults: Faults) -> None:
@@ -110,16 +125,9 @@ def _refuse(plan: Plan, faults: Faults) -> None:
     lines: list[str] = []
     for name, damaged in faults.damaged.items():
         stage = plan.stage(name)
-        stage_input = parts.stage_input_digest(plan, stage)
-        for shard_id in damaged:
-            # Looked at again: a worker may have replaced the part since it was found damaged.
-            shard = stage.shards[shard_id]
-            try:
-                if parts.find_fault(plan, stage, shard, stage_input=stage_input, hashes=True) is not None:
-                    parts.set_aside(plan, stage, shard)
-            except FileNotFoundError:
-                continue
-        reasons = "; ".join(f"{name}/{parts.part_name(i)}: {why}" for i, why in list(damaged.items())[:3])
+        for shard_id, fault in damaged.items():
+            parts.set_aside(plan, stage, stage.shards[shard_id], fault)
+        reasons = "; ".join(f"{name}/{parts.part_name(i)}: {fault}" for i, fault in list(damaged.items())[:3])
         lines.append(f"{len(damaged)} damaged in stage {name} ({parts.format_ids(list(damaged))}): {reasons}")
     for name, missing in faults.missing.items():
         total = len(plan.stage(name).shards)
@@ -128,7 +136,8 @@ def _refuse(plan: Plan, faults: Faults) -> None:
         return
     kind: type[DrgError] = CorruptError if faults.damaged else IncompleteError
     aside = "damaged parts were moved to damaged/; " if faults.damaged else ""
-    raise kind(f"cannot merge {plan.folder}: {'; '.join(lines)}", fix=f"{aside}drg-work {plan.folder} does them again")
+    again = f"drg-work {shlex.quote(str(plan.folder))} does them again"
+    raise kind(f"cannot merge {plan.folder}: {'; '.join(lines)}", fix=aside + again)
 
 
 def merge_run(plan: Plan) -> dict[str, Any]:
@@ -142,36 +151,32 @@ def merge_run(plan: Plan) -> dict[str, Any]:
     CorruptError : parts do not match their receipts; all are listed and set aside
     """
     started = time.monotonic()
-    done = plan.folder / DONE
-    if done.is_file() and read_json(done).get("parts_removed"):
-        _check_outputs(plan, read_json(done))
-        return dict(read_json(done))
+    record = committed(plan.folder)
+    if record is not None and record.get("parts_removed") and output_fault(plan, record, hashes=True) is None:
+        log.info("already merged, parts removed: every output verified")
+        return record
     loaded = _verify_stages(plan)
     made_from = _parts_digest([part for stage_parts in loaded.values() for part in stage_parts])
-    if done.is_file():
-        record = read_json(done)
-        if record.get("parts") == made_from and output_fault(plan, record, hashes=True) is None:
-            log.info("already merged: every part and output verified")
-            return dict(record)
-    staging = plan.folder / f".merge.{uuid.uuid4().hex}"
-    staging.mkdir()
-    try:
-        summary = load_body(plan).merge(plan.stages[-1].name, loaded[plan.stages[-1].name], staging)
-        with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the outputs are hashed
-            flushed = pool.submit(fsync_tree, staging)
-            record = _done_record(plan, loaded, staging, summary=summary, parts_digest=made_from)
-            flushed.result()
+    if record is not None and record.get("parts") == made_from and output_fault(plan, record, hashes=True) is None:
+        log.info("already merged: every part and output verified")
+        return record
+    with _staging(plan.folder / f".merge.{uuid.uuid4().hex}") as staging:
+        with beating(staging):
+            check_stop()
+            summary = load_body(plan).merge(plan.stages[-1].name, loaded[plan.stages[-1].name], staging)
+            check_stop()
+            with ThreadPoolExecutor(1) as pool:  # the disk is flushed while the outputs are hashed
+                flushed = pool.submit(fsync_tree, staging)
+                record = _done_record(plan, loaded, staging, summary=summary, parts_digest=made_from)
+                flushed.result()
         failpoint("merge.written")
+        done = plan.folder / DONE
         done.unlink(missing_ok=True)  # readers refuse the run until the new outputs are all in place
         for path in sorted(staging.iterdir()):
             replace_path(path, plan.folder / path.name)
             failpoint("merge.renamed")
         record["seconds"]["merge"] = round(time.monotonic() - started, 3)
         write_json(done, record)
-    except OSError as error:
-        raise disk_full(error, staging) or error from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return record
 
 
@@ -179,7 +184,8 @@ def _verify_stages(plan: Plan) -> dict[str, list[Part]]:
     faults, loaded = Faults(), {}
     complete = True
     for stage in plan.stages:
-        if complete or plan.stage_file(stage) is not None:
+        before = plan.stages.index(stage) - 1
+        if complete or (before >= 0 and is_reduced(plan, plan.stages[before])):
             missing, damaged = find_faults(plan, stage)
         else:
             missing, damaged = [s.id for s in parts.missing_shards(plan, stage)], {}
@@ -197,16 +203,18 @@ def _verify_stages(plan: Plan) -> dict[str, list[Part]]:
 
 
 def _describe_output(path: Path) -> dict[str, Any]:
-    """A file by its bytes; a folder by its manifest when it has one, else by all its files."""
+    """Bytes and sha256 of a file; of a folder the total, and the digest of the sha256 of all its files."""
     if path.is_file():
         return {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
     names = walk_files(path)
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        hashes = dict(zip(names, pool.map(lambda name: sha256_file(path / name), names), strict=True))
     total = sum((path / name).stat().st_size for name in names)
-    manifest = path / "manifest.json"
-    identity = (
-        sha256_file(manifest) if manifest.is_file() else digests.digest({n: sha256_file(path / n) for n in names})
-    )
-    return {"bytes": total, "files": len(names), "sha256": identity}
+    return {"bytes": total, "files": len(names), "sha256": digests.digest(hashes)}
+
+
+def _outputs(staging: Path) -> list[Path]:
+    return sorted(path for path in staging.iterdir() if path.name != HEARTBEAT)
 
 
 def _done_record(
@@ -225,7 +233,7 @@ def _done_record(
         "command": plan.command,
         "plan": plan.digest,
         "parts": parts_digest,
-        "outputs": {path.name: _describe_output(path) for path in sorted(staging.iterdir())},
+        "outputs": {path.name: _describe_output(path) for path in _outputs(staging)},
         "summary": summary,
         "params": plan.params,
         "inputs": {name: {"path": r["path"], "sha256": r["sha256"]} for name, r in plan.inputs.items()},
@@ -256,13 +264,7 @@ def output_fault(plan: Plan, record: dict[str, Any], *, hashes: bool) -> str | N
     return None
 
 
-def _check_outputs(plan: Plan, record: dict[str, Any]) -> None:
-    fault = output_fault(plan, record, hashes=True)
-    if fault:
-        raise CorruptError(f"{plan.folder}: {fault}, and its parts were removed", fix="run the command again")
-
-
 def is_merged(plan: Plan) -> bool:
     """Whether the outputs are committed and of the right size; no bytes are read."""
-    done = plan.folder / DONE
-    return done.is_file() and output_fault(plan, read_json(done), hashes=False) is None
+    record = committed(plan.folder)
+    return record is not None and output_fault(plan, record, hashes=False) is None

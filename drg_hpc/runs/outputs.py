@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from drg_hpc.errors import CorruptError, IncompleteError, InputError
-from drg_hpc.files import read_json
 
 DONE = "done.json"
 PLAN = "plan.json"
+_DONE_FIELDS = {"plan": str, "outputs": dict, "summary": dict}
 
 
 def resolve_output(path: Path, name: str) -> Path:
@@ -25,7 +26,7 @@ def resolve_output(path: Path, name: str) -> Path:
         raise InputError(f"no such file or folder: {path}", fix="check the path")
     if not (path / PLAN).is_file() and not (path / DONE).is_file():
         return path
-    if not (path / DONE).is_file():
+    if read_done(path) is None:
         raise IncompleteError(f"run is not merged yet: {path}", fix=f"drg-status {path} says what is missing")
     output = path / name
     if not output.exists():
@@ -33,12 +34,22 @@ def resolve_output(path: Path, name: str) -> Path:
     return output
 
 
+def committed(folder: Path) -> dict[str, Any] | None:
+    """done.json of a run folder; None when there is none, or not a whole one: the run is then not merged."""
+    try:
+        record = json.loads((folder / DONE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    if not isinstance(record, dict) or not all(isinstance(record.get(k), kind) for k, kind in _DONE_FIELDS.items()):
+        return None
+    return record
+
+
 def read_done(path: Path) -> dict[str, Any] | None:
     """done.json of the merged run that ``path`` is or lies in; None when there is none."""
     for folder in (path, path.parent):
-        if (folder / DONE).is_file() and (folder / PLAN).is_file():
-            done: dict[str, Any] = read_json(folder / DONE)
-            return done
+        if (folder / PLAN).is_file() and (record := committed(folder)) is not None:
+            return record
     return None
 
 

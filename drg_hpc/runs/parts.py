@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from drg_hpc.digests import digest
-from drg_hpc.errors import DrgError, UsageError
+from drg_hpc.errors import DrgError, InputError, UsageError
 from drg_hpc.files import describe_files, fsync_dir, read_json, sha256_file, walk_files
+from drg_hpc.runs.heartbeat import HEARTBEAT
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Part, Shard, Stage
 
 RECEIPT = "receipt.json"
-HEARTBEAT = ".heartbeat"
-_PART = re.compile(r"\d{5,}")
-_ATTEMPT = re.compile(r"\.(\d{5,})\.([0-9a-f]{32})")
+_RECEIPT_FIELDS = {
+    "attempt": str, "files": dict, "rows": int, "host": str, "versions": dict, "notes": dict, "device": str,
+    "seconds": int | float,
+}  # fmt: skip
+_PART = re.compile(r"[0-9]{5,}")
+_ATTEMPT = re.compile(r"\.([0-9]{5,})\.([0-9a-f]{32})")
 
 
 def part_name(shard_id: int) -> str:
@@ -51,7 +56,7 @@ def list_parts(plan: Plan, stage: Stage) -> Listing:
         return Listing(done, links, attempts)
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _PART.fullmatch(entry.name):
+            if _PART.fullmatch(entry.name) and entry.name == part_name(int(entry.name)):
                 (links if entry.is_symlink() else done).add(int(entry.name))
             elif match := _ATTEMPT.fullmatch(entry.name):
                 attempts.setdefault(int(match[1]), []).append(Path(entry.path))
@@ -70,33 +75,63 @@ def content_digest(receipt: dict[str, Any]) -> str:
     return digest({name: record["sha256"] for name, record in receipt["files"].items()})
 
 
-def find_fault(plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | None, hashes: bool) -> str | None:
+class Fault(NamedTuple):
+    """Why a part is not fit for use, and which folder was judged (its inode)."""
+
+    why: str
+    inode: int
+
+    def __str__(self) -> str:
+        return self.why
+
+
+def find_fault(plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | None, hashes: bool) -> Fault | None:
     """Why a part is not fit for use, or None.
 
     Parameters
     ----------
     stage_input : :func:`stage_input_digest` of the stage
     hashes : read every byte; otherwise presence, sizes and the receipt are checked
+
+    Raises
+    ------
+    InputError : the part cannot be looked at (permission, file system): that says nothing about what it holds
     """
     folder = stage_folder(plan, stage) / part_name(shard.id)
-    if stat.S_ISLNK(folder.lstat().st_mode):
-        return "it is a symbolic link"
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return Fault("it is a symbolic link", status.st_ino)
+    expected = {"plan": plan.digest, "stage": stage.name, "shard": shard.id, "stage_input": stage_input}
     try:
-        receipt = read_json(folder / RECEIPT)
-        files = dict(receipt["files"])
-        if receipt["plan"] != plan.digest:
-            return "its receipt belongs to another plan"
-        if (receipt["stage"], receipt["shard"]) != (stage.name, shard.id):
-            return "its receipt belongs to another shard"
-        if receipt["stage_input"] != stage_input:
-            return "it was made from another result of the stage before"
-        return _file_fault(folder, files, hashes=hashes)
-    except (DrgError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        return f"its receipt cannot be read ({error})"
+        why = _receipt_fault(read_json(folder / RECEIPT), expected)
+        why = why or _file_fault(folder, read_json(folder / RECEIPT)["files"], hashes=hashes)
+    except DrgError as error:
+        why = f"its receipt cannot be read ({error})"
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP):
+            raise InputError(f"cannot read part {folder}: {error.strerror}", fix="check permissions") from None
+        why = f"{error.filename} is not there"
+    return Fault(why, status.st_ino) if why else None
+
+
+def _receipt_fault(receipt: Any, expected: dict[str, Any]) -> str | None:
+    """Receipts are JSON from a shared disk: nothing about them is taken for granted."""
+    if not isinstance(receipt, dict):
+        return "its receipt is not a table"
+    for key, kind in _RECEIPT_FIELDS.items():
+        if not isinstance(receipt.get(key), kind):
+            return f"its receipt lacks {key!r}"
+    files = receipt["files"].values()
+    if not all(isinstance(r, dict) and isinstance(r.get("bytes"), int) and "sha256" in r for r in files):
+        return "its receipt has no sizes and checksums"
+    for key, value in expected.items():
+        if receipt.get(key) != value:
+            return f"its receipt belongs to another {key.replace('_', ' ')}"
+    return None
 
 
 def _file_fault(folder: Path, files: dict[str, dict[str, Any]], *, hashes: bool) -> str | None:
-    present = set(walk_files(folder)) - {RECEIPT}
+    present = set(walk_files(folder)) - {RECEIPT, HEARTBEAT}
     if present != set(files):
         odd = sorted(present ^ set(files))
         return f"{odd[0]} is {'missing' if odd[0] in files else 'not in its receipt'}"
@@ -124,12 +159,20 @@ def load_part(plan: Plan, stage: Stage, shard: Shard) -> Part:
     return Part(shard, folder, read_json(folder / RECEIPT))
 
 
-def set_aside(plan: Plan, stage: Stage, shard: Shard) -> Path:
-    """Move a damaged part to RUN/damaged; the shard is then missing."""
+def set_aside(plan: Plan, stage: Stage, shard: Shard, fault: Fault) -> Path | None:
+    """Move a damaged part to RUN/damaged; the shard is then missing.
+
+    Returns None when the part that was judged is no longer there: somebody else has moved or replaced it.
+    """
     source = stage_folder(plan, stage) / part_name(shard.id)
     target = plan.folder / "damaged" / f"{stage.name}.{part_name(shard.id)}.{uuid.uuid4().hex[:8]}"
     target.parent.mkdir(exist_ok=True)
-    os.rename(source, target)
+    try:
+        if source.lstat().st_ino != fault.inode:
+            return None
+        os.rename(source, target)
+    except FileNotFoundError:
+        return None
     fsync_dir(source.parent)
     return target
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import stat
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +16,12 @@ from typing import Any
 
 from drg_hpc import digests
 from drg_hpc.errors import CorruptError, InputError, UsageError
-from drg_hpc.files import fsync_dir, require_space, write_atomic
+from drg_hpc.files import fsync_dir, require_space, safe_join, write_atomic, write_json
 from drg_hpc.runs.outputs import PLAN
 from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage
 
 FORMAT = "drg-run/1"
+_FOLDERS = ("parts", "stages", "logs", "damaged")
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,33 @@ class Plan:
     def stage_file(self, stage: Stage) -> Path | None:
         """The reduced file that ``stage`` starts from: that of the stage before it, if it exists."""
         index = self.stages.index(stage)
-        return None if index == 0 else reduced_file(self.folder, self.stages[index - 1].name)
+        record = read_reduction(self.folder, self.stages[index - 1].name) if index else None
+        return None if record is None else record.file
 
 
-def reduced_file(folder: Path, stage: str) -> Path | None:
-    """The small file a stage was reduced to, or None."""
-    for suffix in (".npz", ".json"):
-        path = folder / "stages" / f"{stage}{suffix}"
-        if path.is_file():
-            return path
-    return None
+@dataclass(frozen=True)
+class Reduction:
+    """Record of a stage's reduced file: its name, its sha256, and the digest of the parts it was made from."""
+
+    file: Path
+    sha256: str
+    parts: str
+
+
+def read_reduction(folder: Path, stage: str) -> Reduction | None:
+    """The record of a stage's reduced file; None when there is none, or not a whole one, or no file."""
+    try:
+        record = json.loads((folder / "stages" / f"{stage}.receipt").read_bytes())
+        found = Reduction(safe_join(folder / "stages", record["file"]), str(record["sha256"]), str(record["parts"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.file.is_file() else None
+
+
+def write_reduction(folder: Path, stage: str, record: Reduction) -> None:
+    """Commit a stage's reduced file."""
+    values = {"file": record.file.name, "sha256": record.sha256, "parts": record.parts}
+    write_json(folder / "stages" / f"{stage}.receipt", values)
 
 
 def _identity(spec: RunSpec | Plan) -> dict[str, Any]:
@@ -95,10 +116,50 @@ def _short(value: Any) -> str:
 
 
 def _private(folder: Path) -> None:
-    """Refuse a run folder that anybody may write to: its files are trusted by every worker."""
-    mode = folder.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise InputError(f"run folder is writable by everybody: {folder}", fix=f"chmod o-w {folder}")
+    """Refuse a run that anybody may write to: its files are trusted by every worker."""
+    for place in (folder, folder / "parts", folder / "stages"):
+        mode = place.stat().st_mode if place.is_dir() else 0
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise InputError(
+                f"run folder is writable by everybody: {place}", fix=f"chmod o-w {shlex.quote(str(place))}"
+            )
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a run may be planned here: nothing there, or only what a planner killed before its end leaves."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(f".{PLAN}.")}
+    return names <= set(_FOLDERS) and not any((folder / "parts").glob("*/*"))
+
+
+def _make_folders(folder: Path, stages: tuple[Stage, ...]) -> None:
+    wanted = [folder, *(folder / name for name in _FOLDERS), *(folder / "parts" / stage.name for stage in stages)]
+    for place in wanted:
+        if not place.is_dir():
+            place.mkdir(parents=place == folder, exist_ok=True)
+            place.chmod(place.stat().st_mode & ~stat.S_IWOTH)
+    fsync_dir(folder / "parts")
+
+
+def _publish_plan(folder: Path, record: dict[str, Any]) -> None:
+    """Write plan.json unless somebody else has done so in this moment: the first one stands."""
+    text = json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n"
+    private = folder / f".{PLAN}.{uuid.uuid4().hex}"
+    try:
+        write_atomic(private, text)
+        os.link(private, folder / PLAN)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        os.replace(private, folder / PLAN)  # no hard links here; the reader compares what stands
+    finally:
+        private.unlink(missing_ok=True)
+    fsync_dir(folder)
 
 
 def write_plan(spec: RunSpec, folder: Path) -> Plan:
@@ -110,23 +171,32 @@ def write_plan(spec: RunSpec, folder: Path) -> Plan:
     InputError : not enough space or inodes; folder not writable
     """
     identity = _identity(spec)
-    if (folder / PLAN).exists():
-        old = read_plan(folder)
-        found = list(_differences(_identity(old), json.loads(json.dumps(identity))))
-        if found:
-            more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
-            raise UsageError(
-                f"{folder} holds a different plan: {'; '.join(found[:4])}{more}",
-                fix="use the same settings and inputs, or another -o",
-            )
-        if {n: r["path"] for n, r in old.inputs.items()} == {n: r["path"] for n, r in spec.inputs.items()}:
-            return old
-    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not a run", fix="choose another -o; nothing is overwritten")
-    if not any(stage.shards for stage in spec.stages):
-        raise InputError(f"nothing to do for {folder}: no rows were selected", fix="check the input and --split")
-    require_space(folder, need_bytes=spec.estimate.bytes, need_files=spec.estimate.files)
-    record = {
+    if not (folder / PLAN).exists():
+        if not _is_free(folder):
+            raise UsageError(f"{folder} exists and is not a run", fix="choose another -o; nothing is overwritten")
+        if not any(stage.shards for stage in spec.stages):
+            raise InputError(f"nothing to do for {folder}: no rows were selected", fix="check the input and --split")
+        require_space(folder, need_bytes=spec.estimate.bytes, need_files=spec.estimate.files)
+        _make_folders(folder, spec.stages)
+        _publish_plan(folder, _record(spec, identity))
+    plan = read_plan(folder)
+    found = list(_differences(_identity(plan), json.loads(json.dumps(identity))))
+    if found:
+        more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
+        raise UsageError(
+            f"{folder} holds a different plan: {'; '.join(found[:4])}{more}",
+            fix="use the same settings and inputs, or another -o",
+        )
+    if {n: r["path"] for n, r in plan.inputs.items()} != {n: r["path"] for n, r in spec.inputs.items()}:
+        # The same content elsewhere: workers must look there.
+        write_atomic(folder / PLAN, json.dumps(_record(spec, identity), sort_keys=True, separators=(",", ":")) + "\n")
+        plan = read_plan(folder)
+    return plan
+
+
+def _record(spec: RunSpec, identity: dict[str, Any]) -> dict[str, Any]:
+    """plan.json: what determines the result and its digest, then what does not."""
+    return {
         **identity,
         "digest": digests.digest(identity),
         "inputs": {name: dict(value) for name, value in spec.inputs.items()},
@@ -134,17 +204,6 @@ def write_plan(spec: RunSpec, folder: Path) -> Plan:
         "made": {"versions": digests.versions(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         | digests.who_and_where(),
     }
-    try:
-        for name in ("parts", "stages", "logs", "damaged"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        for stage in spec.stages:
-            (folder / "parts" / stage.name).mkdir(exist_ok=True)
-        _private(folder)
-        fsync_dir(folder / "parts")
-        write_atomic(folder / PLAN, json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n")
-    except PermissionError as error:
-        raise InputError(f"cannot write to {error.filename}: permission denied", fix="choose another -o") from None
-    return read_plan(folder)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -179,7 +238,9 @@ def read_plan(folder: Path) -> Plan:
             digest=raw["digest"],
         )
         intact = digests.digest(_identity(plan)) == plan.digest
-    except (ValueError, KeyError, TypeError) as error:
+        for record in plan.inputs.values():
+            intact = intact and {"path", "mtime_ns", "members", "bytes"} <= record.keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptError(f"plan is damaged: {path} ({error})", fix="plan the run again in another folder") from None
     if not intact:
         raise CorruptError(f"plan was changed after it was written: {path}", fix="plan the run again in another folder")

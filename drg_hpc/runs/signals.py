@@ -13,20 +13,25 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 _received: list[str] = []
 
 
+def _stopped() -> Stopped:
+    return Stopped(f"stopped by {_received[0]}", fix="run the same command again to go on")
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     _received.append(signal.Signals(number).name)
-    raise Stopped(f"stopped by {_received[-1]}", fix="run the same command again to go on")
+    if len(_received) == 1:  # later ones would interrupt the cleaning up after the first
+        raise _stopped()
 
 
 def check_stop() -> None:
-    """Raise if a stop signal came while its exception could not be delivered (inside a C callback)."""
+    """Raise if a stop signal came while its exception could not be delivered (inside a callback from C)."""
     if _received:
-        raise Stopped(f"stopped by {_received[-1]}", fix="run the same command again to go on")
+        raise _stopped()
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Turn SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 into :class:`Stopped`; ignored once one has been received."""
+    """Turn the first SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 into :class:`Stopped`; later ones are noted only."""
     previous = {number: signal.signal(number, _stop) for number in _SIGNALS}
     try:
         yield
@@ -34,3 +39,13 @@ def stop_on_signals() -> Iterator[None]:
         for number, handler in previous.items():
             signal.signal(number, handler)
         _received.clear()
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Deliver stop signals after the block: for cleaning up, which must not be cut short."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

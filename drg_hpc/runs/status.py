@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drg_hpc.errors import EXIT_CORRUPT, EXIT_DONE, EXIT_INCOMPLETE
-from drg_hpc.files import read_json
 from drg_hpc.runs import parts
 from drg_hpc.runs.merge import find_faults, output_fault
-from drg_hpc.runs.outputs import DONE
+from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Stage
 
@@ -63,7 +62,8 @@ def _stage_status(plan: Plan, stage: Stage, *, full: bool) -> StageStatus:
     listing = parts.list_parts(plan, stage)
     slowest: tuple[int, float] | None = None
     if full:
-        missing, damaged = find_faults(plan, stage)
+        missing, faults = find_faults(plan, stage)
+        damaged = {number: str(fault) for number, fault in faults.items()}
         for shard in stage.shards:
             if shard.id in listing.done and shard.id not in damaged:
                 seconds = float(parts.load_part(plan, stage, shard).receipt["seconds"])
@@ -89,8 +89,7 @@ def run_status(plan: Plan, *, full: bool = False) -> RunStatus:
     ----------
     full : read every receipt and byte (slow), instead of listing folders
     """
-    done_file = plan.folder / DONE
-    record = read_json(done_file) if done_file.is_file() else None
+    record = committed(plan.folder)
     fault = output_fault(plan, record, hashes=full) if record else None
     if record and record.get("parts_removed"):
         stages = [StageStatus(s.name, len(s.shards), len(s.shards), [], {}, 0, None) for s in plan.stages]

@@ -11,7 +11,8 @@ from drg_hpc.runs import parts
 from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.bodies import load_body
 from drg_hpc.runs.choose import Chooser
-from drg_hpc.runs.merge import ensure_reduced, is_reduced
+from drg_hpc.runs.merge import ensure_reduced, is_merged, is_reduced
+from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan, check_inputs
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Body, Shard, Stage
@@ -43,9 +44,13 @@ def work_run(plan: Plan, *, device: str, stage: Stage | None = None, shards: lis
     ShardsFailedError : some shards raised errors on each of two tries
     DrgError : bad input, damaged data, a stop signal; nothing half-written is left
     """
+    tally = Tally()
+    record = committed(plan.folder)
+    if record is not None and record.get("parts_removed") and is_merged(plan):
+        log.info("%s is merged and its parts were removed: nothing to do", plan.folder)
+        return tally
     check_inputs(plan)
     body = load_body(plan)
-    tally = Tally()
     if shards is not None and stage is None:
         stage = current_stage(plan)
     for each in [stage] if stage else plan.stages:

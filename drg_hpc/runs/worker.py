@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from drg_hpc import log as logs
-from drg_hpc.errors import EXIT_INPUT, DrgError
+from drg_hpc.errors import EXIT_DONE, EXIT_INPUT, EXIT_STOPPED, DrgError
 from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
 from drg_hpc.runs.signals import check_stop, stop_on_signals
 
 
-def _serve(folder: Path, device: str, answers: TextIO) -> None:
+def _serve(folder: Path, device: str, *, questions: TextIO, answers: TextIO) -> int:
+    """Do shards until there are no more questions; returns the exit code."""
+
     def answer(**fields: Any) -> None:
         answers.write(json.dumps(fields) + "\n")
         answers.flush()
@@ -31,35 +33,44 @@ def _serve(folder: Path, device: str, answers: TextIO) -> None:
         from drg_hpc.runs.bodies import load_body
 
         body = load_body(plan)
-        for line in sys.stdin:
+        for line in questions:
             name, _, number = line.partition(" ")
             stage, shard_id = plan.stage(name), int(number)
             try:
                 outcome = do_shard(plan, stage, stage.shards[shard_id], body=body, device=device)
                 answer(shard=shard_id, outcome=outcome)
-            except DrgError:
+            except (DrgError, BrokenPipeError):
                 raise
             except Exception as error:
                 answer(shard=shard_id, outcome="failed", message=f"{type(error).__name__}: {error}")
             check_stop()
+    except BrokenPipeError:
+        return EXIT_STOPPED  # the launcher is gone; what was done is done
     except ModuleNotFoundError as error:
         fix = "run in the worker environment or the image, or pip install 'drg_hpc[run]'"
         answer(shard=shard_id, outcome="error", code=EXIT_INPUT, message=f"{error.name} is not installed here; {fix}")
-        raise SystemExit(EXIT_INPUT) from None
+        return EXIT_INPUT
     except DrgError as error:
         answer(shard=shard_id, outcome="error", code=error.exit_code, message=str(error))
-        raise SystemExit(error.exit_code) from None
+        return error.exit_code
+    return EXIT_DONE
 
 
 def main() -> None:
     """``python -m drg_hpc.runs.worker RUN DEVICE VERBOSITY``."""
     folder, device, verbosity = sys.argv[1:4]
-    # Libraries that print must not break the protocol: stdout becomes stderr, answers go to the old stdout.
-    answers = os.fdopen(os.dup(1), "w")
+    # Libraries that print or read must not break the protocol: it keeps the old stdin and stdout to itself.
+    questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     logs.setup(int(verbosity))
     with stop_on_signals():
-        _serve(Path(folder), device, answers)
+        try:
+            code = _serve(Path(folder), device, questions=questions, answers=answers)
+        except BrokenPipeError:
+            code = EXIT_STOPPED
+        sys.stderr.flush()
+        os._exit(code)  # parts are published or gone; libraries left by a full disk or a stop may crash at their end
 
 
 if __name__ == "__main__":

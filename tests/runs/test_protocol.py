@@ -245,7 +245,7 @@ def test_clean_removes_debris_but_parts_only_after_merge(tmp_path: Path) -> None
     (debris / "half").write_text("x" * 100)
     assert "run is not merged" in error_line(drg("drg-clean", run, "--parts", exit_code=4))
     assert debris.exists()
-    assert drg_json("drg-clean", run, "--older-than", 0)["folders"] == 1
+    assert drg_json("drg-clean", run, "--older-than", 0)["removed"] == 1
     assert not debris.exists()
     make(run)
     drg("drg-clean", run, "--parts")
@@ -253,7 +253,9 @@ def test_clean_removes_debris_but_parts_only_after_merge(tmp_path: Path) -> None
     assert drg_json("drg-status", run)["merged"] is True
     drg("drg-merge", run)
     (run / "out.h5").write_bytes(b"")
-    assert "out.h5" in error_line(drg("drg-merge", run, exit_code=5))
+    assert "4 of 4 missing" in error_line(drg("drg-merge", run, exit_code=4))
+    make(run)
+    drg("drg-merge", run)
 
 
 def test_clean_parts_refuses_when_the_output_is_damaged(run: Path) -> None:

@@ -14,19 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from drg_hpc.errors import DrgError, Stopped, from_exit_code
+from drg_hpc.errors import DrgError, ShardsFailedError, Stopped, from_exit_code
 from drg_hpc.log import Progress
 from drg_hpc.runs import parts
-from drg_hpc.runs.bodies import BODIES
+from drg_hpc.runs.bodies import uses_gpu
 from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.devices import choose_gpus, cpu_count
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
-from drg_hpc.runs.signals import stop_on_signals
+from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Shard, Stage
 from drg_hpc.runs.work import TRIES, failure
 
 log = logging.getLogger(__name__)
+
+_DEATHS = 2
 
 
 class _Worker:
@@ -35,6 +37,7 @@ class _Worker:
     def __init__(self, plan: Plan, gpu: str | None) -> None:
         self._plan, self._gpu = plan, gpu
         self._process: subprocess.Popen[str] | None = None
+        self._told = False
 
     def _start(self) -> subprocess.Popen[str]:
         quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
@@ -42,7 +45,8 @@ class _Worker:
         environment["CUDA_VISIBLE_DEVICES"] = self._gpu or ""
         device = "cpu" if self._gpu is None else "cuda:0"
         return subprocess.Popen(
-            [sys.executable, "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"],
+            # -P: a random.py in the current folder must not stand in for Python's own
+            [sys.executable, "-P", "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops its workers
         )  # fmt: skip
@@ -66,8 +70,9 @@ class _Worker:
         return {"outcome": "died", "message": f"worker process ended with {code}{hint}"}
 
     def stop(self) -> None:
-        """Ask the process to end its attempt cleanly."""
-        if self._process is not None:
+        """Ask the process, once, to end its attempt cleanly."""
+        if self._process is not None and not self._told:
+            self._told = True
             self._process.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
@@ -93,6 +98,7 @@ class _Job:
     progress: Progress
     failed: dict[int, str] = field(default_factory=dict)
     error: DrgError | None = None
+    deaths: int = 0  # of worker processes, in a row
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self, error: DrgError) -> None:
@@ -104,18 +110,28 @@ class _Job:
 
     def feed(self, worker: _Worker) -> None:
         """Keep one worker busy until nothing is left."""
-        while self.error is None and (shard := self.chooser.take()) is not None:
-            answer = worker.ask(self.stage, shard)
-            if answer["outcome"] == "error":
-                self.stop(from_exit_code(answer["code"], answer["message"]))
-            elif answer["outcome"] not in ("failed", "died"):
+        try:
+            while self.error is None and (shard := self.chooser.take()) is not None:
+                self._judge(shard, worker.ask(self.stage, shard))
+        except Exception as error:  # this thread's end must be the stage's
+            self.stop(DrgError(f"cannot feed a worker: {type(error).__name__}: {error}"))
+
+    def _judge(self, shard: Shard, answer: dict[str, Any]) -> None:
+        outcome = answer["outcome"]
+        with self.lock:
+            self.deaths = self.deaths + 1 if outcome == "died" else 0
+        if outcome == "error":
+            self.stop(from_exit_code(answer["code"], answer["message"]))
+        elif outcome not in ("failed", "died"):
+            with self.lock:
+                self.progress.add(shard.rows)
+        elif self.error is None:
+            log.warning("shard %d of %s: %s", shard.id, self.stage.name, answer["message"])
+            if self.deaths > _DEATHS * len(self.workers):
+                self.stop(ShardsFailedError(f"{self.deaths} workers in a row died; the last: {answer['message']}"))
+            elif not self.chooser.put_back(shard):
                 with self.lock:
-                    self.progress.add(shard.rows)
-            elif self.error is None:
-                log.warning("shard %d of %s: %s", shard.id, self.stage.name, answer["message"])
-                if not self.chooser.put_back(shard):
-                    with self.lock:
-                        self.failed[shard.id] = answer["message"]
+                    self.failed[shard.id] = answer["message"]
 
 
 @contextmanager
@@ -145,6 +161,7 @@ def _run_stage(plan: Plan, stage: Stage, workers: list[_Worker]) -> None:
             for thread in threads:
                 while thread.is_alive():
                     thread.join(0.5)  # in slices, so that a stop signal is seen at once
+                    check_stop()
         except Stopped as error:
             job.stop(error)
             for thread in filter(threading.Thread.is_alive, threads):
@@ -168,18 +185,17 @@ def run_local(plan: Plan, *, workers: int | None, device: str) -> dict[str, Any]
     ------
     DrgError : as the workers or the merge raise
     """
-    gpus: list[str | None] = list(choose_gpus(device, uses_gpu=BODIES[plan.command][1]))
+    gpus: list[str | None] = list(choose_gpus(device, uses_gpu=uses_gpu(plan)))
     if not gpus:
         gpus = [None] * (workers or max(1, cpu_count() // plan.threads))
     elif workers:
         gpus = [gpus[i % len(gpus)] for i in range(workers)]
-    if BODIES[plan.command][1]:
+    if uses_gpu(plan):
         log.info("%s runs on %s", plan.command, "the CPU" if gpus[0] is None else f"GPU {', '.join(map(str, gpus))}")
     pin_threads(plan.threads)
-    with stop_on_signals():
-        with _worker_pool(plan, gpus) as pool:
-            for stage in plan.stages:
-                _run_stage(plan, stage, pool)
-                if stage is not plan.stages[-1]:
-                    ensure_reduced(plan, stage)
-        return merge_run(plan)
+    with _worker_pool(plan, gpus) as pool:
+        for stage in plan.stages:
+            _run_stage(plan, stage, pool)
+            if stage is not plan.stages[-1]:
+                ensure_reduced(plan, stage)
+    return merge_run(plan)
