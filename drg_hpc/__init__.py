@@ -11,3 +11,7 @@ from typing import Any
 
 def __getattr__(name: str) -> Any:
     return importlib.import_module("drg_hpc.api").lookup(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("drg_hpc.api").NAMES})

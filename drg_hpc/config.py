@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 import types
 import typing
@@ -117,6 +118,38 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, lis
     return ".".join(names), known
 
 
+def _as_typed(model: type[BaseModel], key: str) -> str:
+    """A top-level key as it is given on the command line: ``-o/--out``, or a positional's name."""
+    extra = model.model_fields[key].json_schema_extra if key in model.model_fields else None
+    if not isinstance(extra, dict) or "positional" not in extra:
+        return repr(key)
+    if extra["positional"]:
+        return str(extra.get("metavar") or key.upper())
+    return "/".join(filter(None, [str(extra.get("short") or ""), f"--{key.replace('_', '-')}"]))
+
+
+def _list_of(value: Any) -> str:
+    """How a value would be written as a TOML list: ``64`` -> ``[64]``, ``"64,32"`` -> ``[64,32]``."""
+    try:
+        tomllib.loads(f"v = [{value}]")
+    except tomllib.TOMLDecodeError:
+        return json.dumps([value], default=str)
+    return f"[{value}]"
+
+
+def _wording(fault: Mapping[str, Any]) -> str:
+    """A fault of pydantic's in the words of a configuration file."""
+    kind, message = fault["type"], str(fault["msg"]).removeprefix("Value error, ")
+    if kind in ("tuple_type", "list_type"):
+        return f"a list is needed, such as {_list_of(fault['input'])}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a table"
+    if kind == "path_type":
+        return "must be a path"
+    message = message.replace("Input should be", "must be").replace("a valid ", "a ").replace("a integer", "an integer")
+    return message[:1].lower() + message[1:]
+
+
 M = typing.TypeVar("M", bound=BaseModel)
 
 
@@ -144,8 +177,15 @@ def build(model: type[M], values: Mapping[str, Any], *, source: str) -> M:
             hint = nearest(str(location[-1]), known)
             raise UsageError(f"{source}: unknown key {key!r}", fix=hint) from None
         if fault["type"] == "missing":
-            raise UsageError(f"{source}: {key!r} is required") from None
-        message = str(fault["msg"]).removeprefix("Value error, ")
+            name = _as_typed(model, key) if len(location) == 1 else repr(key)
+            raise UsageError(f"{source}: {name} is required") from None
+        if fault["type"] == "union_tag_invalid":
+            name, tag = fault["ctx"]["discriminator"].strip("'"), fault["ctx"]["tag"]
+            tags = [text.strip("' ") for text in fault["ctx"]["expected_tags"].split(",")]
+            close = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
+            hint = f"known: {', '.join(tags)}" + (f"; did you mean {close[0]!r}?" if close else "")
+            raise UsageError(f"{source}: {key}: unknown {name} {tag!r}", fix=hint) from None
+        wording = _wording(fault)
         if not location:
-            raise UsageError(f"{source}: {message}") from None
-        raise UsageError(f"{source}: {key} = {fault.get('input')!r}: {message[0].lower() + message[1:]}") from None
+            raise UsageError(f"{source}: {wording}") from None
+        raise UsageError(f"{source}: {key} = {fault.get('input')!r}: {wording}") from None

@@ -56,15 +56,25 @@ def fsync_tree(folder: Path) -> None:
         fsync_dir(Path(root))
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file so that readers see the old one or the new one, never a part."""
-    raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def write_new(path: Path, data: bytes | str) -> None:
+    """Write a file that must not exist yet, down to stable storage; a failed one is removed."""
     try:
-        with open(temporary, "xb") as handle:
-            handle.write(raw)
+        with open(path, "xb") as handle:
+            handle.write(data.encode() if isinstance(data, str) else data)
             handle.flush()
             os.fsync(handle.fileno())
+    except FileExistsError:
+        raise
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a whole file so that readers see the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    write_new(temporary, data)
+    try:
         failpoint("write.before_rename")
         os.replace(temporary, path)
     except BaseException:

@@ -46,5 +46,5 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     """The one error line of a failed command; there must be exactly one."""
     lines = [line for line in done.stderr.splitlines() if ": error: " in line]
     assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
     return lines[0]

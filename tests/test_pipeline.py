@@ -115,3 +115,18 @@ def test_changed_model_is_refused_by_a_planned_run(folder: Path, tmp_path: Path)
     assert "params.method" in again.stderr
     plan = json.loads((run / "plan.json").read_text())
     assert set(plan["inputs"]) == {"model", "sequences"}
+
+
+def test_the_protocol_section_of_the_readme(folder: Path, tmp_path: Path) -> None:
+    section = (ROOT / "README.md").read_text().split("## One protocol")[1]
+    lines = [line.split("#")[0].split() for line in section.splitlines() if line.startswith("$ drg-")]
+    assert [words[1] for words in lines] == ["drg-attr", "drg-work", "drg-status", "drg-work", "drg-merge"]
+    places = {"model": folder / "model", "store": folder / "store", "again": tmp_path / "again"}
+    for _, command, *arguments in lines:
+        # this set is smaller: 430 test rows are 4 shards of 128
+        arguments = ["3" if word == "3,17-21" else word for word in arguments]
+        done = drg(command, *(places.get(w, w) for w in arguments), exit_code=4 if command == "drg-status" else 0)
+        if command == "drg-status":
+            assert "attr: 1 of 4 done, 3 missing: 0-2" in done.stdout
+            assert f"next: drg-work {tmp_path / 'again'} --shards 0-2" in done.stdout
+    assert (tmp_path / "again" / "out.h5").is_file()

@@ -19,6 +19,10 @@ from drg_hpc.store import layout
 
 STAGE = "rows"
 BOUND = "bound"
+_ALL_TRAIN = (
+    "no split flags, so all rows are train; drg-train needs rows to validate on: give --valid CONTIGS, "
+    "--split-file FILE, or --folds K --fold I"
+)
 
 
 @dataclass
@@ -164,7 +168,8 @@ def plan_dataset(
     }
     shards = block_shards(total, shards=options.shards, shard_size=options.shard_size, block=shard, default_size=shard)
     described = ", ".join(f"{count} {name}" for name, count in counts.items())
-    lost = len(rows) - len(kept)
+    lost = [f"{len(rows) - len(kept)} rows have no sequence (kept=false)"] if len(kept) < len(rows) else []
+    unsplit = [_ALL_TRAIN] if splitter.mode == "none" else []
     note = f"{total} rows of {length} bases, {len(labels.tracks)} tracks: {described}"
     return RunSpec(
         command=command,
@@ -177,5 +182,5 @@ def plan_dataset(
             files=-(-total // shard) * 12 + 2 * len(shards) + 40,
             memory=(256 << 20) + memory + 12 * shard * (length + per_row),
         ),
-        notes=(note, *([f"{lost} rows have no sequence (kept=false)"] if lost else []), *labels.notes, *notes),
+        notes=(note, *unsplit, *lost, *labels.notes, *notes),
     )

@@ -23,7 +23,11 @@ class Options(FanoutOptions):
     limit: int | None = flag(None, help="only the first N of these rows", metavar="N", ge=1)
     tracks: str = flag("all", help="all, or names separated by commas", metavar="A,B")
     scale: Literal["link", "output"] = flag("link", help="logits and log rates, or what they become")
-    rc_average: bool = flag(False, help="mean over both strands; stranded tracks by their partner, bins turned")
+    rc_average: bool = flag(
+        False,
+        help="mean over both strands, taken on --scale; stranded tracks by their partner, bins turned "
+        "(drg-evaluate takes it on the output scale)",
+    )
 
 
 def plan_shards(options: Options) -> RunSpec:

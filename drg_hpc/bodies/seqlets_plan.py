@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.digests import describe_input
-from drg_hpc.errors import CorruptError, InputError, UsageError
-from drg_hpc.runs.outputs import resolve_output, run_summary
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.runs.outputs import read_done, resolve_output
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
 SUMMARY = "Call seqlets: the stretches of an attribution track that stand out from its background."
@@ -20,6 +20,12 @@ _SEQLETS_PER_ROW = 4  # for the estimate only
 class Options(FanoutOptions):
     """Options of drg-seqlets."""
 
+    out: Path = flag(
+        help="run folder to create or continue; it gets out.h5 and seqlets.bed, whose columns are chrom, start, end, "
+        "track|row name, score (-10 log10 p, at most 1000), strand (.), attribution, p-value, row of ATTR; a shuffled "
+        "negative or a sequence without coordinates has its own name as chrom, and coordinates within itself",
+        metavar="RUN", short="-o",
+    )  # fmt: skip
     attributions: Path = positional(help="attribution run, or its out.h5", metavar="ATTR")
     method: Literal["recursive"] = flag("recursive", help="recursive: all parts of a seqlet are significant")
     threshold: float = flag(0.01, help="a span is significant when its p-value is below this", gt=0, lt=1, metavar="P")
@@ -68,10 +74,12 @@ def plan_shards(options: Options) -> RunSpec:
 
 def _sizes(source: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Rows, length and tracks from done.json, else from the file itself (which needs h5py)."""
-    summary = run_summary(source)
-    if summary is not None:
-        if not {"rows", "length", "tracks"} <= summary.keys():
-            raise CorruptError(f"{source.parent} is not an attribution run", fix="give what drg-attr wrote")
+    done = read_done(source)
+    if done is not None:
+        summary = dict(done["summary"])
+        if done.get("command") != "attr" or not {"rows", "length", "tracks"} <= summary.keys():
+            made = f"{source.parent} is a run of drg-{done.get('command')}"
+            raise InputError(f"{made}, attributions are wanted", fix="give a run of drg-attr, or its out.h5")
         return summary, ()
     try:
         from drg_hpc.results.seqlet_source import source_sizes

@@ -157,6 +157,9 @@ class Body:
             "window": self.plan.params["window"],
             "form": form,
         }
+        if count == 0:
+            advice = f"give a larger --threshold than {self.rule.threshold:g} and another -o"
+            log.warning("no seqlets: no stretch of %d rows is significant; %s", parts[-1].shard.stop, advice)
         flat = [name for name, edge in zip(used, edges, strict=True) if edge.constant]
         if flat:
             log.warning("no seqlets in %s: all attributions are equal", ", ".join(flat))
@@ -164,11 +167,12 @@ class Body:
 
 
 def _add_coordinates(table: pd.DataFrame, source: AttributionSource, shard: Shard) -> None:
-    """Columns chrom, genome_start and genome_end from the rows' regions."""
+    """Columns chrom, name, genome_start and genome_end from the rows' regions."""
     regions = source.regions(shard.start, shard.stop)
     local = table["row"].to_numpy(np.int64) - shard.start
     start, end = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
     flipped = regions.flipped[local]
     table["chrom"] = [regions.chrom[i] for i in local]
+    table["name"] = [regions.name[i] for i in local]
     table["genome_start"] = np.where(flipped, regions.end[local] - end, regions.start[local] + start)
     table["genome_end"] = np.where(flipped, regions.end[local] - start, regions.start[local] + end)

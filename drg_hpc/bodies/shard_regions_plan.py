@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +16,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.bed import read_bed
 from drg_hpc.genome.bigwig_header import read_contigs
 from drg_hpc.genome.contigs import map_contigs
+from drg_hpc.genome.fasta import text_lines
 from drg_hpc.genome.regions import Region, centred
 from drg_hpc.genome.targets import read_targets
 from drg_hpc.runs.spec import RunSpec
@@ -27,7 +29,11 @@ class Options(SplitOptions):
     """Options of drg-shard regions."""
 
     genome: Path = flag(help="genome store made by drg-shard genome", metavar="STORE")
-    regions: Path = flag(help="BED file; columns 4 and 6 give name and strand", metavar="BED")
+    regions: Path = flag(
+        help="BED file, 0-based half-open, no negative starts; columns 4 and 6 give name and strand; a header line "
+        "begins with #",
+        metavar="BED",
+    )
     length: int | None = flag(
         None,
         help="take L bases around the middle of each region (default: the length that all share)",
@@ -60,17 +66,26 @@ class Options(SplitOptions):
     stranded: bool = flag(
         False, help="regions on - are reverse-complemented, bins reversed, strand pairs of tracks swapped"
     )
-    strict: bool = flag(False, help="a region off its contig or on an unknown one is an error, instead of kept=false")
+    strict: bool = flag(
+        False,
+        help="a region partly or wholly off its contig, or on an unknown one, is an error; otherwise what lies outside "
+        "is padded with N, and a region without any base in the genome has kept=false, each with its reason",
+    )
 
 
 def place(region: Region, mapping: Mapping[str, str], contigs: Mapping[str, int]) -> Region:
-    """The region with the genome's contig name; kept=false with a reason when it has no base in the genome."""
+    """The region with the genome's contig name, and what is wrong with it as the reason.
+
+    Partly off its contig: kept, to be padded with N; without any base in the genome: kept=false.
+    """
     chrom = mapping.get(region.chrom)
     if chrom is None:
         return Region(region.chrom, region.start, region.end, region.name, region.strand, False, "unknown contig")
-    outside = region.start >= contigs[chrom] or region.end <= 0
-    reason = "outside the contig" if outside else ""
-    return Region(chrom, region.start, region.end, region.name, region.strand, not outside, reason)
+    kept = region.start < contigs[chrom] and region.end > 0
+    reason = "" if kept else "outside the contig"
+    if kept and (bases := max(-region.start, 0) + max(region.end - contigs[chrom], 0)):
+        reason = f"padded: {bases} bases outside the contig"
+    return Region(chrom, region.start, region.end, region.name, region.strand, kept, reason)
 
 
 def rows_of(path: Path, contigs: Mapping[str, int], *, length: int | None, stranded: bool) -> list[Region]:
@@ -138,15 +153,25 @@ def _check(options: Options) -> int:
     return negatives
 
 
-def _refuse_lost(path: Path, rows: list[Region]) -> None:
-    lost = [row for row in rows if not row.kept]
-    if lost:
-        row = lost[0]
+def _refuse_faulty(path: Path, rows: list[Region]) -> None:
+    faulty = [number for number, row in enumerate(rows) if row.reason]
+    if faulty:
+        row = rows[faulty[0]]
         raise InputError(
-            f"{path}: {len(lost)} regions have no sequence, the first is {row.name} {row.chrom}:{row.start}-{row.end} "
-            f"({row.reason})",
-            fix="remove them, or leave --strict out to keep them as kept=false",
+            f"{path}: line {_line_of(path, faulty[0])}: {row.name} {row.chrom}:{row.start}-{row.end} ({row.reason}); "
+            f"{len(faulty)} of {len(rows)} regions are not wholly in the genome",
+            fix="remove them, or leave --strict out to have them padded with N or kept=false",
         )
+
+
+def _line_of(path: Path, row: int) -> int:
+    """Line number of a row of a BED file that ``read_bed`` has read; the same lines are no rows as there."""
+    lines = (
+        number
+        for number, line in text_lines(path)
+        if line.strip() and not line.startswith("#") and line.split(maxsplit=1)[0] not in ("track", "browser")
+    )
+    return next(islice(lines, row, None))
 
 
 def plan_shards(options: Options) -> RunSpec:
@@ -156,9 +181,9 @@ def plan_shards(options: Options) -> RunSpec:
     contigs = {contig["name"]: contig["length"] for contig in genome["contigs"]}
     rows = rows_of(options.regions, contigs, length=options.length, stranded=options.stranded)
     if options.strict:
-        _refuse_lost(options.regions, rows)
+        _refuse_faulty(options.regions, rows)
     length = rows[0].end - rows[0].start
-    padded = sum(row.kept and (row.start < 0 or row.end > contigs[row.chrom]) for row in rows)
+    padded = sum(row.kept and bool(row.reason) for row in rows)
     labels = _labels(options, rows, length=length, negatives=negatives, contigs=contigs)
     return datasets.plan_dataset(
         "shard-regions",
@@ -178,5 +203,5 @@ def plan_shards(options: Options) -> RunSpec:
         },
         params={"length": options.length, "stranded": options.stranded},
         memory=64 << 20,
-        notes=[f"{padded} regions reach over a contig's end and are padded with N"] if padded else [],
+        notes=[f"{padded} regions reach over a contig's end and are padded with N (kept, see reason)"] if padded else [],
     )

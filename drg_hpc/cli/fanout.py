@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import FanoutOptions
 from drg_hpc.files import human_bytes
-from drg_hpc.runs.bodies import planner
+from drg_hpc.runs.bodies import BODIES, planner
+from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.launch.local import run_local
 from drg_hpc.runs.merge import is_merged
 from drg_hpc.runs.outputs import committed
@@ -22,12 +23,13 @@ log = logging.getLogger(__name__)
 SHARD_KINDS = ("genome", "regions", "sequences")
 
 
-def plan_lines(spec: RunSpec) -> list[str]:
-    """The plan in words: shards, bytes, files, memory."""
-    lines = [
-        f"stage {stage.name}: {sum(s.rows for s in stage.shards)} rows in {len(stage.shards)} shards"
-        for stage in spec.stages
-    ]
+def plan_lines(spec: RunSpec, asked: int | None) -> list[str]:
+    """The plan in words: shards (``asked``: by --shards), bytes, files, memory."""
+    lines = []
+    for stage in spec.stages:
+        made = len(stage.shards)
+        why = f" ({asked} asked: a shard is whole blocks of rows)" if asked is not None and made < asked else ""
+        lines.append(f"stage {stage.name}: {sum(s.rows for s in stage.shards)} rows in {made} shards{why}")
     estimate = spec.estimate
     lines.append(
         f"about {human_bytes(estimate.bytes)} in {estimate.files} files; "
@@ -57,11 +59,16 @@ def run_fanout(command: str, options: FanoutOptions) -> Result:
 def _run(command: str, options: FanoutOptions) -> Result:
     spec: RunSpec = planner(command).plan_shards(options)
     if options.dry_run:
-        return {"message": f"dry run: nothing written to {options.out}", "lines": plan_lines(spec)} | _sizes(spec)
+        return {
+            "message": f"dry run: nothing written to {options.out}",
+            "lines": plan_lines(spec, options.shards),
+        } | _sizes(spec)
+    if not options.plan_only:
+        choose_gpus(options.device, uses_gpu=BODIES[command][1])  # refused before anything is written
     plan = write_plan(spec, options.out)
     if is_merged(plan):
         return _finished(plan, committed(plan.folder) or {}, skipped=True)
-    for line in plan_lines(spec):
+    for line in plan_lines(spec, options.shards):
         log.info("%s", line)
     if options.plan_only:
         message = f"planned: {plan.folder} (drg-work {plan.folder}, then drg-merge {plan.folder})"
@@ -122,7 +129,7 @@ def shard() -> NoReturn:
 
 def _shard_overview(arguments: list[str]) -> NoReturn:
     usage = "usage: drg-shard genome|regions|sequences [options]"
-    if not {"-h", "--help"} & set(arguments):
+    if arguments[:1] not in (["-h"], ["--help"]):
         wrong = f"unknown kind {arguments[0]!r}" if arguments else "a kind is required"
         print(f"drg-shard: error: {wrong}; {usage}", file=sys.stderr)
         sys.exit(2)

@@ -1,7 +1,8 @@
-"""drg-inspect: say what a store, run, model or HDF5 file is, with its provenance."""
+"""drg-inspect: say what a store, run, model, result folder or HDF5 file is, with its provenance."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,11 +12,14 @@ from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.files import human_bytes, read_json, sha256_file, walk_files
 from drg_hpc.runs.outputs import DONE, PLAN
 
+_ALL, _NONE = "every checksum verified", "it holds no checksums, nothing was verified"
+_STORE_KEYS = ("rows", "kept", "splits", "tracks", "bins")
+
 
 class InspectOptions(Options):
     """Options of drg-inspect."""
 
-    path: Path = positional(help="store, run, model or HDF5 file")
+    path: Path = positional(help="store, run, model, evaluation, motif folder, unfinished training or HDF5 file")
     verify: bool = flag(False, help="read every byte and check every checksum")
 
 
@@ -41,7 +45,7 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
     plan = read_plan(path)
     status = run_status(plan, full=verify)
     facts: dict[str, Any] = {
-        "kind": "run",
+        "kind": "run" if status.merged else "unmerged run",
         "command": plan.command,
         "merged": status.merged,
         "stages": {s.name: f"{s.done} of {s.shards} shards" for s in status.stages},
@@ -49,6 +53,7 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
         "inputs": {name: record["path"] for name, record in plan.inputs.items()},
         "threads per worker": plan.threads,
         "plan digest": plan.digest,
+        "verified": _ALL if status.merged else "the parts that are present verified; there is no output yet",
     }
     if (path / DONE).is_file():
         done = read_json(path / DONE)
@@ -64,17 +69,24 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
         raise CorruptError(
             f"{path}: {status.fault or '; '.join(faults)}", fix=f"drg-work {path}, then drg-merge {path}"
         )
-    if verify:
-        _verify_outputs(path)
+    if status.merged and (path / "out.zarr").is_dir():
+        facts["store"] = _store_facts(path / "out.zarr", verify=verify)
     return facts
 
 
-def _verify_outputs(run: Path) -> None:
-    store = run / "out.zarr"
-    if store.is_dir():
+def _store_facts(store: Path, *, verify: bool) -> dict[str, Any]:
+    """What a run's store holds: rows, splits and tracks, or contigs with their lengths."""
+    from drg_hpc.store.header import read_header
+
+    if verify:
         from drg_hpc.store.reader import verify_store
 
         verify_store(store)
+    header = read_header(store)
+    facts: dict[str, Any] = {"kind": header["kind"]}
+    if header["kind"] == "genome":
+        return facts | {"contigs": [f"{contig['name']} {contig['length']}" for contig in header["contigs"]]}
+    return facts | {"length": header["inputs"]["seq"]} | {key: header[key] for key in _STORE_KEYS}
 
 
 def _inspect_store(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -98,10 +110,63 @@ def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:
     weights = path / "weights.safetensors"
     if verify and sha256_file(weights) != header["weights"]["sha256"]:
         raise CorruptError(f"{weights} does not match the sha256 in model.json", fix="restore or train the model again")
-    if (path / DONE).is_file():
-        done = read_json(path / DONE)
-        header["made"] = {key: done[key] for key in ("time", "ranks", "versions", "by") if key in done}
-    return {"kind": "model"} | header
+    return {"kind": "model"} | header | _made(path, "time", "ranks", "versions", "by")
+
+
+def _made(path: Path, *keys: str) -> dict[str, Any]:
+    """Who made a folder, where and with what, from its done.json."""
+    if not (path / DONE).is_file():
+        return {}
+    done = read_json(path / DONE)
+    return {"made": {key: done[key] for key in keys if key in done}}
+
+
+def _inspect_motifs(path: Path, *, verify: bool) -> dict[str, Any]:
+    header = dict(read_json(path / "motifs.json"))
+    files = header.pop("files", {})
+    if verify:
+        _check_files(path, files)
+    motifs = header.pop("motifs", [])
+    named = [f"{row['motif']} {row['consensus']} ({row['n_seqlets']} seqlets)" for row in motifs]
+    return (
+        {"kind": "motif folder"}
+        | header
+        | {"motifs": named, "files": sorted(files)}
+        | _made(path, "inputs", "time", "versions", "by")
+    )
+
+
+def _inspect_evaluation(path: Path, *, verify: bool) -> dict[str, Any]:
+    header = dict(read_json(path / "metrics.json"))
+    header["tracks"] = [track["name"] for track in header.get("tracks", [])]
+    facts = {"kind": "evaluation", "verified": _NONE} | header
+    return facts | _made(path, "inputs", "device", "versions", "by")
+
+
+def _inspect_training(path: Path, *, verify: bool) -> dict[str, Any]:
+    """A training that has not come to its end: what it is made from, and the checkpoints it can go on from."""
+    record = read_json(path / "training.json")
+    checkpoints = sorted((path / "checkpoints").glob("step-*"))
+    for checkpoint in checkpoints if verify else []:
+        _check_files(checkpoint, read_json(checkpoint / "receipt.json")["files"])
+    history = path / "history.tsv"
+    return {
+        "kind": "unfinished training",
+        "next": "run the same drg-train command again to go on",
+        "checkpoints": [checkpoint.name for checkpoint in checkpoints],
+        "epochs finished": len(history.read_text().splitlines()) - 1 if history.is_file() else 0,
+        "store": record["store"],
+        "recipe": record["recipe"],
+    }
+
+
+def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
+    for name, expected in files.items():
+        file = folder / name
+        if not file.is_file():
+            raise CorruptError(f"{file} is missing", fix="make the folder again")
+        if sha256_file(file) != expected["sha256"]:
+            raise CorruptError(f"{file} does not match its sha256", fix="make the folder again")
 
 
 def _inspect_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -110,31 +175,41 @@ def _inspect_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
     return {"kind": "HDF5 file"} | describe_hdf5(path, verify=verify)
 
 
+# What a folder is, by the file that only its kind has; a model has a metrics.json and a training.json too.
+_KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    PLAN: _inspect_run,
+    "zarr.json": _inspect_store,
+    "model.json": _inspect_model,
+    "motifs.json": _inspect_motifs,
+    "training.json": _inspect_training,
+    "metrics.json": _inspect_evaluation,
+}
+
+
 def inspect_path(path: Path, *, verify: bool) -> dict[str, Any]:
-    """What ``path`` is, as plain values."""
+    """What ``path`` is, as plain values; ``verified`` says what ``verify`` has covered where it is not everything."""
     if not path.exists():
         raise InputError(f"no such file or folder: {path}")
-    if (path / PLAN).is_file():
-        return _inspect_run(path, verify=verify)
-    if (path / "zarr.json").is_file():
-        return _inspect_store(path, verify=verify)
-    if (path / "model.json").is_file():
-        return _inspect_model(path, verify=verify)
+    for name, inspect in _KINDS.items():
+        if (path / name).is_file():
+            return inspect(path, verify=verify)
     if path.is_file() and path.suffix in (".h5", ".hdf5"):
         return _inspect_hdf5(path, verify=verify)
-    raise InputError(f"{path} is not a store, run, model or HDF5 file")
+    raise InputError(f"{path} is not a store, run, model, evaluation, motif folder, unfinished training or HDF5 file")
 
 
 def _action(options: InspectOptions) -> Result:
     facts = inspect_path(options.path, verify=options.verify)
-    code = facts.pop("exit_code", 0)
-    message = f"{facts['kind']}: {options.path}" + (" (every checksum verified)" if options.verify else "")
+    code, verified = facts.pop("exit_code", 0), facts.pop("verified", _ALL)
+    message = f"{facts['kind']}: {options.path}" + (f" ({verified})" if options.verify else "")
     return {"message": message, "lines": _flatten(facts), "exit_code": code, **facts}
 
 
 def main() -> NoReturn:
     """drg-inspect."""
     run_command(
-        prog="drg-inspect", summary="Say what a store, run, model or HDF5 file is, with its provenance.",
-        options=InspectOptions, action=_action,
-    )  # fmt: skip
+        prog="drg-inspect",
+        summary="Say what a store, run, model, result folder or HDF5 file is, with its provenance.",
+        options=InspectOptions,
+        action=_action,
+    )

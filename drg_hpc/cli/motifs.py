@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.interpretation.config import SUMMARY, MotifsOptions
 
+_SHOWN = 5
+_HEAD = ("motif", "seqlets", "strength", "consensus", "target", "q")
+
+
+def top_lines(motifs: list[dict[str, Any]], *, max_q: float) -> list[str]:
+    """The strongest motifs as lines of an aligned table; none without motifs.
+
+    Parameters
+    ----------
+    motifs : rows of motifs.json, strongest first
+    max_q : a target with a larger q is shown as ``no match``
+    """
+    if not motifs:
+        return []
+    table = [_HEAD, *(_cells(row, max_q) for row in motifs[:_SHOWN])]
+    widths = [max(len(line[i]) for line in table) for i in range(len(_HEAD))]
+    numeric = (1, 2)
+    lines = [
+        "  ".join(cell.rjust(width) if i in numeric else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(line, widths, strict=True)) for line in table)
+    ]
+    more = [f"and {len(motifs) - _SHOWN} more"] if len(motifs) > _SHOWN else []
+    return [line.rstrip() for line in lines] + more
+
+
+def _cells(row: dict[str, Any], max_q: float) -> tuple[str, ...]:
+    target, q = "-", "-"
+    if "target" in row:
+        target, q = (str(row["target"]) if float(row["q"]) <= max_q else "no match"), f"{float(row['q']):.2g}"
+    return (str(row["motif"]), str(row["n_seqlets"]), f"{float(row['strength']):.4g}", str(row["consensus"]), target, q)
+
 
 def _action(options: MotifsOptions) -> Result:
+    from drg_hpc.files import read_json
     from drg_hpc.runs.plan import pin_threads
 
     pin_threads(options.threads)
     from drg_hpc.interpretation.motifs import find_motifs
 
-    folder = find_motifs(options)
-    return {"message": f"motifs: {folder / 'motifs.meme'}, {folder / 'matches.tsv'}", "out": str(folder)}
+    folder: Path = find_motifs(options)
+    lines = top_lines(read_json(folder / "motifs.json")["motifs"], max_q=options.max_q)
+    message = f"motifs: {folder / 'motifs.meme'}, {folder / 'matches.tsv'}"
+    return {"message": message, "out": str(folder), "lines": lines}
 
 
 def main() -> NoReturn:

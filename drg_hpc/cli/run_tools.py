@@ -20,7 +20,9 @@ class WorkOptions(Options):
     """Options of drg-work."""
 
     run: Path = positional(help="run folder")
-    shards: str | None = flag(None, help="only these shards, done already or not: 3,17-21", metavar="IDS")
+    shards: str | None = flag(
+        None, help="only these shards, such as 3,17-21; those that are done are left as they are", metavar="IDS"
+    )
     stage: str | None = flag(None, help="only this stage (default: all in turn; with --shards the first incomplete)")
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
 

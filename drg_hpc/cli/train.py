@@ -18,6 +18,10 @@ from drg_hpc.training.config import CheckpointTable, DataTable, OptimTable, Trai
 
 # torchrun ends every rank as soon as one has failed: rank 0 needs a moment to say why all of them did.
 _GRACE_S = 0.5
+_STOPS = (
+    "exit codes: 0 the model is finished; 143 stopped with a checkpoint, by --max-time, --max-steps, a file STOP in\n"
+    "MODEL, or a signal: run the same command again to go on; 2 usage; 3 bad input; 5 damaged; 6 diverged"
+)
 _TABLES: dict[str, type[BaseModel]] = {
     'model, architecture = "drg-cnn" (the default)': DrgCnnConfig,
     'model, architecture = "dilated-residual"': DilatedResidualConfig,
@@ -49,12 +53,16 @@ def _train(options: TrainOptions) -> Result:
     from drg_hpc.training.distributed import Relayed
     from drg_hpc.training.loop import Diverged
     from drg_hpc.training.run import train
+    from drg_hpc.training.stop import LimitReached
 
     complete = (options.out / "done.json").is_file()
     main_rank = os.environ.get("RANK", "0") == "0"
     try:
         result = train(options)
     except (Stopped, Relayed, Diverged) as error:
+        if main_rank and isinstance(error, LimitReached):  # as asked for: a result, not an error
+            message = f"stopped: {error}: {options.out}"
+            return {"message": message, "model": str(options.out), "skipped": False, "exit_code": error.exit_code}
         if main_rank:
             raise
         time.sleep(_GRACE_S)
@@ -73,7 +81,7 @@ def main() -> NoReturn:
             summary="Train a model on a dataset store; under torchrun on any number of processes and nodes.",
             options=TrainOptions,
             action=_train,
-            epilog=_table_help(),
+            epilog=f"{_STOPS}\n\n{_table_help()}",
         )
     except SystemExit as done:
         if os.environ.get("WORLD_SIZE", "1") == "1":

@@ -21,7 +21,8 @@ COLUMNS = (
     "target", "p", "q", "offset", "strand", "overlap", "database", "runners_up",
 )  # fmt: skip
 """Columns of matches.tsv: mean_contribution is the mean |sum over the seqlet|, strength is that times n_seqlets; offset
-is the start of the trimmed motif relative to its target on ``strand``; runners_up are the next targets, with q."""
+is the start of the trimmed motif relative to its target on ``strand``; q is over the targets of all databases together;
+runners_up are the next targets, with q."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
 from drg_hpc.interpretation.naming import best_matches
-from drg_hpc.results.seqlets import Seqlets, read_seqlets
-from drg_hpc.runs.outputs import resolve_output
+from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
 
 log = logging.getLogger(__name__)
 FORMAT = "drg-motifs/1"
@@ -39,11 +38,11 @@ def find_motifs(options: MotifsOptions) -> Path:
 
     Raises
     ------
-    InputError : no seqlets file, or a faulty database
+    InputError : no seqlets file (a BED, a run of another command), or a faulty database
     UsageError : parameters that do not fit the file, or a folder made from something else is in the way
     """
     started = time.monotonic()
-    source = resolve_output(options.seqlets, "out.h5")
+    source = find_seqlets(options.seqlets)
     inputs = {"seqlets": digests.describe_input(source)}
     inputs |= {f"database_{i}": digests.describe_input(path) for i, path in enumerate(options.database)}
     header = _header(options, inputs)
@@ -61,7 +60,19 @@ def find_motifs(options: MotifsOptions) -> Path:
         seconds = round(time.monotonic() - started, 3)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         write_json(folder / "done.json", {**facts, "seconds": {"work": seconds}, "time": now})
+    if not rows:
+        _warn_of_nothing(len(seqlets.table), options)
     return options.out
+
+
+def _warn_of_nothing(seqlets: int, options: MotifsOptions) -> None:
+    """Say why there is no motif, and what to do."""
+    if not seqlets:
+        log.warning("no motifs: %s holds no seqlets; run drg-seqlets with a larger --threshold", options.seqlets)
+        return
+    few, dull = f"--min-seqlets={options.min_seqlets}", f"--min-information={options.min_information:g}"
+    advice = "lower it, lower --similarity, or attribute more sequences, and give another -o"
+    log.warning("%d seqlets but no motif reached %s with %s; %s", seqlets, few, dull, advice)
 
 
 def _header(options: MotifsOptions, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:

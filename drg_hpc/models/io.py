@@ -17,7 +17,7 @@ from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig, config_from_json
 from drg_hpc.models.header import FORMAT, model_length, read_model_header
 from drg_hpc.models.operations import macs_per_row
-from drg_hpc.models.registry import build
+from drg_hpc.models.registry import ARCHITECTURES, build
 
 WEIGHTS = "weights.safetensors"
 _PLAIN_NAME = {"\t", "\n", "\r"}
@@ -72,6 +72,22 @@ def write_model_files(
     write_json(folder / "model.json", header)
 
 
+def _architecture(module: torch.nn.Module) -> str:
+    """Name of a module's architecture.
+
+    Raises
+    ------
+    UsageError : it is none of the registry's
+    """
+    for name, kind in ARCHITECTURES.items():
+        if isinstance(module, kind):
+            return name
+    raise UsageError(
+        f"cannot save a {type(module).__name__}: only drg_hpc architectures can be saved ({', '.join(ARCHITECTURES)})",
+        fix="a module of your own can be given to drg_hpc.attribute as it is",
+    )
+
+
 def save_model(
     module: SequenceModel,
     path: str | Path,
@@ -89,15 +105,19 @@ def save_model(
 
     Raises
     ------
-    UsageError : the folder exists, or the number of names is not the number of tracks
+    UsageError : the module is none of the registry's, or not the config's; the folder exists, or the number of names
+        is not the number of tracks
     """
     path = Path(path)
+    architecture = _architecture(module)
     if path.exists():
         raise UsageError(f"{path} exists; nothing is overwritten", fix="choose another folder")
     if len(tracks) != len(module.tracks):
         raise UsageError(f"{len(tracks)} track names for a model with {len(module.tracks)} tracks")
     if isinstance(config, Mapping):
         config = config_from_json(dict(config), source="config")
+    if config.architecture != architecture:
+        raise UsageError(f"the config describes a {config.architecture!r}, the module is a {architecture!r}")
     with publish_dir(path) as staging:
         write_model_files(staging, module=module, config=config, tracks=tracks)
     return path

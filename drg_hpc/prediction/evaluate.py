@@ -73,6 +73,7 @@ def evaluate(options: EvaluateOptions) -> Path:
         log.info("%s already holds this evaluation: nothing to do", options.out)
         return options.out
     store = open_dataset(options.store)
+    _note_other_store(options, inputs["store"])
     found, facts = _compare(options, store, inputs)
     header = identity | {"inputs_digest": digest(identity), "scale": "output", "rows": len(found.regions)}
     with publish_dir(options.out) as folder:
@@ -97,6 +98,18 @@ def _inputs(options: EvaluateOptions) -> dict[str, dict[str, Any]]:
     if options.predictions is not None:
         inputs["predictions"] = describe_input(resolve_output(options.predictions, "out.h5"))
     return inputs
+
+
+def _note_other_store(options: EvaluateOptions, store: dict[str, Any]) -> None:
+    """Warn where nothing says that the model has not seen these rows: the store is not that of its training."""
+    done = options.model / "done.json"
+    record = read_json(done) if done.is_file() else {}
+    trained = record.get("inputs", {}).get("store", {})
+    if trained and trained["sha256"] != store["sha256"]:
+        log.warning(
+            "%s is not the store that %s was trained on (%s): nothing says that rows of split %r were held out",
+            options.store, options.model, trained["path"], options.split,
+        )  # fmt: skip
 
 
 def _already_there(folder: Path, wanted: str) -> bool:
@@ -124,6 +137,7 @@ def _compare(
     else:
         made = read_predictions(options.predictions)
         rows = _check_predictions(made, options, inputs, rows)
+        _check_mean(made, options, str(header["link"]))
         tracks, facts = made.tracks, {"device": "as predicted"}
         values = made.values if made.scale == "output" else _to_output(made.values, str(header["link"]))
     columns = _columns(store, tracks, options)
@@ -192,6 +206,16 @@ def _check_predictions(
     if len(made.regions) != len(rows):
         log.warning("%s holds %d of %d rows of the split", options.predictions, len(made.regions), len(rows))
     return made.regions["row"].to_numpy(dtype=np.int64)
+
+
+def _check_mean(made: Predictions, options: EvaluateOptions, link: str) -> None:
+    """The mean over strands is one on the output scale, as when predicting here; a mean of logits is another number."""
+    if options.rc_average and made.scale != "output" and link != "identity":
+        raise InputError(
+            f"{options.predictions} has means over strands of the {made.scale} scale ({link}), "
+            "drg-evaluate takes them on the output scale",
+            fix="run drg-predict with --rc-average --scale output, or leave --predictions out",
+        )
 
 
 def _to_output(values: NDArray[np.float32], link: str) -> NDArray[np.float32]:

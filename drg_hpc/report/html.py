@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+GENERATOR = '<meta name="generator" content="drg-report">'
 
 STYLE = """
 :root{--ink:#1b1f24;--soft:#57606a;--line:#d8dee4;--wash:#f6f8fa;--accent:#0b5394}
@@ -33,6 +36,10 @@ th{color:var(--soft);font-weight:600;white-space:nowrap}
 td.n,th.n{text-align:right}
 code{font:.86em/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .wide svg{min-width:620px}
+.warning{border:1px solid #b35900;border-left-width:5px;border-radius:6px;background:#fff6e9;padding:.6em 1em}
+.warning ul{margin:.3em 0;padding-left:1.2em}
+.warning li{overflow-wrap:anywhere}
+.hint{display:none}
 .facts th{white-space:normal;width:24%}
 .facts td{overflow-wrap:anywhere}
 .example{margin:1.1em 0 1.5em}
@@ -49,12 +56,13 @@ h1{font-size:1.5rem}
 .cards{grid-template-columns:1fr 1fr}
 .card b{font-size:1.2rem}
 .facts th{width:36%}
-.motifs thead{display:none}
-.motifs,.motifs tbody,.motifs tr,.motifs td{display:block;width:100%}
-.motifs tr{border-bottom:1px solid var(--line);padding:10px 0}
-.motifs td{border:0;padding:3px 0}
-.motifs td.n{text-align:left}
-.motifs td[data-label]::before{content:attr(data-label) ": ";color:var(--soft)}
+.hint{display:block;color:var(--soft);font-size:.8rem;position:sticky;left:0}
+.motifs thead,.stack thead{display:none}
+.motifs,.motifs tbody,.motifs tr,.motifs td,.stack,.stack tbody,.stack tr,.stack td{display:block;width:100%}
+.motifs tr,.stack tr{border-bottom:1px solid var(--line);padding:10px 0}
+.motifs td,.stack td{border:0;padding:3px 0;overflow-wrap:anywhere}
+.motifs td.n,.stack td.n{text-align:left}
+.motifs td[data-label]::before,.stack td[data-label]::before{content:attr(data-label) ": ";color:var(--soft)}
 .motifs .logo{width:100%;min-width:0}
 }
 @media print{
@@ -95,19 +103,22 @@ def small(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: Sequence[int] = ()) -> str:
-    """A table in a box that scrolls sideways; cells are escaped.
+    """A table; on a narrow screen its rows become lists of named values. Cells are escaped.
 
     Parameters
     ----------
     numeric : columns aligned to the right
     """
 
-    def cells(tag: str, values: Sequence[object]) -> str:
-        marks = (' class="n"' if i in numeric else "" for i in range(len(values)))
-        return "".join(f"<{tag}{mark}>{escape(value)}</{tag}>" for mark, value in zip(marks, values, strict=True))
-
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{cells("th", head)}</tr></thead><tbody>{body}</tbody></table></div>'
+    marks = [' class="n"' if i in numeric else "" for i in range(len(head))]
+    labels = [f' data-label="{escape(name)}"' for name in head]
+    titles = "".join(f"<th{mark}>{escape(name)}</th>" for mark, name in zip(marks, head, strict=True))
+    body = ""
+    for row in rows:
+        cells = zip(marks, labels, row, strict=True)
+        body += f"<tr>{''.join(f'<td{mark}{label}>{escape(value)}</td>' for mark, label, value in cells)}</tr>"
+    made = f'<table class="stack"><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{made}</div>'
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
@@ -133,6 +144,23 @@ def cards(items: Iterable[tuple[str, str]]) -> str:
     return f'<div class="cards">{found}</div>' if found else ""
 
 
+def wide(svg: str) -> str:
+    """A figure too wide for a phone, in a box that scrolls there and says so."""
+    return f'<div class="scroll wide"><span class="hint">scroll sideways →</span>{svg}</div>'
+
+
+def warning(lead: str, items: Sequence[str]) -> str:
+    """A box that cannot be overlooked; nothing without items."""
+    found = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f'<div class="warning" role="note"><b>{escape(lead)}</b><ul>{found}</ul></div>' if found else ""
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that :func:`document` made."""
+    with open(path, "rb") as handle:
+        return GENERATOR.encode() in handle.read(4096)
+
+
 def section(title: str, content: str, *, anchor: str) -> str:
     """A section, or nothing when it is empty."""
     return f'<section id="{escape(anchor)}"><h2>{escape(title)}</h2>{content}</section>' if content else ""
@@ -143,7 +171,7 @@ def document(title: str, body: str) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n'
+        f'{GENERATOR}\n<link rel="icon" href="data:,">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from drg_hpc.digests import package_version
-from drg_hpc.errors import InputError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import write_atomic
 from drg_hpc.report import html
 from drg_hpc.report.attributions import SeqletFacts, attribution_section, seqlet_facts, seqlet_section
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.data import DataFacts, data_section
+from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.logos import glyph_symbols
 from drg_hpc.report.motifs import motif_section
 from drg_hpc.report.performance import evaluation_section, training_section
@@ -20,16 +22,22 @@ from drg_hpc.report.sources import Kind, Source, Sources
 from drg_hpc.report.summary import default_title, summary
 
 
+log = logging.getLogger(__name__)
+
+
 def write_report(options: ReportOptions) -> Path:
     """Write the page; an older one of that name is replaced in one step.
 
     Raises
     ------
+    UsageError : another file than a report is in the way
     InputError : a path that is nothing a report can show, or no place to write
     IncompleteError, CorruptError : a run that is not merged, or damaged
     """
     if options.out.is_dir():
         raise InputError(f"{options.out} is a folder", fix="give the name of an HTML file with -o")
+    if options.out.exists() and not (options.out.is_file() and html.is_report(options.out)):
+        raise UsageError(f"{options.out} is not a report", fix="choose another -o; only an older report is replaced")
     text = render(Sources(options.paths), options)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(options.out, text)
@@ -38,20 +46,25 @@ def write_report(options: ReportOptions) -> Path:
 
 def render(sources: Sources, options: ReportOptions) -> str:
     """The page's text."""
+    lineage = Lineage(sources)
+    strangers = lineage.strangers()
+    for text in strangers:
+        log.warning("%s", text)
     data: list[DataFacts] = []
     data_html = ""
     for source in sources.of("store"):
         content, found = data_section(source)
         data_html += _titled(source, sources, content)
         data.append(found)
-    seqlets = [seqlet_facts(source, sources, max_motifs=options.max_motifs) for source in sources.of("seqlets")]
-    lead, cards = summary(sources, data, seqlets)
+    seqlets = [seqlet_facts(source, lineage, max_motifs=options.max_motifs) for source in sources.of("seqlets")]
+    lead, cards = summary(lineage, data, seqlets)
     title = options.title or default_title(sources)
     kinds = list(dict.fromkeys(kind_words(source) for source in sources.all))
     body = [
         glyph_symbols(),
         f"<header><h1>{html.escape(title)}</h1>",
         f'<p class="lead">{html.escape(lead)}</p>' if lead else "",
+        html.warning("Not everything on this page belongs together:", strangers),
         html.cards(cards),
         f'<p class="note">Made by drg-report {html.escape(package_version())} from: {html.escape(", ".join(kinds))}.',
         "</p>",
@@ -60,8 +73,8 @@ def render(sources: Sources, options: ReportOptions) -> str:
         html.section("Training", _each(sources, "model", training_section), anchor="training"),
         html.section("Performance", _each(sources, "evaluation", evaluation_section), anchor="performance"),
         html.section("Motifs", _motifs(sources, options), anchor="motifs"),
-        html.section("Attributions", _attributions(sources, seqlets, options), anchor="attributions"),
-        html.section("Seqlets", _seqlets(sources, seqlets), anchor="seqlets"),
+        html.section("Attributions", _attributions(lineage, seqlets, options), anchor="attributions"),
+        html.section("Seqlets", _seqlets(lineage, seqlets), anchor="seqlets"),
         html.section("Provenance", provenance_section(sources), anchor="provenance"),
     ]
     return html.document(title, "\n".join(filter(None, body)))
@@ -82,12 +95,12 @@ def _motifs(sources: Sources, options: ReportOptions) -> str:
     return "".join(_titled(source, sources, motif_section(source, limit=options.max_motifs)) for source in found)
 
 
-def _attributions(sources: Sources, seqlets: list[SeqletFacts], options: ReportOptions) -> str:
-    found = sources.of("attributions")
+def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportOptions) -> str:
     return "".join(
-        _titled(source, sources, attribution_section(source, seqlets, examples=options.examples)) for source in found
+        _titled(source, lineage.sources, attribution_section(source, lineage, seqlets, examples=options.examples))
+        for source in lineage.sources.of("attributions")
     )
 
 
-def _seqlets(sources: Sources, seqlets: list[SeqletFacts]) -> str:
-    return "".join(_titled(item.source, sources, seqlet_section(item)) for item in seqlets)
+def _seqlets(lineage: Lineage, seqlets: list[SeqletFacts]) -> str:
+    return "".join(_titled(item.source, lineage.sources, seqlet_section(item, lineage)) for item in seqlets)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import h5py
+
 from drg_hpc.errors import IncompleteError, InputError, UsageError
 from drg_hpc.files import read_json
 from drg_hpc.models.header import read_model_header
@@ -14,6 +16,7 @@ from drg_hpc.results import contents
 from drg_hpc.results.layout import ATTRIBUTIONS, PREDICTIONS
 from drg_hpc.results.motifs import FORMAT as MOTIFS
 from drg_hpc.results.seqlets import FORMAT as SEQLETS
+from drg_hpc.results.seqlets import HDF5_SUFFIXES
 from drg_hpc.runs.outputs import DONE, PLAN, resolve_output
 from drg_hpc.store.header import read_header
 
@@ -24,6 +27,8 @@ _FILE_KINDS: dict[str, Kind] = {
     SEQLETS: "seqlets",
     MOTIFS: "motifs",
 }
+
+_FIX = "give stores, models, evaluations, attribution runs, seqlet runs or motif folders"
 
 
 @dataclass(frozen=True)
@@ -79,13 +84,12 @@ def recognise(path: Path) -> Source:
         raise IncompleteError(f"run is not merged yet: {path}", fix=f"drg-status {path} says what is missing")
     if (path / "out.h5").is_file():
         return _hdf5(path, resolve_output(path, "out.h5"))
-    raise InputError(
-        f"{path} is nothing that a report can show",
-        fix="give stores, models, evaluations, attribution runs, seqlet runs or motif folders",
-    )
+    raise InputError(f"{path} is nothing that a report can show", fix=_FIX)
 
 
 def _hdf5(path: Path, file: Path) -> Source:
+    if file.suffix not in HDF5_SUFFIXES and not h5py.is_hdf5(file):
+        raise InputError(f"{file} is nothing that a report can show, it is not HDF5", fix=_FIX)
     header = contents.describe_hdf5(file, verify=False)["attributes"]
     kind = _FILE_KINDS.get(str(header.get("format")))
     if kind is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,11 +14,17 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError
-from drg_hpc.results import h5
+from drg_hpc.errors import CorruptError, InputError
+from drg_hpc.results import h5, layout
 
 _FULL_FORMS = ("hypothetical", "corrected", "raw", "global")
 _BLOCK_BYTES = 16 << 20
+_SHUFFLE = re.compile(r"_dinuc\d+$")
+
+
+def is_shuffle(name: str) -> bool:
+    """Whether a row is a shuffled negative: drg-shard names the shuffles of row X ``X_dinuc0``, ``X_dinuc1`` …"""
+    return _SHUFFLE.search(name) is not None
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,10 @@ class Track:
 
 @dataclass(frozen=True)
 class Regions:
-    """Coordinates of the rows that a shard covers."""
+    """Coordinates of the rows that a shard covers, and the rows' names."""
 
     chrom: list[str]
+    name: list[str]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     flipped: NDArray[np.bool_]
@@ -49,7 +57,8 @@ class AttributionSource:
 
     Raises
     ------
-    InputError, CorruptError : missing, cut off, or not an attribution file
+    InputError : missing, or something else than attributions
+    CorruptError : cut off, or not whole
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,6 +80,10 @@ class AttributionSource:
 
     def _list_tracks(self) -> list[Track]:
         groups = self._file.get("tracks")
+        found = self._file.attrs.get("format")
+        if found != layout.ATTRIBUTIONS:
+            what = "of no format that is known here" if found is None else found
+            raise InputError(f"{self.path} is {what}, attributions ({layout.ATTRIBUTIONS}) are wanted", fix=_FIX)
         if not isinstance(groups, h5py.Group) or "raw/seq" not in self._file:
             raise _fault(self.path, "it has no tracks/ or no raw/seq")
         names = [key for key in sorted(groups) if "projected" in groups[key]]
@@ -108,22 +121,32 @@ class AttributionSource:
         """Coordinates of rows ``start`` to ``stop``.
 
         Rows read from the reverse strand (root attribute ``stranded``, strand ``-``) run backwards along the genome.
-        A sequence without coordinates is its own chromosome, under its name.
+        A sequence without coordinates is its own chromosome, under its name. So is a shuffled negative: the table has
+        the coordinates of the region that it was shuffled from, but its bases have no place on the genome.
         """
         group = self._file["regions"]
         strand = h5.read_text(group["strand"], start, stop)
         stranded = bool(self._file.attrs.get("stranded", False))
         chrom, names = (h5.read_text(group[name], start, stop) for name in ("chrom", "name"))
+        synthetic = np.array([is_shuffle(name) for name in names], np.bool_)
+        placed = [place and not made for place, made in zip(chrom, synthetic.tolist(), strict=True)]
         return Regions(
-            chrom=[place or "_".join(name.split()) or "." for place, name in zip(chrom, names, strict=True)],
-            start=np.asarray(group["start"][start:stop], np.int64),
-            end=np.asarray(group["end"][start:stop], np.int64),
-            flipped=np.array([stranded and item == "-" for item in strand], np.bool_),
+            chrom=[
+                place if real else "_".join(name.split()) or "."
+                for place, real, name in zip(chrom, placed, names, strict=True)
+            ],
+            name=names,
+            start=np.where(synthetic, 0, np.asarray(group["start"][start:stop], np.int64)),
+            end=np.where(synthetic, self.length, np.asarray(group["end"][start:stop], np.int64)),
+            flipped=np.array([stranded and item == "-" for item in strand], np.bool_) & ~synthetic,
         )
 
 
+_FIX = "give a run of drg-attr, or its out.h5"
+
+
 def _fault(path: Path, what: str) -> CorruptError:
-    return CorruptError(f"{path} is not an attribution file: {what}", fix="give what drg-attr wrote")
+    return CorruptError(f"{path} is not a whole attribution file: {what}", fix="run drg-attr again")
 
 
 def source_sizes(path: Path) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Seqlets on disk: one HDF5 table with genome coordinates and centred windows, and a BED file.
 
-``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,genome_start,genome_end}`` are columns of equal length,
-sorted by row and start; ``seqlets/contribution`` (n, 4, W) and ``seqlets/sequence`` (n, 4, W) are windows centred on
-the seqlets' midpoints, zero beyond the ends of the row.
+``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,name,genome_start,genome_end}`` are columns of equal
+length, sorted by row and start; ``name`` is the row's name. A row that has no place on the genome (a sequence without
+coordinates, a shuffled negative) has its own name as ``chrom`` and coordinates within the sequence.
+``seqlets/contribution`` (n, 4, W) and ``seqlets/sequence`` (n, 4, W) are windows centred on the seqlets' midpoints,
+zero beyond the ends of the row.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError
+from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5
-from drg_hpc.runs.outputs import resolve_output
+from drg_hpc.runs.outputs import PLAN, committed, resolve_output
 
 FORMAT = "drg-seqlets/1"
+HDF5_SUFFIXES = (".h5", ".hdf5")
+_FIX = "give a run of drg-seqlets, or its out.h5"
 GROUP = "seqlets"
 NUMBERS: dict[str, type[np.generic]] = {
     "row": np.int64,
@@ -35,8 +39,11 @@ NUMBERS: dict[str, type[np.generic]] = {
     "genome_start": np.int64,
     "genome_end": np.int64,
 }
+TEXTS = ("chrom", "name")
 WINDOWS: dict[str, type[np.generic]] = {"contribution": np.float32, "sequence": np.int8}
 _BED_ROWS = 100_000
+_COLUMNS = (*NUMBERS, *TEXTS, *WINDOWS)
+BED_COLUMNS = ("chrom", "start", "end", "track|row_name", "score", "strand", "attribution", "p_value", "row")
 
 
 @dataclass(frozen=True)
@@ -65,28 +72,49 @@ def write_part(
         for name, kind in NUMBERS.items():
             column = table[name].to_numpy(kind)
             h5.write_array(group, name, column, chunk_rows=h5.TABLE_CHUNK_ROWS)
-        h5.write_text(group, "chrom", list(table["chrom"]))
+        for name in TEXTS:
+            h5.write_text(group, name, list(table[name]))
         h5.write_array(group, "contribution", contribution.astype(np.float32, copy=False))
         h5.write_array(group, "sequence", sequence.astype(np.int8, copy=False))
 
 
 def merge_parts(parts: Sequence[Path], path: Path, attributes: Mapping[str, Any]) -> int:
     """Join the shards' files, in order, into ``path``; returns the number of seqlets."""
-    names = [f"{GROUP}/{name}" for name in (*NUMBERS, "chrom", *WINDOWS)]
+    names = [f"{GROUP}/{name}" for name in _COLUMNS]
     with h5.create(path) as out:
         h5.set_attributes(out, {"format": FORMAT, **attributes})
         return h5.merge_tables(list(parts), names, out)
 
 
+def find_seqlets(path: Path) -> Path:
+    """The seqlet file, given a seqlet RUN or the file.
+
+    Raises
+    ------
+    InputError : nothing there, or something else: a run of another command, a folder, a file that is not HDF5
+    IncompleteError : the run is not merged
+    """
+    done = committed(path) if (path / PLAN).is_file() else None
+    if done is not None and done.get("command", "seqlets") != "seqlets":
+        raise InputError(f"{path} is a run of drg-{done['command']}, seqlets are wanted", fix=_FIX)
+    if path.is_dir() and not (path / PLAN).is_file():
+        raise InputError(f"{path} is a folder and not a seqlet run", fix=_FIX)
+    source = resolve_output(path, "out.h5")
+    if source.suffix not in HDF5_SUFFIXES and not h5py.is_hdf5(source):
+        raise InputError(f"{source} is not HDF5: the seqlets of a run are in its out.h5", fix=_FIX)
+    return source
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[h5py.Group, dict[str, Any]]]:
-    source = resolve_output(path, "out.h5")
+    source = find_seqlets(path)
     with h5.open_file(source) as handle:
         attributes = h5.get_attributes(handle)
-        group = handle.get(GROUP)
-        if attributes.get("format") != FORMAT or group is None:
-            raise CorruptError(f"{source} is not a seqlet file of format {FORMAT}", fix="give what drg-seqlets wrote")
-        missing = [name for name in (*NUMBERS, "chrom", *WINDOWS) if name not in group]
+        if attributes.get("format") != FORMAT:
+            found = attributes.get("format", "of no format that is known here")
+            raise InputError(f"{source} is {found}, seqlets ({FORMAT}) are wanted", fix=_FIX)
+        group = handle.get(GROUP, {})
+        missing = [name for name in _COLUMNS if name not in group]
         if missing:
             raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again")
         yield group, attributes
@@ -94,7 +122,8 @@ def _opened(path: Path) -> Iterator[tuple[h5py.Group, dict[str, Any]]]:
 
 def _table(group: h5py.Group) -> pd.DataFrame:
     table = pd.DataFrame({name: group[name][:] for name in NUMBERS})
-    table["chrom"] = h5.read_text(group["chrom"])
+    for name in TEXTS:
+        table[name] = h5.read_text(group[name])
     return table
 
 
@@ -109,30 +138,33 @@ def read_seqlets(path: Path) -> Seqlets:
 
     Raises
     ------
-    InputError, IncompleteError : nothing there, or the run is not merged
-    CorruptError : not a seqlet file, or columns are missing
+    InputError, IncompleteError : nothing there, something else than seqlets, or the run is not merged
+    CorruptError : cut off, or columns are missing
     """
     with _opened(path) as (group, attributes):
         return Seqlets(_table(group), group["contribution"][:], group["sequence"][:], attributes)
 
 
 def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:
-    """BED6+3 lines of a seqlet file: chrom, start, end, track, score, strand '.', attribution, p-value, row.
+    """A header (``#``) and the BED6+3 lines of a seqlet file, in the order of :data:`BED_COLUMNS`.
 
-    The score is -10 log10 p, at most 1000. A part of a padded region that lies before the chromosome is cut.
+    Column 4 is the track and the row's name, joined by ``|``, blanks as ``_``. The score is -10 log10 p, at most 1000;
+    the strand is always ``.``; row is the row of the attribution file. A part of a padded region that lies before the
+    chromosome is cut. Rows without a place on the genome have their own name as chromosome (see the module).
     """
+    yield "#" + "\t".join(BED_COLUMNS) + "\n"
     with h5.open_file(path) as handle:
         group = handle[GROUP]
         for first in range(0, group["row"].shape[0], _BED_ROWS):
             rows = slice(first, first + _BED_ROWS)
-            chrom = h5.read_text(group["chrom"], first, first + _BED_ROWS)
+            chrom, names = (h5.read_text(group[name], first, first + _BED_ROWS) for name in TEXTS)
             wanted = ("genome_start", "genome_end", "track", "attribution", "p_value", "row")
             columns = [group[name][rows].tolist() for name in wanted]
-            for name, start, end, track, attribution, p_value, row in zip(chrom, *columns, strict=True):
+            for place, name, start, end, track, attribution, p_value, row in zip(chrom, names, *columns, strict=True):
                 score = 1000 if p_value <= 1e-100 else round(-10 * float(np.log10(p_value)))
-                label = tracks[track].replace("\t", " ")
-                place = f"{name}\t{max(start, 0)}\t{max(end, 0)}"
-                yield f"{place}\t{label}\t{score}\t.\t{attribution:.6g}\t{p_value:.3g}\t{row}\n"
+                label = "_".join(f"{tracks[track]}|{name}".split())
+                span = f"{place}\t{max(start, 0)}\t{max(end, 0)}"
+                yield f"{span}\t{label}\t{score}\t.\t{attribution:.6g}\t{p_value:.3g}\t{row}\n"
 
 
 def write_bed(source: Path, target: Path, tracks: Sequence[str]) -> None:

@@ -10,6 +10,10 @@ from drg_hpc.errors import CorruptError, IncompleteError, InputError
 
 DONE = "done.json"
 PLAN = "plan.json"
+_NEEDED = {
+    "out.zarr": ("a store (out.zarr)", "give a run of drg-shard"),
+    "out.h5": ("a run with a result file (out.h5)", "check the path"),
+}
 _DONE_FIELDS = {"plan": str, "outputs": dict, "summary": dict}
 
 
@@ -18,7 +22,7 @@ def resolve_output(path: Path, name: str) -> Path:
 
     Raises
     ------
-    InputError : nothing there
+    InputError : nothing there, or the finished output of another kind of command
     IncompleteError : the run has not been merged
     CorruptError : the run is committed but the output is gone
     """
@@ -26,12 +30,33 @@ def resolve_output(path: Path, name: str) -> Path:
         raise InputError(f"no such file or folder: {path}", fix="check the path")
     if not (path / PLAN).is_file() and not (path / DONE).is_file():
         return path
-    if read_done(path) is None:
+    if not (path / PLAN).is_file():
+        raise _wrong_kind(path, name)
+    record = committed(path)
+    if record is None:
         raise IncompleteError(f"run is not merged yet: {path}", fix=f"drg-status {path} says what is missing")
     output = path / name
+    if name not in record["outputs"]:
+        raise _wrong_kind(path, name)
     if not output.exists():
         raise CorruptError(f"{path / DONE} lists {name}, but it is missing", fix=f"drg-merge {path} writes it again")
     return output
+
+
+def _wrong_kind(path: Path, name: str) -> InputError:
+    """What a folder with a done.json holds, where something else is needed."""
+    try:
+        record = json.loads((path / DONE).read_bytes())
+    except ValueError:
+        record = None
+    record = record if isinstance(record, dict) else {}
+    command = str(record.get("command", ""))
+    maker = f"drg-{command.replace('shard-', 'shard ')}" if command else "another program"
+    outputs = record.get("outputs")
+    listed = ", ".join(outputs) if isinstance(outputs, dict) else ""
+    holds = "model files" if command == "train" else listed or "no run's output"
+    needed, fix = _NEEDED.get(name, (name, "check the path"))
+    return InputError(f"{path} was made by {maker} and holds {holds}; {needed} is needed here", fix=fix)
 
 
 def committed(folder: Path) -> dict[str, Any] | None:

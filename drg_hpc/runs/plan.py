@@ -16,7 +16,7 @@ from typing import Any
 
 from drg_hpc import digests
 from drg_hpc.errors import CorruptError, InputError, UsageError
-from drg_hpc.files import fsync_dir, require_space, safe_join, write_atomic, write_json
+from drg_hpc.files import failpoint, fsync_dir, require_space, safe_join, write_atomic, write_json, write_new
 from drg_hpc.runs.outputs import PLAN
 from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage
 
@@ -111,6 +111,8 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list | dict) and len(value) > 4:
+        return f"{len(value)} items"
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -149,7 +151,8 @@ def _publish_plan(folder: Path, record: dict[str, Any]) -> None:
     text = json.dumps(record, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n"
     private = folder / f".{PLAN}.{uuid.uuid4().hex}"
     try:
-        write_atomic(private, text)
+        write_new(private, text)
+        failpoint("plan.before_link")
         os.link(private, folder / PLAN)
     except FileExistsError:
         return

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from drg_hpc import log as logs
-from drg_hpc.errors import EXIT_DONE, EXIT_INPUT, EXIT_STOPPED, DrgError
+from drg_hpc.errors import EXIT_DONE, EXIT_INPUT, EXIT_STOPPED, DrgError, Stopped
 from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
-from drg_hpc.runs.signals import check_stop, stop_on_signals
+from drg_hpc.runs.signals import check_stop, signals_held, stop_on_signals
 
 
 def _serve(folder: Path, device: str, *, questions: TextIO, answers: TextIO) -> int:
     """Do shards until there are no more questions; returns the exit code."""
 
     def answer(**fields: Any) -> None:
-        answers.write(json.dumps(fields) + "\n")
-        answers.flush()
+        with signals_held():  # half an answer would be none
+            answers.write(json.dumps(fields) + "\n")
+            answers.flush()
 
     shard_id: int | None = None
     try:
@@ -67,7 +68,7 @@ def main() -> None:
     with stop_on_signals():
         try:
             code = _serve(Path(folder), device, questions=questions, answers=answers)
-        except BrokenPipeError:
+        except (BrokenPipeError, Stopped):
             code = EXIT_STOPPED
         sys.stderr.flush()
         os._exit(code)  # parts are published or gone; libraries left by a full disk or a stop may crash at their end

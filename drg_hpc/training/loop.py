@@ -26,7 +26,7 @@ from drg_hpc.training.losses import Loss
 from drg_hpc.training.schedule import learning_rate
 from drg_hpc.training.state import Best, TrainState
 from drg_hpc.training.step import Stepper
-from drg_hpc.training.stop import StopRequests
+from drg_hpc.training.stop import MAX_STEPS, MAX_TIME, LimitReached, StopRequests
 
 log = logging.getLogger(__name__)
 Array = np.ndarray[Any, Any]
@@ -135,7 +135,8 @@ class Trainer:
         if reason is None:
             return
         self._save()
-        raise Stopped(
+        kind = LimitReached if reason in (MAX_TIME, MAX_STEPS) else Stopped
+        raise kind(
             f"{reason}: checkpoint written at step {self.state.step} (epoch {self.state.epoch + 1})",
             fix="run the same command again to go on",
         )

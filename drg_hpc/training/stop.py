@@ -11,13 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from drg_hpc.errors import Stopped
 from drg_hpc.training.distributed import Group
 
 log = logging.getLogger(__name__)
 STOP_FILE = "STOP"
+MAX_TIME, MAX_STEPS = "--max-time reached", "--max-steps reached"
 POLL_STEPS = 5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 _MAX_TIME, _FILE = 1, 2  # larger codes are signals: code = _FILE + signal number
+
+
+class LimitReached(Stopped):
+    """The job ended where ``--max-time`` or ``--max-steps`` asked it to."""
 
 
 class StopRequests:
@@ -78,11 +84,11 @@ class StopRequests:
         if poll or job_steps % POLL_STEPS == 0:
             code = group.max(self._mine(group))
             if code == _MAX_TIME:
-                return "--max-time reached"
+                return MAX_TIME
             if code == _FILE:
                 return "STOP file found"
             if code > _FILE:
                 return f"stopped by {signal.Signals(code - _FILE).name}"
         if self._max_steps is not None and job_steps >= self._max_steps:
-            return "--max-steps reached"
+            return MAX_STEPS
         return None

@@ -38,7 +38,9 @@ def part(run: Path, number: int) -> Path:
 @pytest.mark.parametrize(
     ("shards", "workers", "row_bytes"), [(1, 1, 64), (3, 3, 64), (7, 1, 64), (1, 1, 40_000), (7, 3, 40_000)]
 )
-def test_output_does_not_depend_on_sharding_also_beyond_the_chunk_cache(tmp_path: Path, shards: int, workers: int, row_bytes: int) -> None:
+def test_output_does_not_depend_on_sharding_also_beyond_the_chunk_cache(
+    tmp_path: Path, shards: int, workers: int, row_bytes: int
+) -> None:
     reference, other = tmp_path / "a", tmp_path / "b"
     make(reference, "--row-bytes", row_bytes, shards=5)
     make(other, "--row-bytes", row_bytes, "--workers", workers, shards=shards)

@@ -38,6 +38,7 @@ class _Worker:
         self._plan, self._gpu = plan, gpu
         self._process: subprocess.Popen[str] | None = None
         self._told = False
+        self._lock = threading.Lock()  # between starting the process and stopping it
 
     def _start(self) -> subprocess.Popen[str]:
         quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
@@ -53,7 +54,10 @@ class _Worker:
 
     def ask(self, stage: Stage, shard: Shard) -> dict[str, Any]:
         """Have one shard done and wait for the answer; ``outcome`` is ``died`` when the process ended."""
-        self._process = process = self._process or self._start()
+        with self._lock:
+            if self._told:
+                return {"outcome": "died", "message": "stopped before it started"}
+            self._process = process = self._process or self._start()
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(f"{stage.name} {shard.id}\n")
@@ -71,9 +75,10 @@ class _Worker:
 
     def stop(self) -> None:
         """Ask the process, once, to end its attempt cleanly."""
-        if self._process is not None and not self._told:
+        with self._lock:
+            if self._process is not None and not self._told:
+                self._process.send_signal(signal.SIGTERM)
             self._told = True
-            self._process.send_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Let the process end, and wait for it."""
