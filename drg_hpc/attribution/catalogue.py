@@ -169,6 +169,6 @@ CONVENTIONS = {
     "global": "m * (sequence - reference)",
     "tism": "g minus the sum over bases of g * sequence",
     "projected": "sum over bases of (form * sequence); for global: sum of the form over bases; for tism: of corrected",
-    "statistic": "one track, summed over its bins, on the scale given",
+    "statistic": "one track; with bins its total over them: link scale of a log link: log of the summed rates",
     "unknown bases": "all-zero columns; their reference is zero and their projection is 0",
 }

@@ -135,7 +135,7 @@ def attribute(
     sequences : (n, 4, length), one-hot in the order A, C, G, T; all-zero columns are unknown bases
     method : gradient, inputxgradient, tism, integrated-gradients
     output : raw, corrected, hypothetical or global; None for the method's default
-    tracks : indices or names (None: all); a track with bins is summed over them
+    tracks : indices or names (None: all); a track with bins by its total (log link: log of the total)
     references : zero, uniform, freq:a,c,g,t, or an array (4,), (4, length) or (n, 4, length)
     base_freqs : a,c,g,t of the hypothetical form
     scale : link (as the module returns it) or output (through ``module.link``)

@@ -10,11 +10,12 @@ import torch
 from drg_hpc.config import nearest
 from drg_hpc.errors import UsageError
 from drg_hpc.models.compute import Scale, model_output, on_scale
+from drg_hpc.models.links import total_over_bins
 
 
 @dataclass(frozen=True)
 class TrackStatistic:
-    """Each of some tracks, summed over its bins if it has any.
+    """Each of some tracks; of one with bins its total: summed over bins, on the link scale the link of that sum.
 
     Called with ``(n, 4, length)`` it gives ``(n, len(tracks))``.
     """
@@ -25,7 +26,10 @@ class TrackStatistic:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         output = model_output(self.module, x)
-        chosen = on_scale(output[:, list(self.tracks)], self.module, self.scale)
+        chosen = output[:, list(self.tracks)]
+        if self.scale == "link" and chosen.ndim == 3:
+            return total_over_bins(chosen, str(getattr(self.module, "link", "identity")))
+        chosen = on_scale(chosen, self.module, self.scale)
         return chosen.sum(dim=-1) if chosen.ndim == 3 else chosen
 
 

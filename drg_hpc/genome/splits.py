@@ -38,7 +38,8 @@ class Splitter:
         if self.mode == "none":
             return "train", -1
         if self.mode == "contigs":
-            return self.splits.get(chrom, "train"), -1
+            # Where a sequence comes from must be known before it may train: it could lie on a held-out contig.
+            return self.splits.get(chrom, "train" if chrom else EXCLUDED), -1
         if self.mode == "names":
             return self.splits.get(name, self.splits.get(chrom, EXCLUDED)), -1
         fold = self.folds.get(name, self.folds.get(chrom, -1))

@@ -22,3 +22,13 @@ def apply_link(values: torch.Tensor, link: str) -> torch.Tensor:
     if link == "log":
         return torch.exp(values)
     raise InputError(f"unknown link {link!r}", fix=f"known: {', '.join(LINKS)}")
+
+
+def total_over_bins(values: torch.Tensor, link: str) -> torch.Tensor:
+    """One number per track on the link scale, ``(n, tracks, bins) -> (n, tracks)``: the link of the track's total.
+
+    For ``log`` that is the log of the summed rates, ``logsumexp``; a sum of log rates would *fall* when one bin rises,
+    since the others' share of the total falls with it. For ``identity`` it is the sum. Bins of a ``logit`` model are
+    separate yes-or-no answers, whose logits are summed.
+    """
+    return torch.logsumexp(values, dim=-1) if link == "log" else values.sum(dim=-1)

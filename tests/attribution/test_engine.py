@@ -131,14 +131,28 @@ def test_projection_is_zero_at_unknown_bases_for_every_form() -> None:
             np.testing.assert_allclose(result.projected, expected, atol=1e-6)
 
 
-def test_statistic_of_bins_is_their_sum_on_the_scale_asked_for() -> None:
+def test_statistic_of_bins_is_their_total_on_the_scale_asked_for() -> None:
     module, x = make_binned_model(length=LENGTH, bins=8), sequences(3)
     with torch.no_grad():
         output = module(torch.from_numpy(x))
-    for scale, expected in (("link", output.sum(dim=2)), ("output", output.exp().sum(dim=2))):
+    for scale, expected in (("link", output.exp().sum(dim=2).log()), ("output", output.exp().sum(dim=2))):
         engine = Engine(module, make_recipe("gradient"), (0, 1), scale=scale)  # type: ignore[arg-type]
         found = np.stack([result.prediction for result in engine.block(x, range(3))], axis=1)
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+def test_a_bin_that_rises_never_lowers_the_statistic() -> None:
+    from drg_hpc.models.links import total_over_bins
+
+    logits = torch.zeros(1, 1, 100, dtype=torch.float64)
+    logits[0, 0, 40] = 4.0
+    logits.requires_grad_()
+    rates = torch.log_softmax(logits, dim=-1) + 2.0  # shape times total, as a profile network composes them
+    shape = torch.autograd.grad(total_over_bins(rates, "log").sum(), logits, retain_graph=True)[0]
+    assert float(shape.abs().max()) < 1e-12  # the total does not depend on the shape
+    (slope,) = torch.autograd.grad(total_over_bins(logits, "log").sum(), logits)
+    assert float(slope.min()) > 0
+    assert float(slope[0, 0, 40]) == float(slope.max())
 
 
 def test_gradient_on_the_output_scale_equals_finite_differences() -> None:

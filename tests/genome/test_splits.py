@@ -15,7 +15,7 @@ ROWS = [("a", "chr1"), ("b", "chr1"), ("c", "chr2"), ("d", "chr3"), ("e", "")]
 
 def test_contigs() -> None:
     splitter = by_contigs(["chr2"], ["chr3"])
-    assert count_splits(splitter, ROWS, copies=2) == {"train": 6, "valid": 2, "test": 2, "excluded": 0}
+    assert count_splits(splitter, ROWS, copies=2) == {"train": 4, "valid": 2, "test": 2, "excluded": 2}
     assert from_params(to_params(splitter)).assign("c", "chr2") == ("valid", -1)
     with pytest.raises(UsageError, match="both"):
         by_contigs(["chr2"], ["chr2"])
@@ -73,3 +73,10 @@ def test_balanced_folds(contigs: dict[str, int], count: int) -> None:
         assert split == {1: "valid", 2: "test"}.get(fold, "train")
     assert set(sizes) == set(range(count))
     assert max(sizes.values()) - min(sizes.values()) <= max(contigs.values())
+
+
+def test_rows_without_coordinates_do_not_train_when_contigs_are_held_out() -> None:
+    splitter = by_contigs(["chr8"], ["chr9"])
+    assert splitter.assign("peak_on_chr9_7", "") == ("excluded", -1)
+    assert splitter.assign("x", "chr9")[0] == "test"
+    assert splitter.assign("x", "chr1")[0] == "train"

@@ -93,7 +93,9 @@ def test_racing_workers_survive_hundreds_of_kills(tmp_path: Path) -> None:
         watch.look()
         if len(watch.checked) == SHARDS:  # the run outlived its killers: lose a part, as a purged scratch would
             lost = chance.randrange(SHARDS)
-            parts.set_aside(watch.plan, watch.stage, watch.stage.shards[lost])
+            folder = parts.stage_folder(watch.plan, watch.stage) / parts.part_name(lost)
+            fault = parts.Fault("purged", folder.lstat().st_ino)
+            parts.set_aside(watch.plan, watch.stage, watch.stage.shards[lost], fault)
             watch.checked.discard(lost)
     for worker in workers:
         worker.kill()
