@@ -146,7 +146,12 @@ def _wording(fault: Mapping[str, Any]) -> str:
         return "must be a table"
     if kind == "path_type":
         return "must be a path"
-    message = message.replace("Input should be", "must be").replace("a valid ", "a ").replace("a integer", "an integer")
+    message = (
+        message.partition(", unable to")[0]
+        .replace("Input should be", "must be")
+        .replace("a valid ", "a ")
+        .replace("a integer", "an integer")
+    )
     return message[:1].lower() + message[1:]
 
 

@@ -126,6 +126,18 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def changed_files(folder: Path, expected: dict[str, dict[str, Any]]) -> list[str]:
+    """What of a finished folder is not as ``{relative path: {bytes, sha256}}`` says, in words; every byte is read."""
+    faults = []
+    for name, record in expected.items():
+        path = folder / name
+        if not path.is_file():
+            faults.append(f"{name} is missing")
+        elif path.stat().st_size != record["bytes"] or sha256_file(path) != record["sha256"]:
+            faults.append(f"{name} changed")
+    return faults
+
+
 def safe_join(root: Path, *parts: str) -> Path:
     """Join below ``root``; a result outside it (``..``, absolute, links) is refused.
 

@@ -39,8 +39,37 @@ def test_unknown_key_in_a_choice_of_tables() -> None:
     with pytest.raises(UsageError, match=r"model.kernels = 0"):
         build(TrainOptions, values, source="f.toml")
     values["model"] = {"architecture": "resnet"}
-    with pytest.raises(UsageError, match=r"model.*resnet"):
+    with pytest.raises(UsageError, match=r"model: unknown architecture 'resnet'; known: drg-cnn, dilated-residual$"):
         build(TrainOptions, values, source="f.toml")
+    values["model"] = {"architecture": "dilated"}
+    with pytest.raises(UsageError, match=r"unknown architecture 'dilated'; known: .*; did you mean 'dilated-residual'"):
+        build(TrainOptions, values, source="f.toml")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"store": "s"}, "x: -o/--out is required"),
+        ({"out": "m"}, "x: STORE is required"),
+        ({"model": {"hidden": 64}}, "model.hidden = 64: a list is needed, such as [64]"),
+        ({"model": {"hidden": "64,32"}}, "such as [64,32]"),
+        ({"model": 3}, "model = 3: must be a table"),
+        ({"model": {"kernels": "six"}}, "model.kernels = 'six': must be an integer"),
+        ({"optim": {"name": "adam"}}, "optim.name = 'adam': must be 'adamw' or 'sgd'"),
+        ({"train": {"epochs": 0}}, "train.epochs = 0: must be greater than or equal to 1"),
+        ({"cache_dir": 3}, "cache_dir = 3: must be a path"),
+        ({"max_time": "soon"}, "max_time = 'soon': not a duration"),
+    ],
+)
+def test_faults_are_said_without_jargon(values: dict[str, object], expected: str) -> None:
+    from drg_hpc.training.config import TrainOptions
+
+    given = values if len(values.keys() & {"store", "out"}) else {"store": "s", "out": "m", **values}
+    with pytest.raises(UsageError) as caught:
+        build(TrainOptions, given, source="x")
+    text = str(caught.value)
+    assert expected in text
+    assert "input" not in text.lower() and "tuple" not in text
 
 
 @pytest.mark.parametrize("values", [{"epochs": 0}, {"epochs": "many"}, {"optim": {"rate": -1}}, {"optim": 3}])
@@ -73,6 +102,11 @@ def test_flags_win_over_set_and_set_over_the_file(tmp_path: Path) -> None:
     assert drg_json("drg-selftest", *out)["shards"]["rows"] == 1
     assert drg_json("drg-selftest", *out, "--set", "shards=2")["shards"]["rows"] == 2
     assert drg_json("drg-selftest", *out, "--set", "shards=2", "--shards", 1)["shards"]["rows"] == 1
+
+
+def test_a_bad_value_is_a_fault_even_where_a_flag_wins(tmp_path: Path) -> None:
+    done = drg("drg-selftest", "-o", tmp_path / "run", "--set", "seed=-1", "--seed", 1, "--dry-run", exit_code=2)
+    assert "seed = -1" in error_line(done)
 
 
 @pytest.mark.parametrize(

@@ -203,5 +203,5 @@ def plan_shards(options: Options) -> RunSpec:
         },
         params={"length": options.length, "stranded": options.stranded},
         memory=64 << 20,
-        notes=[f"{padded} regions reach over a contig's end and are padded with N (kept, see reason)"] if padded else [],
+        notes=[f"{padded} regions reach over a contig's end and are padded with N"] if padded else [],
     )

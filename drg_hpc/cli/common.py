@@ -118,10 +118,11 @@ def _collect(parser: argparse.ArgumentParser, model: type[O], arguments: Sequenc
         source = str(chosen.config)
     for assignment in chosen.assignments:
         apply_set(values, assignment)
-    for name in model.model_fields:
-        if hasattr(chosen, name) and getattr(chosen, name) not in (None, []):
-            values[name] = getattr(chosen, name)
-    return build(model, values, source=source), chosen
+    given = {name: getattr(chosen, name) for name in model.model_fields if hasattr(chosen, name)}
+    flags = {name: value for name, value in given.items() if value not in (None, [])}
+    if values.keys() & flags.keys():
+        build(model, flags | values, source=source)  # a bad value is a fault even where a flag wins over it
+    return build(model, values | flags, source=source), chosen
 
 
 def run_command(

@@ -108,6 +108,8 @@ def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:
 
     header = dict(read_model_header(path))
     weights = path / "weights.safetensors"
+    if verify and (path / DONE).is_file():
+        _check_files(path, read_json(path / DONE).get("outputs", {}))
     if verify and sha256_file(weights) != header["weights"]["sha256"]:
         raise CorruptError(f"{weights} does not match the sha256 in model.json", fix="restore or train the model again")
     return {"kind": "model"} | header | _made(path, "time", "ranks", "versions", "by")
@@ -122,22 +124,18 @@ def _made(path: Path, *keys: str) -> dict[str, Any]:
 
 
 def _inspect_motifs(path: Path, *, verify: bool) -> dict[str, Any]:
-    header = dict(read_json(path / "motifs.json"))
+    header = _read_ours(path / "motifs.json", "drg-motifs/")
     files = header.pop("files", {})
     if verify:
         _check_files(path, files)
     motifs = header.pop("motifs", [])
     named = [f"{row['motif']} {row['consensus']} ({row['n_seqlets']} seqlets)" for row in motifs]
-    return (
-        {"kind": "motif folder"}
-        | header
-        | {"motifs": named, "files": sorted(files)}
-        | _made(path, "inputs", "time", "versions", "by")
-    )
+    facts = {"kind": "motif folder"} | header | {"motifs": named, "files": sorted(files)}
+    return facts | _made(path, "inputs", "time", "versions", "by")
 
 
 def _inspect_evaluation(path: Path, *, verify: bool) -> dict[str, Any]:
-    header = dict(read_json(path / "metrics.json"))
+    header = _read_ours(path / "metrics.json", "drg-evaluation/")
     header["tracks"] = [track["name"] for track in header.get("tracks", [])]
     facts = {"kind": "evaluation", "verified": _NONE} | header
     return facts | _made(path, "inputs", "device", "versions", "by")
@@ -145,10 +143,14 @@ def _inspect_evaluation(path: Path, *, verify: bool) -> dict[str, Any]:
 
 def _inspect_training(path: Path, *, verify: bool) -> dict[str, Any]:
     """A training that has not come to its end: what it is made from, and the checkpoints it can go on from."""
-    record = read_json(path / "training.json")
+    record = _read_ours(path / "training.json", "drg-training/")
     checkpoints = sorted((path / "checkpoints").glob("step-*"))
-    for checkpoint in checkpoints if verify else []:
-        _check_files(checkpoint, read_json(checkpoint / "receipt.json")["files"])
+    if verify:
+        from drg_hpc.training.checkpoints import find_fault
+
+        for checkpoint in checkpoints:
+            if fault := find_fault(checkpoint):
+                raise CorruptError(f"{checkpoint}: {fault}", fix="drg-train sets it aside and takes an older one")
     history = path / "history.tsv"
     return {
         "kind": "unfinished training",
@@ -158,6 +160,14 @@ def _inspect_training(path: Path, *, verify: bool) -> dict[str, Any]:
         "store": record["store"],
         "recipe": record["recipe"],
     }
+
+
+def _read_ours(path: Path, wanted: str) -> dict[str, Any]:
+    """A JSON record whose ``format`` begins as ``wanted``; a file of that name may be anyone's."""
+    record = read_json(path)
+    if not isinstance(record, dict) or not str(record.get("format")).startswith(wanted):
+        raise InputError(f"{path} was not written by a drg command of this version")
+    return dict(record)
 
 
 def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:

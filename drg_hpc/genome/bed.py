@@ -39,7 +39,10 @@ def _parse(line: str, path: Path, number: int) -> Region:
     try:
         start, end = int(fields[1]), int(fields[2])
     except ValueError:
-        raise InputError(f"{where}: start and end must be whole numbers, got {fields[1]!r} {fields[2]!r}") from None
+        header = not any(letter.isdigit() for letter in fields[1] + fields[2])
+        fix = "remove the header line or begin it with #" if header else ""
+        what = f"{where}: start and end must be whole numbers, got {fields[1]!r} {fields[2]!r}"
+        raise InputError(what, fix=fix) from None
     if not chrom:
         raise InputError(f"{where}: the contig name is empty")
     if start < 0:

@@ -48,6 +48,9 @@ def find_motifs(options: MotifsOptions) -> Path:
     header = _header(options, inputs)
     if _is_there(options.out, header):
         log.info("already made from the same seqlets and parameters: %s", options.out)
+        made = read_json(options.out / "motifs.json")
+        if not made["motifs"]:
+            _warn_of_nothing(int(made["seqlets"]), options)
         return options.out
     seqlets = read_seqlets(source)
     named = name_motifs(motifs_of(seqlets, options), options)

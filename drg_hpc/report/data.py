@@ -37,6 +37,23 @@ class DataFacts:
         return bool(here) and not here & set(self.chromosomes.get("train", ()))
 
 
+def rows_words(header: dict[str, Any]) -> str:
+    """What the rows of a dataset store are: ``39,184 peaks and 39,184 dinucleotide shuffles of them``."""
+    rows = int(header["rows"])
+    positives, (kind, _, each) = int(header.get("positives", rows)), str(header.get("negatives", "")).partition(":")
+    made = rows - positives
+    if not made:
+        return f"{html.number(rows)} sequences"
+    what = "dinucleotide shuffles of them" if kind == "dinuc" else f"negatives ({kind})"
+    several = f", {each} of each" if each not in ("", "1") else ""
+    return f"{html.number(positives)} {given_rows(header)} and {html.number(made)} {what}{several}"
+
+
+def given_rows(header: dict[str, Any]) -> str:
+    """What the rows that are not negatives are called: those whose one label is ``bound`` are peaks."""
+    return "peaks" if header.get("labels", {}).get("labels") == "bound" else "sequences"
+
+
 def data_section(source: Source) -> tuple[str, DataFacts]:
     """HTML of one dataset store, and its facts."""
     store = open_dataset(source.file)
@@ -67,7 +84,7 @@ def _lead(store: DatasetStore, regions: pd.DataFrame) -> str:
     dropped = int((~regions["kept"].astype(bool)).sum())
     tracks = store.tracks
     named = ", ".join(tracks[:8]) + (" …" if len(tracks) > 8 else "")
-    text = f"{html.number(store.rows)} sequences of {html.number(store.length)} bp with {len(tracks)} "
+    text = f"{rows_words(store.header)}, {html.number(store.length)} bp each, with {len(tracks)} "
     text += ("track" if len(tracks) == 1 else "tracks") + f" ({named})"
     if store.bins:
         text += f" in {store.bins} bins"
@@ -75,7 +92,11 @@ def _lead(store: DatasetStore, regions: pd.DataFrame) -> str:
         reasons = regions.loc[~regions["kept"].astype(bool), "reason"].value_counts()
         each = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
         text += f"; {html.number(dropped)} not used: {each}"
-    return f"<p>{html.escape(text)}.</p>"
+    text = html.escape(text)
+    if str(store.header.get("negatives", "")).startswith("dinuc:"):
+        text += ". A dinucleotide shuffle has the same pairs of neighbouring bases as its source, in another order; "
+        text += "its targets are 0, and it is in the split of its source"
+    return f"<p>{text}.</p>"
 
 
 def _ordered(names: pd.Series[Any]) -> list[str]:
@@ -104,13 +125,23 @@ def _gc(store: DatasetStore, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.concatenate(shares) if shares else np.zeros(0)
 
 
+def gc_edges(length: int) -> NDArray[np.float64]:
+    """Edges of at most 51 bins of GC content that all hold equally many of the values possible, 0/length, 1/length, …
+
+    Bins of another width hold now one value more, now one less, and their counts look like a comb. The edges are
+    multiples of 1/length, less half of it, so that no value lies on an edge.
+    """
+    step = -(-length // 50)
+    return (np.arange(0, length + step + 1, step) - 0.5) / length
+
+
 def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc: NDArray[np.float64]) -> list[str]:
     target = store.targets(rows)
     totals = np.nansum(target.reshape(len(rows), target.shape[1], -1), axis=2)[:, 0] if len(rows) else np.zeros(0)
     seen = np.isfinite(target.reshape(len(rows), target.shape[1], -1)[:, 0]).any(axis=1)
     binary = seen.any() and np.isin(totals[seen], (0.0, 1.0)).all()
     groups = [("1", totals == 1), ("0", totals == 0)] if binary else [("", np.ones(len(rows), np.bool_))]
-    edges = np.linspace(0, 1, 41)
+    edges = gc_edges(store.length)
     shares = [np.histogram(gc[mask & np.isfinite(gc)], edges)[0] / max(int(mask.sum()), 1) for _, mask in groups]
     top = max((float(share.max()) for share in shares), default=1.0) or 1.0
     chart = Chart("GC content of the sequences", (0, 1), (0, top * 1.08), "GC content", "share of sequences")

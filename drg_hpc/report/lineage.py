@@ -12,6 +12,10 @@ from drg_hpc.models.header import MODEL_MEMBERS
 from drg_hpc.report.sources import Kind, Source, Sources
 
 _PARENTS: tuple[Kind, ...] = ("store", "model", "attributions", "seqlets")
+_OTHER: dict[Kind, str] = {
+    "store": "another store", "model": "another model",
+    "attributions": "other attributions", "seqlets": "other seqlets",
+}  # fmt: skip
 _VERBS: dict[Kind, str] = {"model": "was trained on", "evaluation": "was computed from"}
 
 
@@ -76,7 +80,7 @@ class Lineage:
                     shown = ", ".join(str(one.path) for one in there)
                     verb = _VERBS.get(source.kind, "was made from")
                     words = f"{source.kind} {source.path} {verb}"
-                    found.append(f"{words} other {_plural(kind)} than {shown}")
+                    found.append(f"{words} {_OTHER[kind]} than {shown}")
         return found
 
     def unseen_in_training(self, evaluation: Source, chromosomes: dict[str, list[str]]) -> bool:
@@ -98,7 +102,3 @@ class Lineage:
         if split in used or not here or "" in here:
             return False
         return not any(here & set(chromosomes.get(name, ())) for name in used)
-
-
-def _plural(kind: Kind) -> str:
-    return {"store": "data", "model": "weights"}.get(kind, kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from drg_hpc.report import html
@@ -19,25 +21,40 @@ def motif_section(source: Source, *, limit: int) -> str:
         return "<p>No group of similar seqlets was large enough to make a motif.</p>"
     params = source.header["params"]
     named = any("target" in record.facts for record in records)
+    max_q = float(params.get("max_q", 0.05))
     text = "Motifs by strength (seqlets × mean |contribution|). Logos in one frame: mean contribution per base (CWM), "
-    text += "base frequencies in bits" + (", best match in the database." if named else ".")
+    text += "base frequencies in bits" + (", best match in the database if there is one." if named else ".")
     content = f"<p>{html.escape(text)}</p>"
     if named:
         content += (
-            '<p class="note">Matches by Tomtom over both strands; q: Benjamini–Hochberg over all motifs of '
-            f"{html.escape(', '.join(source.header.get('databases', [])))}.</p>"
+            '<p class="note">Matches by Tomtom over both strands; a motif with q above '
+            f"{max_q:g} has no match. {html.escape(_q_words(source.header.get('databases', [])))}</p>"
         )
     shown = shown_motifs(records, limit)
-    columns = max(frame[1] - frame[0] for frame in map(_frame, shown))
+    columns = max(last - first for first, last in (_frame(record, max_q) for record in shown))
     head = ("motif", "logos", "best match", "seqlets", "mean |contribution|", "strength")
     marks = ["", "", "", ' class="n"', ' class="n"', ' class="n"']
     cells = "".join(f"<th{mark}>{html.escape(name)}</th>" for name, mark in zip(head, marks, strict=True))
-    rows = "".join(_row(record, columns, float(params.get("max_q", 0.05))) for record in shown)
+    rows = "".join(motif_row(record, columns, max_q) for record in shown)
     content += f'<table class="motifs"><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>'
     if len(records) > len(shown):
         text = f"{len(shown)} of {len(records)} motifs shown: at most {limit}, with at least {_LEAST_SHARE:.0%} of the "
         content += f'<p class="note">{text}first one\'s strength. All are in matches.tsv and motifs.meme.</p>'
     return content
+
+
+def _q_words(databases: list[str]) -> str:
+    if len(databases) < 2:
+        return f"q: Benjamini–Hochberg over the p-values of all motifs of {', '.join(databases)}."
+    return (
+        f"q: Benjamini–Hochberg over the p-values of all motifs of {' and '.join(databases)} pooled, each p-value from "
+        "the search of its own database."
+    )
+
+
+def is_match(facts: dict[str, Any], max_q: float) -> bool:
+    """Whether a motif was compared with a database and has a match at ``max_q``."""
+    return "target" in facts and float(facts["q"]) <= max_q
 
 
 def shown_motifs(records: list[MotifRecord], limit: int) -> list[MotifRecord]:
@@ -46,27 +63,27 @@ def shown_motifs(records: list[MotifRecord], limit: int) -> list[MotifRecord]:
     return [record for record in records[:limit] if float(record.facts["strength"]) >= least]
 
 
-def _frame(record: MotifRecord) -> tuple[int, int]:
-    """First and last column, half-open, that hold the trimmed motif (from 0) and its match."""
+def _frame(record: MotifRecord, max_q: float) -> tuple[int, int]:
+    """First and last column, half-open, that hold the trimmed motif (from 0) and its match, if it has one."""
     width = int(record.facts["end"]) - int(record.facts["start"])
-    if "target_pfm" not in record.arrays:
+    if not is_match(record.facts, max_q):
         return 0, width
     first = -int(record.facts["offset"])
     return min(0, first), max(width, first + record.arrays["target_pfm"].shape[1])
 
 
-def motif_logo(record: MotifRecord, columns: int) -> str:
-    """CWM, PFM and match as rows over one frame."""
+def motif_logo(record: MotifRecord, columns: int, max_q: float) -> str:
+    """CWM, PFM and match (one with a larger q than ``max_q`` is none) as rows over one frame."""
     core = slice(int(record.facts["start"]), int(record.facts["end"]))
     cwm, pfm = np.asarray(record.arrays["cwm"])[:, core], np.asarray(record.arrays["pfm"])[:, core]
-    first, last = _frame(record)
+    first, last = _frame(record, max_q)
     low, high = span_of(cwm)
     rows = [
         LogoRow(cwm, -first, "contribution", low, high),
         LogoRow(information(pfm), -first, "frequency (bits)", 0.0, 2.0, height=44),
     ]
     label = f"logos of {record.name}, consensus {record.facts['consensus']}"
-    if "target_pfm" in record.arrays:
+    if is_match(record.facts, max_q):
         target = str(record.facts["target"])
         start = -int(record.facts["offset"]) - first
         title = f"{target} ({record.facts['strand']} strand)"
@@ -75,17 +92,16 @@ def motif_logo(record: MotifRecord, columns: int) -> str:
     return logo_figure(rows, columns=last - first, label=label, min_columns=columns, step=14)
 
 
-def _row(record: MotifRecord, columns: int, max_q: float) -> str:
+def motif_row(record: MotifRecord, columns: int, max_q: float) -> str:
+    """A row of the motif table; a best target with a larger q than ``max_q`` goes unnamed."""
     facts = record.facts
     match = "–"
     if "target" in facts:
-        q = float(facts["q"])
-        sure = q <= max_q
-        name = html.escape(facts["target"])
-        match = f"<b>{name}</b>" if sure else f"none (nearest: {name})"
-        match += f'<div class="sub">q = {html.small(q)}<br>p = {html.small(float(facts["p"]))}<br>'
-        match += f"{facts['overlap']} bp, {html.escape(facts['strand'])} strand"
-        if sure and facts.get("runners_up"):
+        match = f'no match<div class="sub">least q = {html.small(float(facts["q"]))}</div>'
+    if is_match(facts, max_q):
+        match = f'<b>{html.escape(facts["target"])}</b><div class="sub">q = {html.small(float(facts["q"]))}<br>'
+        match += f"p = {html.small(float(facts['p']))}<br>{facts['overlap']} bp, {html.escape(facts['strand'])} strand"
+        if facts.get("runners_up"):
             match += f"<br>then {html.escape(', '.join(str(facts['runners_up']).split('; ')[:2]))}"
         match += "</div>"
     sign = "raises" if int(facts["sign"]) > 0 else "lowers"
@@ -98,5 +114,6 @@ def _row(record: MotifRecord, columns: int, max_q: float) -> str:
     cells = "".join(f'<td class="n" data-label="{label}">{html.escape(value)}</td>' for label, value in numbers)
     return (
         f'<tr><td class="name">{name}<code>{html.escape(facts["consensus"])}</code></td>'
-        f'<td class="logo">{motif_logo(record, columns)}</td><td data-label="best match">{match}</td>{cells}</tr>'
+        f'<td class="logo">{motif_logo(record, columns, max_q)}</td>'
+        f'<td data-label="best match">{match}</td>{cells}</tr>'
     )

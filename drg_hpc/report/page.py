@@ -10,7 +10,7 @@ from drg_hpc.digests import package_version
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import write_atomic
 from drg_hpc.report import html
-from drg_hpc.report.attributions import SeqletFacts, attribution_section, seqlet_facts, seqlet_section
+from drg_hpc.report.attributions import attribution_section
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.data import DataFacts, data_section
 from drg_hpc.report.lineage import Lineage
@@ -18,9 +18,9 @@ from drg_hpc.report.logos import glyph_symbols
 from drg_hpc.report.motifs import motif_section
 from drg_hpc.report.performance import evaluation_section, training_section
 from drg_hpc.report.provenance import kind_words, provenance_section
+from drg_hpc.report.seqlets import SeqletFacts, seqlet_facts, seqlet_section
 from drg_hpc.report.sources import Kind, Source, Sources
 from drg_hpc.report.summary import default_title, summary
-
 
 log = logging.getLogger(__name__)
 

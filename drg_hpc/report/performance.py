@@ -14,7 +14,10 @@ from drg_hpc.report import html
 from drg_hpc.report.charts import COLOURS, Chart, padded
 from drg_hpc.report.sources import Source
 
-METRIC_NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson r", "spearman": "Spearman ρ", "mse": "MSE"}
+METRIC_NAMES = {
+    "auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson r", "pearson_total": "Pearson r of row totals",
+    "spearman": "Spearman ρ", "mse": "MSE",
+}  # fmt: skip
 _CURVES_SHOWN = 6
 _ROWS_SHOWN = 100
 Points = NDArray[np.floating]
@@ -138,11 +141,24 @@ def _scatter_charts(tracks: list[dict[str, Any]], curves: dict[str, NDArray[Any]
             found.append(_class_chart(target[seen], prediction[seen], name))
             continue
         chart = Chart(f"measured and predicted {name}", padded(target), padded(prediction), "measured", "predicted")
-        chart.points(np.column_stack([target[seen], prediction[seen]]), colour=COLOURS[0])
-        r = html.number(track.get("pearson"), 3)
-        caption = f"{name}: measured and predicted, {int(seen.sum()):,} rows, Pearson r {r}."
+        radius, opacity = dot_size(int(seen.sum()))
+        points = np.column_stack([target[seen], prediction[seen]])
+        chart.points(points, colour=COLOURS[0], radius=radius, opacity=opacity)
+        caption = f"{name}: measured and predicted, {int(seen.sum()):,} {correlation(track)}."
         found.append(html.figure(chart.svg(), caption))
     return found
+
+
+def correlation(track: dict[str, Any]) -> str:
+    """What is drawn, and its correlation: of binned tracks the sums over the bins of a row."""
+    if track.get("pearson_total") is not None:
+        return f"row totals (sums over bins), Pearson r of row totals {html.number(track['pearson_total'], 3)}"
+    return f"rows, Pearson r {html.number(track.get('pearson'), 3)}"
+
+
+def dot_size(count: int) -> tuple[float, float]:
+    """Radius and opacity of a scatter's dots: large when there are few."""
+    return (4.0, 0.7) if count <= 100 else (2.6, 0.5) if count <= 500 else (1.6, 0.35)
 
 
 def _class_chart(target: Points, prediction: Points, name: str) -> str:

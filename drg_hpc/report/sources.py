@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
-
 from drg_hpc.errors import IncompleteError, InputError, UsageError
 from drg_hpc.files import read_json
 from drg_hpc.models.header import read_model_header
@@ -16,7 +14,7 @@ from drg_hpc.results import contents
 from drg_hpc.results.layout import ATTRIBUTIONS, PREDICTIONS
 from drg_hpc.results.motifs import FORMAT as MOTIFS
 from drg_hpc.results.seqlets import FORMAT as SEQLETS
-from drg_hpc.results.seqlets import HDF5_SUFFIXES
+from drg_hpc.results.seqlets import looks_like_hdf5
 from drg_hpc.runs.outputs import DONE, PLAN, resolve_output
 from drg_hpc.store.header import read_header
 
@@ -88,7 +86,7 @@ def recognise(path: Path) -> Source:
 
 
 def _hdf5(path: Path, file: Path) -> Source:
-    if file.suffix not in HDF5_SUFFIXES and not h5py.is_hdf5(file):
+    if not looks_like_hdf5(file):
         raise InputError(f"{file} is nothing that a report can show, it is not HDF5", fix=_FIX)
     header = contents.describe_hdf5(file, verify=False)["attributes"]
     kind = _FILE_KINDS.get(str(header.get("format")))

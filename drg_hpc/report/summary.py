@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from drg_hpc.report import html
-from drg_hpc.report.attributions import SeqletFacts, method_words
-from drg_hpc.report.data import DataFacts
+from drg_hpc.report.attributions import method_words
+from drg_hpc.report.data import DataFacts, given_rows, rows_words
+from drg_hpc.report.lineage import Lineage, parents
+from drg_hpc.report.motifs import is_match
 from drg_hpc.report.performance import METRIC_NAMES
+from drg_hpc.report.seqlets import SeqletFacts, shuffled
 from drg_hpc.report.sources import Source, Sources
 
 
@@ -22,55 +25,66 @@ def default_title(sources: Sources) -> str:
     return "Regulatory sequence report"
 
 
-def _held_out(evaluation: Source, data: list[DataFacts]) -> str:
-    """The rows of an evaluation in words; "never seen in training" only when the store shows it."""
+def _held_out(evaluation: Source, lineage: Lineage, data: list[DataFacts]) -> str:
+    """The rows of an evaluation in words; "never seen in training" only when the chain of digests shows it."""
     rows, split = html.number(evaluation.header.get("rows")), str(evaluation.header.get("split", ""))
-    wanted = evaluation.header.get("inputs", {}).get("store", {}).get("sha256")
-    for facts in data:
-        manifest = facts.source.file / "manifest.json"
-        if wanted is not None and manifest.is_file() and _store_identity(facts.source) == wanted:
-            names = facts.chromosomes.get(split, [])
-            where = f"{rows} sequences of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
-            if facts.unseen(split):
-                return f"{where}, {'a chromosome' if len(names) == 1 else 'chromosomes'} never seen in training"
-            return f"{where} (split {split})"
-    return f"{rows} sequences of split {split}"
+    store = lineage.parent(evaluation, "store")
+    chromosomes = next((facts.chromosomes for facts in data if facts.source is store), {})
+    names = [name for name in chromosomes.get(split, []) if name]
+    if not names:
+        return f"{rows} sequences of split {split}"
+    where = f"{rows} sequences of {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
+    if lineage.unseen_in_training(evaluation, chromosomes):
+        return f"{where}, {'a chromosome' if len(names) == 1 else 'chromosomes'} never seen in training"
+    return f"{where} (split {split})"
 
 
-def _store_identity(source: Source) -> str:
-    from drg_hpc.digests import describe_input
+def _subject(evaluation: Source, lineage: Lineage) -> str:
+    own = lineage.parent(evaluation, "model") is not None or "model" not in parents(evaluation)
+    return "The model" if own or not lineage.sources.of("model") else "Another model than the one below"
 
-    return str(describe_input(source.file, ("manifest.json",))["sha256"])
+
+def _task(evaluation: Source, lineage: Lineage, scores: str) -> str:
+    """What the scores are about: ``separates peaks from their dinucleotide shuffles with``."""
+    if "AUROC" not in scores:
+        return "predicts the targets with"
+    store = lineage.parent(evaluation, "store")
+    header = store.header if store else {}
+    if given_rows(header) == "peaks" and str(header.get("negatives", "")).startswith("dinuc:"):
+        return "separates peaks from their dinucleotide shuffles with"
+    return "separates the classes with"
 
 
 def _scores(evaluation: Source) -> str:
     tracks: list[dict[str, Any]] = evaluation.header.get("tracks", [])
     mean: dict[str, Any] = evaluation.header.get("mean", {})
     found = [name for name in ("auroc", "auprc") if mean.get(name) is not None]
-    found = found or [name for name in ("pearson", "spearman") if mean.get(name) is not None]
+    found = found or [name for name in ("pearson_total", "pearson", "spearman") if mean.get(name) is not None]
     each = "" if len(tracks) == 1 else f" (mean of {len(tracks)} tracks)"
     return ", ".join(f"{METRIC_NAMES[name]} {mean[name]:.3f}" for name in found) + (each if found else "")
 
 
-def summary(sources: Sources, data: list[DataFacts], seqlets: list[SeqletFacts]) -> tuple[str, list[tuple[str, str]]]:
+def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts]) -> tuple[str, list[tuple[str, str]]]:
     """Plain-words paragraph and key numbers (value, what it is)."""
     sentences: list[str] = []
     cards: list[tuple[str, str]] = []
+    sources = lineage.sources
+    for facts in data:
+        length = ", ".join(str(value) for value in facts.source.header["inputs"].values())
+        sentences.append(f"The data are {rows_words(facts.source.header)}, {length} bp each.")
     for evaluation in sources.of("evaluation"):
-        scores, where = _scores(evaluation), _held_out(evaluation, data)
+        scores, where = _scores(evaluation), _held_out(evaluation, lineage, data)
         if scores:
-            what = "separates the classes with" if "AUROC" in scores else "predicts the targets with"
-            sentences.append(f"The model {what} {scores} on {where}.")
+            sentences.append(
+                f"{_subject(evaluation, lineage)} {_task(evaluation, lineage, scores)} {scores} on {where}."
+            )
             first = scores.split(",")[0]
             name, _, value = first.rpartition(" ") if "(" not in first else (first, "", "")
             cards.append((value or first, f"{name or 'score'}, split {evaluation.header.get('split')}"))
-    if not sources.of("evaluation"):
-        for facts in data:
-            header = facts.source.header
-            length = ", ".join(str(value) for value in header["inputs"].values())
-            sentences.append(f"The data are {html.number(header['rows'])} sequences of {length} bp.")
     for facts in data:
-        cards.append((html.number(facts.source.header["rows"]), "sequences"))
+        words = rows_words(facts.source.header)
+        plain = not facts.source.header.get("negatives")
+        cards.append((html.number(facts.source.header["rows"]), "sequences" if plain else f"sequences: {words}"))
     for source in sources.of("attributions"):
         rows = source.done.get("summary", {}).get("rows")
         count = f"{html.number(rows)} sequences were" if rows else "Sequences were"
@@ -78,9 +92,9 @@ def summary(sources: Sources, data: list[DataFacts], seqlets: list[SeqletFacts])
     for item in seqlets:
         positive = int((item.table["sign"] > 0).sum())
         negative = len(item.table) - positive
-        sentences.append(
-            f"The attributions hold {html.number(positive)} positive and {html.number(negative)} negative seqlets."
-        )
+        text = f"The attributions hold {html.number(positive)} positive and {html.number(negative)} negative seqlets"
+        made = shuffled(item)
+        sentences.append(f"{text}, {html.number(made)} of them in shuffles." if made else f"{text}.")
         cards.append((html.number(len(item.table)), "seqlets"))
     for source in sources.of("motifs"):
         _add_motifs(source, sentences, cards)
@@ -93,16 +107,18 @@ def _add_motifs(source: Source, sentences: list[str], cards: list[tuple[str, str
         sentences.append("No motif was found among them.")
         return
     first, limit = motifs[0], float(source.header["params"].get("max_q", 0.05))
-    count = "The one motif found" if len(motifs) == 1 else f"Of {len(motifs)} motifs the strongest"
-    text = f"{count}, {first['motif']} ({first['consensus']}, {html.number(first['n_seqlets'])} seqlets),"
+    strongest = f"{first['motif']} ({first['consensus']}, {html.number(first['n_seqlets'])} seqlets)"
+    count = "One motif was found" if len(motifs) == 1 else f"{len(motifs)} motifs were found"
     if "target" not in first:
-        sentences.append(f"{text} was not compared with a motif database.")
+        sentences.append(f"{count}, not compared with a motif database; the strongest is {strongest}.")
         cards.append((first["consensus"], "strongest motif"))
         return
+    matched = sum(is_match(motif, limit) for motif in motifs)
     q = html.small(float(first["q"]))
-    if float(first["q"]) <= limit:
-        sentences.append(f"{text} matches {first['target']} (Tomtom q = {q}).")
+    sure = is_match(first, limit)
+    verdict = f"matches {first['target']} (Tomtom q = {q})" if sure else "has none"
+    found = f"{matched} of {len(motifs)} motifs found {'has' if matched == 1 else 'have'} a match in the database"
+    sentences.append(f"{found}; the strongest, {strongest}, {verdict}.")
+    cards.append((f"{matched} of {len(motifs)}", "motifs with a match in the database"))
+    if sure:
         cards.append((str(first["target"]).split(".")[0], f"best match of the strongest motif, q = {q}"))
-    else:
-        sentences.append(f"{text} matches no motif of the database (nearest: {first['target']}, q = {q}).")
-        cards.append(("no match", "of the strongest motif in the database"))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
+from drg_hpc.results.seqlets import looks_like_hdf5
 
 _FULL_FORMS = ("hypothetical", "corrected", "raw", "global")
 _BLOCK_BYTES = 16 << 20
@@ -62,6 +63,8 @@ class AttributionSource:
     """
 
     def __init__(self, path: Path) -> None:
+        if not looks_like_hdf5(path) and path.is_file():
+            raise InputError(f"{path} is not HDF5, attributions are wanted", fix=_FIX)
         self.path = path
         self._stack = ExitStack()
         self._file: h5py.File = self._stack.enter_context(h5.open_file(path))

@@ -25,7 +25,6 @@ from drg_hpc.results import h5
 from drg_hpc.runs.outputs import PLAN, committed, resolve_output
 
 FORMAT = "drg-seqlets/1"
-HDF5_SUFFIXES = (".h5", ".hdf5")
 _FIX = "give a run of drg-seqlets, or its out.h5"
 GROUP = "seqlets"
 NUMBERS: dict[str, type[np.generic]] = {
@@ -86,6 +85,11 @@ def merge_parts(parts: Sequence[Path], path: Path, attributes: Mapping[str, Any]
         return h5.merge_tables(list(parts), names, out)
 
 
+def looks_like_hdf5(path: Path) -> bool:
+    """By name or content: a file that should be HDF5 and cannot be read is damaged, another one is something else."""
+    return path.suffix in (".h5", ".hdf5") or bool(h5py.is_hdf5(path))
+
+
 def find_seqlets(path: Path) -> Path:
     """The seqlet file, given a seqlet RUN or the file.
 
@@ -100,7 +104,7 @@ def find_seqlets(path: Path) -> Path:
     if path.is_dir() and not (path / PLAN).is_file():
         raise InputError(f"{path} is a folder and not a seqlet run", fix=_FIX)
     source = resolve_output(path, "out.h5")
-    if source.suffix not in HDF5_SUFFIXES and not h5py.is_hdf5(source):
+    if not looks_like_hdf5(source):
         raise InputError(f"{source} is not HDF5: the seqlets of a run are in its out.h5", fix=_FIX)
     return source
 
@@ -116,7 +120,7 @@ def _opened(path: Path) -> Iterator[tuple[h5py.Group, dict[str, Any]]]:
         group = handle.get(GROUP, {})
         missing = [name for name in _COLUMNS if name not in group]
         if missing:
-            raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again")
+            raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again with another -o")
         yield group, attributes
 
 

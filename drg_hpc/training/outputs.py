@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc.digests import versions, who_and_where
-from drg_hpc.files import read_json, sha256_file, write_atomic, write_json
+from drg_hpc.files import changed_files, read_json, sha256_file, write_atomic, write_json
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.io import write_model_files
 from drg_hpc.training.config import Recipe
@@ -83,12 +83,4 @@ def write_outputs(
 
 def output_faults(folder: Path) -> list[str]:
     """Outputs of a finished training that are not as done.json says."""
-    record = read_json(folder / "done.json")
-    faults = []
-    for name, expected in record["outputs"].items():
-        path = folder / name
-        if not path.is_file():
-            faults.append(f"{name} is missing")
-        elif path.stat().st_size != expected["bytes"] or sha256_file(path) != expected["sha256"]:
-            faults.append(f"{name} changed")
-    return faults
+    return changed_files(folder, read_json(folder / "done.json")["outputs"])

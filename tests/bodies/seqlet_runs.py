@@ -16,8 +16,20 @@ from drg_hpc.runs.plan import Plan, write_plan
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part
 
 
-def write_attributions(path: Path, projected: np.ndarray, onehot: np.ndarray, *, tracks: int, keep: bool) -> None:
-    """An attribution file as drg-attr writes it; track i is the projection scaled by i + 1."""
+def write_attributions(
+    path: Path,
+    projected: np.ndarray,
+    onehot: np.ndarray,
+    *,
+    tracks: int,
+    keep: bool,
+    attributes: dict[str, Any] | None = None,
+    **columns: Any,
+) -> None:
+    """An attribution file as drg-attr writes it; track i is the projection scaled by i + 1.
+
+    ``columns`` replace columns of the table of regions, ``attributes`` are added to the root's.
+    """
     rows, length = projected.shape
     layout = attributions.Layout(
         length=length,
@@ -37,6 +49,7 @@ def write_attributions(path: Path, projected: np.ndarray, onehot: np.ndarray, *,
             "kept": np.arange(rows) != 3,
             "reason": "",
             "row": np.arange(rows),
+            **columns,
         }
     )
     part = path.with_suffix(".part")
@@ -52,7 +65,7 @@ def write_attributions(path: Path, projected: np.ndarray, onehot: np.ndarray, *,
                     at, i, prediction=values.sum(axis=1), projected=values, form=form, contribution=form,
                     onehot=onehot[block],
                 )  # fmt: skip
-    attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0})
+    attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0} | (attributes or {}))
     part.unlink()
 
 
@@ -77,7 +90,8 @@ def write_done(folder: Path, command: str, summary: dict[str, Any]) -> None:
     """The done.json (and a plan.json, where there is none) that the machinery of runs would have written."""
     outputs = {"out.h5": {"sha256": sha256_file(folder / "out.h5"), "bytes": (folder / "out.h5").stat().st_size}}
     by = {"command_line": [f"drg-{command}", "<in> & out"], "host": "node1", "user": "me", "job": None}
-    record = {"command": command, "summary": summary, "outputs": outputs, "by": by, "time": "2026-01-02T03:04:05Z"}
+    record = {"command": command, "plan": "0", "summary": summary, "outputs": outputs, "by": by}
+    record["time"] = "2026-01-02T03:04:05Z"
     write_json(folder / "done.json", record | {"seconds": {"work": 1.5}, "versions": {"drg_hpc": "0"}, "params": {}})
     if not (folder / "plan.json").is_file():
         write_json(folder / "plan.json", {})

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bodies.seqlet_runs import do_run, write_attributions
+from bodies.seqlet_runs import do_run, write_attributions, write_done
 
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
 from drg_hpc.errors import CorruptError, InputError, UsageError
@@ -68,9 +68,11 @@ def test_run_equals_the_array_interface(source: Path, tmp_path: Path, arrays: tu
         np.testing.assert_array_equal(seqlets.sequence[i], padded)
         np.testing.assert_allclose(seqlets.contribution[i], padded * values)
     lines = (plan.folder / "seqlets.bed").read_text().splitlines()
+    assert lines.pop(0) == "#chrom\tstart\tend\ttrack|row_name\tscore\tstrand\tattribution\tp_value\trow"
     assert len(lines) == len(table)
     fields = lines[0].split("\t")
-    assert fields[:4] == ["chr9", str(table["genome_start"][0]), str(table["genome_end"][0]), "track 1"]
+    place = ["chr9", str(table["genome_start"][0]), str(table["genome_end"][0])]
+    assert fields[:4] == [*place, f"track_1|r{table['row'][0]}"]
 
 
 def test_reverse_strand_rows_run_backwards(source: Path, tmp_path: Path) -> None:
@@ -91,7 +93,24 @@ def test_sequences_without_coordinates_go_by_their_names(source: Path, tmp_path:
     plan, _ = do_run(Options(attributions=source, out=tmp_path / "run"))
     table = read_seqlets(plan.folder / "out.h5").table
     assert (table["chrom"] == "r" + table["row"].astype(str)).all()
-    assert all(line.startswith("r") for line in (plan.folder / "seqlets.bed").read_text().splitlines())
+    assert all(line.startswith(("r", "#")) for line in (plan.folder / "seqlets.bed").read_text().splitlines())
+
+
+def test_shuffles_have_no_place_on_the_genome(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+    names = [f"chr9:{i}-{i + 9}" + ("_dinuc0" if i % 3 == 1 else "") for i in range(ROWS)]
+    attributes = {"stranded": True}
+    write_attributions(tmp_path / "a.h5", *arrays, tracks=1, keep=False, attributes=attributes, name=names)
+    plan, _ = do_run(Options(attributions=tmp_path / "a.h5", out=tmp_path / "run", shards=2))
+    table = read_seqlets(plan.folder / "out.h5").table
+    made = table["row"] % 3 == 1
+    assert made.any() and (table["name"] == [names[row] for row in table["row"]]).all()
+    assert (table.loc[made, "chrom"] == table.loc[made, "name"]).all() and set(table.loc[~made, "chrom"]) == {"chr9"}
+    assert (table.loc[made, "genome_start"] == table.loc[made, "start"]).all()
+    assert (table.loc[made, "genome_end"] == table.loc[made, "end"]).all()
+    for line in (plan.folder / "seqlets.bed").read_text().splitlines()[1:]:
+        fields = line.split("\t")
+        assert fields[3] == f"track_0|{names[int(fields[8])]}"
+        assert fields[0] == ("chr9" if int(fields[8]) % 3 != 1 else names[int(fields[8])])
 
 
 def test_windows_take_the_kept_form(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
@@ -100,12 +119,15 @@ def test_windows_take_the_kept_form(tmp_path: Path, arrays: tuple[np.ndarray, np
     assert summary["form"] == "hypothetical" == read_seqlets(plan.folder / "out.h5").attributes["form"]
 
 
-def test_constant_attributions_have_no_seqlets(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
+def test_constant_attributions_have_no_seqlets(
+    tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
     write_attributions(tmp_path / "attr.h5", np.zeros((70, LENGTH), np.float32), arrays[1][:70], tracks=1, keep=False)
     plan, summary = do_run(Options(attributions=tmp_path / "attr.h5", out=tmp_path / "run", shards=2))
     assert summary["rows"] == 0 and summary["constant_tracks"] == ["track 0"]
     assert len(read_seqlets(plan.folder / "out.h5").table) == 0
-    assert (plan.folder / "seqlets.bed").read_text() == ""
+    assert (plan.folder / "seqlets.bed").read_text().count("\n") == 1
+    assert "no seqlets" in caplog.text and "larger --threshold than 0.01" in caplog.text
 
 
 def test_bad_input(source: Path, tmp_path: Path) -> None:
@@ -118,8 +140,19 @@ def test_bad_input(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.h5"
     with h5py.File(other, "w") as handle:
         handle["x"] = [1]
-    with pytest.raises(CorruptError, match="not an attribution file"):
+    with pytest.raises(InputError, match=r"of no format that is known here, attributions .* are wanted"):
         plan_shards(Options(attributions=other, out=tmp_path / "r"))
+    with h5py.File(other, "r+") as handle:
+        handle.attrs["format"] = "drg-attributions/1"
+    with pytest.raises(CorruptError, match="not a whole attribution file"):
+        plan_shards(Options(attributions=other, out=tmp_path / "r"))
+    (tmp_path / "x.bed").write_text("chr1\t1\t2\n")
+    with pytest.raises(InputError, match="not HDF5, attributions are wanted"):
+        plan_shards(Options(attributions=tmp_path / "x.bed", out=tmp_path / "r"))
+    do_run(Options(attributions=source, out=tmp_path / "run"))
+    write_done(tmp_path / "run", "seqlets", {"rows": 1})
+    with pytest.raises(InputError, match="run of drg-seqlets, attributions are wanted"):
+        plan_shards(Options(attributions=tmp_path / "run", out=tmp_path / "r"))
     with h5py.File(source, "r+") as handle:
         handle["tracks/00000/projected"][1, 5] = np.nan
     with pytest.raises(InputError, match="NaN"):

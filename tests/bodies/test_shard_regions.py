@@ -92,15 +92,34 @@ def test_off_the_ends(tiny: Path, tmp_path: Path) -> None:
         [4, 4, 0, 1, 2, 3], [2, 3, 0, 1, 4, 4], [4] * 6, [4] * 6, [2, 2, 2, 1, 1, 1],
     ]  # fmt: skip
     assert store.regions["kept"].tolist() == [True, True, False, False, True] * 2
-    assert store.regions["reason"].tolist()[:5] == ["", "", "outside the contig", "unknown contig", ""]
+    assert store.regions["reason"].tolist()[:5] == [
+        "padded: 2 bases outside the contig", "padded: 2 bases outside the contig", "outside the contig",
+        "unknown contig", "",
+    ]  # fmt: skip
     assert store.regions["start"].tolist()[:2] == [-2, 6]
     assert store.header["kept"] == 6 and store.header["splits"] == {"train": 6, "valid": 0, "test": 0, "excluded": 0}
     np.testing.assert_array_equal(store.split_rows("all"), [0, 1, 4, 5, 6, 9])
     np.testing.assert_array_equal(store.targets(slice(None))[:, 0], [1, 1, np.nan, np.nan, 1, 0, 0, np.nan, np.nan, 0])
-    with pytest.raises(
-        InputError, match=r"2 regions have no sequence, the first is beyond chr1:22-28 \(outside the contig\)"
-    ):
-        plan("regions", tmp_path / "s", strict=True, **options)
+    notes = plan("regions", tmp_path / "n", **options).notes
+    assert "2 regions reach over a contig's end and are padded with N" in notes
+
+
+def test_strict_names_the_first_line_off_its_contig(tiny: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"genome": tiny, "length": 6, "negatives": "dinuc:1", "strict": True}
+    rows = bed(tmp_path, "# comment", "track name=x", "", "chr2 2 6 inside", "chr1 9 10 right", "chr1 20 30 beyond")
+    wanted = r"line 5: right chr1:6-12 \(padded: 2 bases outside the contig\); 2 of 3 regions"
+    with pytest.raises(InputError, match=wanted):
+        plan("regions", tmp_path / "s", regions=rows, **options)
+    rows = bed(tmp_path, "chr2 2 6 inside", "chr1 20 30 beyond", "chr1 9 10 right")
+    with pytest.raises(InputError, match=r"line 2: beyond chr1:22-28 \(outside the contig\)"):
+        plan("regions", tmp_path / "s", regions=rows, **options)
+    plan("regions", tmp_path / "s", regions=bed(tmp_path, "chr2 2 6 inside"), **options)
+
+
+def test_without_split_flags_the_plan_says_so(tiny: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"genome": tiny, "regions": bed(tmp_path, "chr1 0 4", "chr2 0 4"), "negatives": "dinuc:1"}
+    assert "--valid" in " ".join(plan("regions", tmp_path / "r", **options).notes)
+    assert "--valid" not in " ".join(plan("regions", tmp_path / "r", valid="chr2", **options).notes)
 
 
 def test_stranded(tmp_path: Path, genome: Path) -> None:
@@ -179,9 +198,9 @@ def test_wrong_inputs(genome: Path, tiny: Path, tmp_path: Path) -> None:
 
 def test_commands_with_bad_input(genome: Path, tmp_path: Path) -> None:
     common = ["regions", "--genome", genome, "--negatives", "dinuc:1"]
-    rows = bed(tmp_path, "w00 131000 131100", "w00 200000 200100")
+    rows = bed(tmp_path, "w00 131000 131100", "w00 200000 200100")  # w00 has 131072 bases
     line = error_line(drg("drg-shard", *common, "--regions", rows, "--strict", "-o", tmp_path / "r", exit_code=3))
-    assert "1 regions have no sequence" in line and not (tmp_path / "r").exists()
+    assert "line 1: " in line and "padded: 28 bases outside the contig" in line and not (tmp_path / "r").exists()
     (tmp_path / "junk.bw").write_bytes(b"junk")
     (tmp_path / "t.tsv").write_text("\tidentifier\tfile\n0\tt\tjunk.bw\n")
     drg(

@@ -159,7 +159,7 @@ def test_regions_off_the_end_are_kept_false_and_an_error_when_strict(tmp_path: P
     header = drg_json("drg-inspect", tmp_path / "run" / "out.zarr")
     assert (header["rows"], header["kept"]) == (3, 2)
     line = error_line(drg("drg-shard", *common, "--strict", "-o", tmp_path / "strict", exit_code=3))
-    assert "chr1:900-964" in line or "line 3" in line
+    assert "line 2: b chr1:230-294 (padded: 38 bases outside the contig); 2 of 3 regions" in line
     assert not (tmp_path / "strict").exists()
 
 

@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bodies.seqlet_runs import write_attributions, write_done
 from interpretation.planted import MOTIFS, Planted, named, plant
 
+from drg_hpc.cli.motifs import top_lines
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file, walk_files
-from drg_hpc.genome.motifs import read_meme
+from drg_hpc.genome.motifs import read_meme, write_meme
 from drg_hpc.interpretation.averages import consensus, trim_core
 from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs
-from drg_hpc.interpretation.naming import benjamini_hochberg, tomtom_matches
+from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
 from drg_hpc.interpretation.recursive import call_seqlets
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
@@ -32,7 +34,7 @@ def write_seqlets(path: Path, planted: Planted, *, window: int = 30) -> pd.DataF
     centres = (table["start"].to_numpy() + table["end"].to_numpy()) // 2
     full = (planted.onehot * planted.projected[:, None, :]).astype(np.float32)
     table["sign"] = np.sign(table["attribution"]).astype(int)
-    table["track"], table["chrom"] = 0, "chr1"
+    table["track"], table["chrom"], table["name"] = 0, "chr1", "r"
     table["genome_start"], table["genome_end"] = table["start"] + row * 1000, table["end"] + row * 1000
     part = path.with_suffix(".part")
     write_part(
@@ -135,7 +137,7 @@ def test_same_bytes_again(folder: Path, options: MotifsOptions, tmp_path: Path) 
         assert sha256_file(other / name) == sha256_file(folder / name)
 
 
-def test_without_database_and_without_seqlets(seqlets: Path, tmp_path: Path) -> None:
+def test_without_database_and_without_seqlets(seqlets: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     found = find_motifs(MotifsOptions(seqlets=seqlets, max_seqlets=300, out=tmp_path / "m"))
     table = pd.read_csv(found / "matches.tsv", sep="\t")
     assert table["target"].isna().all() and len(table) == 4
@@ -145,6 +147,9 @@ def test_without_database_and_without_seqlets(seqlets: Path, tmp_path: Path) -> 
     found = find_motifs(MotifsOptions(seqlets=tmp_path / "none.h5", out=tmp_path / "n"))
     assert (found / "matches.tsv").read_text().count("\n") == 1
     assert read_motifs(found) == []
+    assert "holds no seqlets; run drg-seqlets with a larger --threshold" in caplog.text
+    find_motifs(MotifsOptions(seqlets=seqlets, max_seqlets=300, min_seqlets=100_000, out=tmp_path / "few"))
+    assert "seqlets but no motif reached --min-seqlets=100000" in caplog.text
 
 
 def test_bad_input(seqlets: Path, tmp_path: Path) -> None:
@@ -157,6 +162,19 @@ def test_bad_input(seqlets: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.meme").write_text("hello")
     with pytest.raises(InputError, match="not a MEME file"):
         find_motifs(MotifsOptions(seqlets=seqlets, database=(tmp_path / "bad.meme",), out=tmp_path / "m"))
+    (tmp_path / "seqlets.bed").write_text("chr1\t1\t2\n")
+    with pytest.raises(InputError, match=r"not HDF5.*drg-seqlets"):
+        find_motifs(MotifsOptions(seqlets=tmp_path / "seqlets.bed", out=tmp_path / "m"))
+    planted = plant(named("CTCF"), [1], rows=70, length=40, noise=0.1, seed=0)
+    (tmp_path / "attr").mkdir()
+    write_attributions(tmp_path / "attr" / "out.h5", planted.projected, planted.onehot, tracks=1, keep=False)
+    with pytest.raises(InputError, match=r"drg-attributions/1, seqlets .* are wanted"):
+        find_motifs(MotifsOptions(seqlets=tmp_path / "attr" / "out.h5", out=tmp_path / "m"))
+    write_done(tmp_path / "attr", "attr", {"rows": 70, "length": 40, "tracks": ["track 0"]})
+    with pytest.raises(InputError, match="run of drg-attr, seqlets are wanted"):
+        find_motifs(MotifsOptions(seqlets=tmp_path / "attr", out=tmp_path / "m"))
+    with pytest.raises(InputError, match="not a seqlet run"):
+        find_motifs(MotifsOptions(seqlets=tmp_path, out=tmp_path / "m"))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".m")]
 
 
@@ -189,7 +207,8 @@ def test_benjamini_hochberg() -> None:
 def test_tomtom_offset_and_strand() -> None:
     motif = named("CTCF")[0]
     part = motif.pfm[:, 3:17]
-    forward, reverse = tomtom_matches([part, part[::-1, ::-1].copy()], MOTIFS)
+    forward, reverse = best_matches([part, part[::-1, ::-1].copy()], [MOTIFS])
+    assert forward is not None and reverse is not None
     assert forward.target == reverse.target == motif.name
     assert (forward.strand, forward.offset) == ("+", 3)
     assert (reverse.strand, reverse.offset) == ("-", motif.width - 17)
@@ -197,6 +216,41 @@ def test_tomtom_offset_and_strand() -> None:
     assert (turned.strand, turned.offset) == ("+", 3)
     np.testing.assert_array_equal(turned.pfm, motif.pfm)
     assert forward.p <= forward.q <= 1e-10
+
+
+def test_q_values_pool_the_databases(tmp_path: Path) -> None:
+    targets = read_meme(MOTIFS)
+    halves = [tmp_path / "even.meme", tmp_path / "odd.meme"]
+    for i, path in enumerate(halves):
+        write_meme(path, targets[i::2])
+    pfm = named("CTCF")[0].pfm[:, 4:12]  # a part, so that q is not extreme
+    weak = np.full((4, 8), 0.25)
+    weak[:, 2:6] = 0.55 * pfm[:, 2:6] + 0.45 / 4
+    whole = best_matches([pfm, weak], [MOTIFS])
+    split = best_matches([pfm, weak], halves)
+    alone = [best_matches([pfm, weak], [path]) for path in halves]
+    for query in range(2):
+        one, two = whole[query], split[query]
+        assert one is not None and two is not None
+        assert two.q > one.q / 2
+        best = min((found[query] for found in alone), key=lambda match: match.p)
+        assert (two.target, two.p, two.database) == (best.target, best.p, best.database)
+        assert two.q >= best.q
+    first, lone = split[0], alone[0][0]
+    assert first is not None and lone is not None
+    assert first.q == pytest.approx(first.p * len(targets))  # not of half the targets
+    assert lone.q == pytest.approx(lone.p * len(targets[0::2]))
+
+
+def test_the_top_motifs_as_lines(folder: Path) -> None:
+    motifs = json.loads((folder / "motifs.json").read_text())["motifs"]
+    lines = top_lines(motifs, max_q=0.05)
+    assert lines[0].split() == ["motif", "seqlets", "strength", "consensus", "target", "q"] and len(lines) == 5
+    for line, row in zip(lines[1:], motifs, strict=True):
+        assert line.split()[:2] == [row["motif"], str(row["n_seqlets"])] and line.split()[4] == row["target"]
+        assert line.index(row["consensus"]) == lines[0].index("consensus")
+    assert "no match" in top_lines([motifs[0] | {"q": 0.2}], max_q=0.05)[1]
+    assert top_lines(motifs * 2, max_q=0.05)[-1] == "and 3 more" and top_lines([], max_q=0.05) == []
 
 
 def test_trim_and_consensus() -> None:

@@ -53,6 +53,23 @@ def test_nothing_is_overwritten(saved: Path) -> None:
         save_model(build(CNN, length=40, n_tracks=1), saved, CNN, ["t"])
 
 
+def test_only_our_architectures_can_be_saved(tmp_path: Path) -> None:
+    own = torch.nn.Linear(4, 1)
+    with pytest.raises(UsageError, match=r"save a Linear: only drg_hpc architectures .*drg-cnn, dilated-residual"):
+        save_model(own, tmp_path / "m", {}, ["t"])  # type: ignore[arg-type]
+    module = build(CNN, length=40, n_tracks=1)
+    with pytest.raises(UsageError, match="config describes a 'dilated-residual', the module is a 'drg-cnn'"):
+        save_model(module, tmp_path / "m", DilatedResidualConfig(), ["t"])
+    assert not (tmp_path / "m").exists()
+
+
+def test_public_names_complete() -> None:
+    import drg_hpc
+
+    assert {"load_model", "save_model", "open_store", "attribute", "__doc__"} <= set(dir(drg_hpc))
+    assert drg_hpc.save_model is save_model
+
+
 def test_wrong_number_of_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 track names for a model with 2"):
         save_model(build(CNN, length=40, n_tracks=2), tmp_path / "m", CNN, ["t"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.curves import CURVE_POINTS, curve_points
 from drg_hpc.prediction.evaluate import evaluate
 from drg_hpc.prediction.tables import track_metrics, write_tables
+from drg_hpc.store.header import describe_store
 from drg_hpc.store.reader import open_dataset
 from tests.prediction.small_world import make_model, make_store, predict
 
@@ -86,6 +88,33 @@ def test_reusing_predictions_gives_the_same_numbers(tmp_path: Path, world: tuple
     with pytest.raises(InputError, match="another model"):
         evaluate(options(world, tmp_path / "b", predictions=tmp_path / "link", model=tmp_path / "model2"))
     assert not (tmp_path / "b").exists()
+
+
+def test_the_mean_over_strands_is_one_number(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    direct = json.loads((evaluate(options(world, tmp_path / "a", rc_average=True)) / "metrics.json").read_text())
+    for scale in ("link", "output"):
+        predict(tmp_path / scale, world[0], world[1], scale=scale, rc_average=True)
+    again = evaluate(options(world, tmp_path / "b", rc_average=True, predictions=tmp_path / "output"))
+    found = json.loads((again / "metrics.json").read_text())
+    for one, two in zip(direct["tracks"], found["tracks"], strict=True):
+        assert one["mse"] == pytest.approx(two["mse"], rel=1e-6)
+    with pytest.raises(InputError, match=r"of the link scale \(logit\).*--rc-average --scale output"):
+        evaluate(options(world, tmp_path / "c", rc_average=True, predictions=tmp_path / "link"))
+    make_model(tmp_path / "plain", length=LENGTH, link="identity")  # link scale and output scale are the same
+    predict(tmp_path / "run", tmp_path / "plain", world[1], rc_average=True)
+    evaluate(options(world, tmp_path / "d", model=tmp_path / "plain", rc_average=True, predictions=tmp_path / "run"))
+
+
+def test_another_store_than_that_of_the_training_is_noted(
+    tmp_path: Path, world: tuple[Path, Path, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(world[0], tmp_path / "model")
+    for sha256, warned in ((describe_store(world[1])["sha256"], False), ("0" * 64, True)):
+        record = {"inputs": {"store": {"path": "/elsewhere", "sha256": sha256}}}
+        (tmp_path / "model" / "done.json").write_text(json.dumps(record))
+        caplog.clear()
+        evaluate(options(world, tmp_path / f"out_{warned}", model=tmp_path / "model"))
+        assert ("not the store that" in caplog.text) is warned
 
 
 def test_a_folder_is_never_overwritten(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:

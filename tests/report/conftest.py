@@ -15,6 +15,7 @@ from drg_hpc.digests import describe_input
 from drg_hpc.files import write_json
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs
+from drg_hpc.models.header import MODEL_MEMBERS
 from drg_hpc.prediction.tables import write_tables
 
 TRACK = '<b>CTCF</b> & "co"'
@@ -35,8 +36,19 @@ def write_store(folder: Path) -> Path:
     return folder / "store"
 
 
-def write_model(folder: Path) -> Path:
+def store_sha256(store: Path) -> str:
+    return str(describe_input(store / "out.zarr", ("manifest.json",))["sha256"])
+
+
+def model_sha256(model: Path) -> str:
+    return str(describe_input(model, MODEL_MEMBERS)["sha256"])
+
+
+def write_model(folder: Path, store: Path, *, weights: bytes = b"w") -> Path:
+    """A model as far as a report reads it, trained on ``store``."""
     folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(weights)
+    write_json(folder / "done.json", {"command": "train", "inputs": {"store": {"sha256": store_sha256(store)}}})
     header = {
         "format": "drg-model/1", "architecture": "drg-cnn", "config": {"kernels": 8}, "inputs": {"seq": 60},
         "tracks": [TRACK], "bins": 0, "strand_partners": [0], "link": "logit", "operations": {"macs_per_row": 12345},
@@ -48,15 +60,14 @@ def write_model(folder: Path) -> Path:
     return folder
 
 
-def write_evaluation(folder: Path, store: Path) -> Path:
+def write_evaluation(folder: Path, store: Path, model: Path, *, split: str = "test") -> Path:
     folder.mkdir()
     rng = np.random.default_rng(1)
     target = np.column_stack([rng.integers(0, 2, 80), rng.normal(0, 1, 80)]).astype(np.float32)
     prediction = (target * 0.7 + rng.normal(0, 0.3, target.shape)).astype(np.float32)
     regions = pd.DataFrame({"row": np.arange(80), "name": "r", "chrom": "chr9", "start": 0, "end": 60, "split": "test"})
-    identity = describe_input(store / "out.zarr", ("manifest.json",))
-    inputs = {"store": {"sha256": identity["sha256"]}}
-    header = {"format": "drg-evaluation/1", "split": "test", "rows": 80, "inputs": inputs}
+    inputs = {"store": {"sha256": store_sha256(store)}, "model": {"sha256": model_sha256(model)}}
+    header = {"format": "drg-evaluation/1", "split": split, "rows": 80, "inputs": inputs}
     write_tables(folder, header=header, regions=regions, tracks=[TRACK, "signal"], target=target, prediction=prediction)
     return folder
 
@@ -64,12 +75,21 @@ def write_evaluation(folder: Path, store: Path) -> Path:
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("report")
-    paths = {"store": write_store(folder), "model": write_model(folder / "model")}
-    paths["evaluation"] = write_evaluation(folder / "evaluation", paths["store"])
+    paths = {"store": write_store(folder)}
+    paths["model"] = write_model(folder / "model", paths["store"])
+    paths["evaluation"] = write_evaluation(folder / "evaluation", paths["store"], paths["model"])
     planted = plant(named("CTCF", "SPI1"), [1, -1], rows=200, length=90, noise=0.15, seed=3)
     paths["attr"] = folder / "attr"
     paths["attr"].mkdir()
-    write_attributions(paths["attr"] / "out.h5", planted.projected, planted.onehot, tracks=1, keep=False)
+    inputs = {"model": {"sha256": model_sha256(paths["model"])}, "sequences": {"sha256": store_sha256(paths["store"])}}
+    attributes = {"inputs": inputs, "params": {"method": "tism", "output": "raw", "scale": "link", "input": "store"}}
+    target = paths["attr"] / "out.h5"
+    # rows 60 to 259 of the store: 100 sequences, then 100 shuffles
+    names = ["r" if row < 160 else f"r{row}_dinuc0" for row in range(60, 260)]
+    write_attributions(
+        target, planted.projected, planted.onehot, tracks=1, keep=False, attributes=attributes,
+        row=np.arange(60, 260), name=names,
+    )  # fmt: skip
     write_done(paths["attr"], "attr", {"rows": 200, "length": 90, "tracks": ["track 0"]})
     paths["seqlets"] = folder / "seqlets"
     _, summary = do_run(Options(attributions=paths["attr"], out=paths["seqlets"]))

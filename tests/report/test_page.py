@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,12 @@ from drg_hpc.errors import CorruptError, IncompleteError, InputError, UsageError
 from drg_hpc.report import html
 from drg_hpc.report.charts import Chart, padded, ticks
 from drg_hpc.report.config import ReportOptions
+from drg_hpc.report.data import gc_edges, rows_words
 from drg_hpc.report.logos import LogoRow, glyph_symbols, information, logo_figure, span_of
+from drg_hpc.report.motifs import motif_logo, motif_row
 from drg_hpc.report.page import write_report
+from drg_hpc.report.performance import correlation, dot_size
+from drg_hpc.results.motifs import read_motifs
 
 VOID = {"meta", "link", "br", "path", "rect", "use"}
 
@@ -63,7 +69,8 @@ def test_findings_come_first(page: Path) -> None:
     words = check(page.read_text())
     assert "on 80 sequences of chr9, a chromosome never seen in training" in words
     assert "AUROC 1.000" in words or re.search(r"AUROC 0\.\d{3}", words)
-    motif = r"the strongest, (pos|neg)_0 \([A-Z]+, \d+ seqlets\), matches (CTCF|SPI1)\.H12CORE\S* \(Tomtom q = "
+    motif = r"2 of 2 motifs found have a match in the database; the strongest, "
+    motif += r"(pos|neg)_0 \([A-Z]+, \d+ seqlets\), matches (CTCF|SPI1)\.H12CORE\S* \(Tomtom q = "
     assert re.search(motif, words)
     assert words.index("never seen in training") < words.index("Rows by chromosome")
 
@@ -73,10 +80,17 @@ def test_all_sections_are_there(page: Path) -> None:
     words = check(text)
     found = re.findall(r"<h2>([^<]+)</h2>", text)
     assert found == ["Data", "Training", "Performance", "Motifs", "Attributions", "Seqlets", "Provenance"]
-    for part in ("320 sequences of 60 bp", "Loss by epoch.", "Receiver operating characteristic.", "Pearson r",
+    for part in ("160 peaks and 160 dinucleotide shuffles of them, 60 bp each",
+                 "Loss by epoch.", "Receiver operating characteristic.", "Pearson r",
                  "CTCF.H12CORE.0.P.B", "SPI1.H12CORE", "best match", "drg-attr '<in> & out'", "on node1"):  # fmt: skip
         assert part in words, part
     assert text.count('class="example"') == 6
+    assert words.count("160 peaks and 160 dinucleotide shuffles of them") == 3  # the lead, a tile, the data
+    assert "separates peaks from their dinucleotide shuffles with AUROC" in words
+    assert "belongs together" not in words and "(raw form)" not in words
+    assert "Predictions are probabilities, on the output scale" in words
+    assert re.search(r"where bound = 1\d+ positive, \d+ negative, in \d+ of 100 rows", words) is None  # another track
+    assert re.search(r"in shuffled negatives\s*\d+", words)
 
 
 def test_names_are_escaped(page: Path) -> None:
@@ -121,6 +135,9 @@ def test_bad_input(everything: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "run" / "plan.json").write_text("{}")
     with pytest.raises(IncompleteError, match="not merged"):
         write_report(ReportOptions(paths=(tmp_path / "run",), out=out))
+    (tmp_path / "x.toml").write_text("a = 1")
+    with pytest.raises(InputError, match="nothing that a report can show, it is not HDF5"):
+        write_report(ReportOptions(paths=(tmp_path / "x.toml",), out=out))
     (tmp_path / "x.h5").write_text("no")
     with pytest.raises(CorruptError, match="not an HDF5"):
         write_report(ReportOptions(paths=(tmp_path / "x.h5",), out=out))
@@ -130,6 +147,51 @@ def test_bad_input(everything: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(CorruptError, match=r"curves\.npz"):
         write_report(ReportOptions(paths=(tmp_path / "eval",), out=out))
     assert not out.exists()
+
+
+def test_only_an_older_report_is_replaced(everything: dict[str, Path], tmp_path: Path) -> None:
+    out = write_report(ReportOptions(paths=(everything["model"],), out=tmp_path / "r.html"))
+    assert write_report(ReportOptions(paths=(everything["model"],), out=out, title="Again")) == out
+    assert "<h1>Again</h1>" in out.read_text()
+    for text in ("<html>thesis</html>", ""):
+        (tmp_path / "other").write_text(text)
+        with pytest.raises(UsageError, match="is not a report; choose another -o"):
+            write_report(ReportOptions(paths=(everything["model"],), out=tmp_path / "other"))
+        assert (tmp_path / "other").read_text() == text
+
+
+def test_bins_of_gc_content_hold_equally_many_values() -> None:
+    for length in (30, 60, 100, 499, 2000):
+        counts = np.histogram(np.arange(length + 1) / length, gc_edges(length))[0]
+        assert counts.sum() == length + 1 and set(counts[:-1]) == {counts[0]} and len(counts) <= 52
+
+
+def test_scatter_of_binned_tracks_is_of_row_totals() -> None:
+    assert correlation({"pearson": 0.1, "pearson_total": 0.87}).endswith("Pearson r of row totals 0.87")
+    assert correlation({"pearson": 0.1, "pearson_total": None}) == "rows, Pearson r 0.1"
+    assert dot_size(20)[0] > dot_size(300)[0] > dot_size(2000)[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"rows": 5}, "5 sequences"),
+        ({"rows": 6, "positives": 2, "negatives": "dinuc:2"},
+         "2 sequences and 4 dinucleotide shuffles of them, 2 of each"),
+        ({"rows": 4, "positives": 2, "negatives": "gc:1", "labels": {"labels": "bound"}},
+         "2 peaks and 2 negatives (gc)"),
+    ],
+)  # fmt: skip
+def test_what_the_rows_are(header: dict[str, Any], words: str) -> None:
+    assert rows_words(header) == words
+
+
+def test_a_motif_without_a_match_shows_no_target(everything: dict[str, Path]) -> None:
+    record = read_motifs(everything["motifs"])[0]
+    target = str(record.facts["target"])
+    assert target in motif_logo(record, 20, 0.05) and target in motif_row(record, 20, 0.05)
+    weak = replace(record, facts=record.facts | {"q": 0.3})
+    assert target not in motif_row(weak, 20, 0.05) and "no match" in motif_row(weak, 20, 0.05)
 
 
 def test_ticks_are_round_and_inside() -> None:
@@ -167,4 +229,4 @@ def test_numbers_for_people() -> None:
         "1,234,567", "0.123", "–", "–", "1,234", "x"
     ]  # fmt: skip
     assert [html.small(v) for v in (0, 0.04, 1.23e-26)] == ["0", "0.04", "1.2×10⁻²⁶"]
-    assert "<tr><td>&lt;</td></tr>" in html.table(("a",), [("<",)])
+    assert '<tr><td data-label="a">&lt;</td></tr>' in html.table(("a",), [("<",)])

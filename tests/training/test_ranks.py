@@ -72,7 +72,7 @@ def finish(ranks: int, store: Path, out: Path, *extra: object) -> list[str]:
         errors.append(done.stderr)
         if done.returncode == 0:
             return errors
-        assert "--max-steps reached" in done.stderr, done.stderr
+        assert "--max-steps reached" in done.stdout, done.stderr
     raise AssertionError("does not end")
 
 
@@ -91,7 +91,7 @@ def test_resume_is_bitwise(make_store: Maker, tmp_path: Path, ranks: int) -> Non
 
 def _after(ranks: int, store: Path, out: Path, steps: int) -> dict[str, torch.Tensor]:
     done = run(ranks, store, out, "--max-steps", steps)
-    assert "--max-steps reached" in done.stderr, done.stderr
+    assert "--max-steps reached" in done.stdout, done.stderr
     return load_file(newest(out) / "weights.safetensors")
 
 
@@ -118,7 +118,7 @@ def test_missing_targets_and_more_ranks_than_rows(make_store: Maker, tmp_path: P
 
 def newest_after(ranks: int, store: Path, out: Path, *extra: object) -> Path:
     done = run(ranks, store, out, *extra)
-    assert "--max-steps reached" in done.stderr, done.stderr
+    assert "--max-steps reached" in done.stdout, done.stderr
     return newest(out) / "weights.safetensors"
 
 
