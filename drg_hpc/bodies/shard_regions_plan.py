@@ -185,6 +185,12 @@ def plan_shards(options: Options) -> RunSpec:
     length = rows[0].end - rows[0].start
     padded = sum(row.kept and bool(row.reason) for row in rows)
     labels = _labels(options, rows, length=length, negatives=negatives, contigs=contigs)
+    if labels.bins and options.counts and any(row.strand == "-" for row in rows):
+        raise UsageError(
+            "--stranded with binned --counts: a matrix does not say whether the bins of its minus-strand rows run "
+            "along the genome or along the sequence",
+            fix="take --tracks, or turn the rows yourself and leave --stranded out",
+        )
     return datasets.plan_dataset(
         "shard-regions",
         options,

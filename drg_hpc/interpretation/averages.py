@@ -13,6 +13,7 @@ from drg_hpc.interpretation.similarity import flip, place
 _MIN_WIDTH = 4
 _MIN_COVERAGE = 0.5
 _INFORMATION_WIDTH = 6
+_CONSERVED_BITS = 0.5
 _IUPAC = {
     "A": "A", "C": "C", "G": "G", "T": "T", "AG": "R", "CT": "Y", "CG": "S", "AT": "W", "GT": "K", "AC": "M",
 }  # fmt: skip
@@ -147,13 +148,26 @@ def trim_core(cwm: NDArray[np.float64], coverage: NDArray[np.float64], trim: flo
     return start, end
 
 
+def _information(pfm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bits per position, against uniform bases."""
+    bits: NDArray[np.float64] = 2 + (pfm * np.log2(np.maximum(pfm, 1e-12))).sum(axis=0)
+    return bits
+
+
+def conserved_positions(pfm: NDArray[np.float64]) -> int:
+    """Positions with at least half a bit of information.
+
+    Windows are grouped by the bases that make them seqlets, so even noise gives groups with one or two fixed bases.
+    """
+    return int((_information(pfm) >= _CONSERVED_BITS).sum())
+
+
 def best_information(pfm: NDArray[np.float64]) -> float:
     """Mean information content, in bits, of the six neighbouring positions where it is largest.
 
     Narrower motifs count as if padded with uninformative positions. The filter of TF-MoDISco, where it is 0.6 bits.
     """
-    bits = 2 + (pfm * np.log2(np.maximum(pfm, 1e-12))).sum(axis=0)
-    return float(np.convolve(bits, np.ones(_INFORMATION_WIDTH)).max() / _INFORMATION_WIDTH)
+    return float(np.convolve(_information(pfm), np.ones(_INFORMATION_WIDTH)).max() / _INFORMATION_WIDTH)
 
 
 def consensus(pfm: NDArray[np.float64]) -> str:

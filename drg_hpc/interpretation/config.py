@@ -29,6 +29,12 @@ class MotifsOptions(Options):
     trim: float = flag(
         0.2, help="cut flanks whose contribution is below this share of the largest", ge=0, lt=1, metavar="F"
     )
+    min_positions: int = flag(
+        4,
+        help="positions with half a bit or more that a motif has, at least; groups of chance seqlets have one or two",
+        ge=1,
+        metavar="N",
+    )
     min_information: float = flag(
         0.6, help="least mean information of a motif's best six positions, in bits", ge=0, le=2, metavar="BITS"
     )

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc import digests
-from drg_hpc.errors import UsageError
-from drg_hpc.files import describe_files, publish_dir, read_json, write_json
-from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus
+from drg_hpc.errors import CorruptError, UsageError
+from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
+from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus, conserved_positions
 from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
@@ -29,7 +29,7 @@ FORMAT = "drg-motifs/1"
 _CENTRED = ("hypothetical", "corrected")
 _PARAMS = (
     "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim",
-    "min_information", "max_q", "seed",
+    "min_information", "min_positions", "max_q", "seed",
 )  # fmt: skip
 
 
@@ -73,7 +73,10 @@ def _warn_of_nothing(seqlets: int, options: MotifsOptions) -> None:
     if not seqlets:
         log.warning("no motifs: %s holds no seqlets; run drg-seqlets with a larger --threshold", options.seqlets)
         return
-    few, dull = f"--min-seqlets={options.min_seqlets}", f"--min-information={options.min_information:g}"
+    few, dull = (
+        f"--min-seqlets={options.min_seqlets}",
+        f"--min-information={options.min_information:g} and --min-positions={options.min_positions}",
+    )
     advice = "lower it, lower --similarity, or attribute more sequences, and give another -o"
     log.warning("%d seqlets but no motif reached %s with %s; %s", seqlets, few, dull, advice)
 
@@ -93,6 +96,7 @@ def _is_there(out: Path, header: dict[str, Any]) -> bool:
     Raises
     ------
     UsageError : it holds something else
+    CorruptError : it does, but its files changed since
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -100,6 +104,8 @@ def _is_there(out: Path, header: dict[str, Any]) -> bool:
         raise UsageError(f"{out} exists and is not a motif folder", fix="choose another -o")
     old = read_json(out / "motifs.json")
     if old.get("digest") == header["digest"]:
+        if faults := changed_files(out, old["files"]):
+            raise CorruptError(f"{out}: {', '.join(faults)}", fix="restore it, or remove the folder and run again")
         return True
     changed = [key for key in ("params", "inputs", "databases") if old.get(key) != header[key]]
     if "params" in changed:
@@ -140,7 +146,8 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
                 cluster, sequence=sequence, contribution=contribution, attribution=attribution[rows], sign=sign,
                 trim=options.trim,
             )  # fmt: skip
-            if best_information(motif.core_pfm) >= options.min_information:
+            informative = best_information(motif.core_pfm) >= options.min_information
+            if informative and conserved_positions(motif.core_pfm) >= options.min_positions:
                 found.append(replace(motif, members=rows[motif.members]))
         made = sum(motif.sign == sign for motif in found)
         word = "positive" if sign > 0 else "negative"

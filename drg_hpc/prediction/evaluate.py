@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.digests import describe_input, digest, input_identity, versions, who_and_where
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.files import publish_dir, read_json, write_json
+from drg_hpc.errors import CorruptError, InputError, UsageError
+from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.log import Progress
-from drg_hpc.models.compute import device_model, prepare_torch
+from drg_hpc.models.compute import Scale, device_model, prepare_torch
 from drg_hpc.models.header import MODEL_MEMBERS, model_length, read_model_header
 from drg_hpc.models.io import load_model
 from drg_hpc.models.links import apply_link
@@ -50,7 +50,7 @@ class Evaluation:
     regions: pd.DataFrame
     tracks: list[str]
     target: NDArray[np.float32]
-    prediction: NDArray[np.float32]
+    prediction: NDArray[np.floating[Any]]
 
 
 def evaluate(options: EvaluateOptions) -> Path:
@@ -118,6 +118,8 @@ def _already_there(folder: Path, wanted: str) -> bool:
         return False
     metrics = folder / "metrics.json"
     if metrics.is_file() and read_json(metrics).get("inputs_digest") == wanted:
+        if faults := changed_files(folder, read_json(folder / "done.json")["outputs"]):
+            raise CorruptError(f"{folder}: {', '.join(faults)}", fix="restore it, or remove the folder and run again")
         return True
     what = "another evaluation" if metrics.is_file() else "something else"
     raise UsageError(f"{folder} holds {what}", fix="choose another -o; nothing is overwritten")
@@ -139,7 +141,9 @@ def _compare(
         rows = _check_predictions(made, options, inputs, rows)
         _check_mean(made, options, str(header["link"]))
         tracks, facts = made.tracks, {"device": "as predicted"}
-        values = made.values if made.scale == "output" else _to_output(made.values, str(header["link"]))
+        values = made.values
+        if made.scale == "link":
+            values = _to_output(made.values, str(header["link"]))
     columns = _columns(store, tracks, options)
     target = store.targets(rows)[:, columns]
     if target.shape != values.shape:
@@ -178,17 +182,21 @@ def _device(options: EvaluateOptions) -> str:
 
 def _predict(
     options: EvaluateOptions, store: DatasetStore, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
+) -> tuple[NDArray[np.floating[Any]], dict[str, Any]]:
     device = _device(options)
     prepare_torch(options.threads)
     module = load_model(options.model, device=device)
+    scale: Scale = "output" if options.rc_average else "link"  # a mean over strands is one of outputs
     found = []
     with Progress(len(rows), "predict") as progress:
         for at in range(0, len(rows), BLOCK_ROWS):
             sequences = store.sequences(rows[at : at + BLOCK_ROWS])
-            found.append(predict_block(module, sequences, scale="output", rc_average=options.rc_average))
+            found.append(predict_block(module, sequences, scale=scale, rc_average=options.rc_average))
             progress.add(len(sequences))
-    return np.concatenate(found), {"device": device_model(device)}
+    values: NDArray[np.floating[Any]] = np.concatenate(found)
+    if scale == "link":
+        values = _to_output(np.concatenate(found), str(module.link))
+    return values, {"device": device_model(device)}
 
 
 def _check_predictions(
@@ -218,15 +226,18 @@ def _check_mean(made: Predictions, options: EvaluateOptions, link: str) -> None:
         )
 
 
-def _to_output(values: NDArray[np.float32], link: str) -> NDArray[np.float32]:
-    converted: NDArray[np.float32] = apply_link(torch.from_numpy(values), link).numpy()
+def _to_output(values: NDArray[np.float32], link: str) -> NDArray[np.float64]:
+    """In float64: a float32 sigmoid is exactly 1 from a logit of 17 on, and ranks would tie."""
+    converted: NDArray[np.float64] = apply_link(torch.from_numpy(values).double(), link).numpy()
     return converted
 
 
 def _write_facts(folder: Path, inputs: dict[str, dict[str, Any]], facts: dict[str, Any]) -> None:
     """done.json: who, where, with what; not part of the result."""
     paths = {name: record["path"] for name, record in inputs.items()}
+    outputs = describe_files(folder)
     write_json(
         folder / "done.json",
-        {"command": "evaluate", "inputs": paths, "versions": versions(), "by": who_and_where()} | facts,
+        {"command": "evaluate", "outputs": outputs, "inputs": paths, "versions": versions(), "by": who_and_where()}
+        | facts,
     )

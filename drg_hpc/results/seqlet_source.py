@@ -18,7 +18,8 @@ from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
 from drg_hpc.results.seqlets import looks_like_hdf5
 
-_FULL_FORMS = ("hypothetical", "corrected", "raw", "global")
+# Forms whose value at the base that is there is that base's contribution; "global" with a reference is not one.
+_FULL_FORMS = ("hypothetical", "corrected", "raw")
 _BLOCK_BYTES = 16 << 20
 _SHUFFLE = re.compile(r"_dinuc\d+$")
 
@@ -95,9 +96,12 @@ class AttributionSource:
         return [Track(i, str(groups[key].attrs.get("name", key)), f"tracks/{key}") for i, key in enumerate(names)]
 
     def form(self, track: Track) -> str:
-        """The (N, 4, L) form kept for a track, ``projected`` when there is none."""
+        """The (N, 4, L) contribution form of a track, ``projected`` when none was kept.
+
+        Raw TISM is 0 at every base that is there; its corrected form follows from it (:meth:`full`).
+        """
         group = self._file[track.path]
-        return next((form for form in _FULL_FORMS if form in group), "projected")
+        return next((form for form in _FULL_FORMS if form in group), "corrected" if "tism" in group else "projected")
 
     def kept(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Rows to use: those of regions that could be read from the genome."""
@@ -117,8 +121,16 @@ class AttributionSource:
         return np.asarray(self._file["raw/seq"][start:stop], np.int8)
 
     def full(self, track: Track, form: str, start: int, stop: int) -> NDArray[np.float32]:
-        """A four-base form (n, 4, L) of a track."""
-        return np.asarray(self._file[f"{track.path}/{form}"][start:stop], np.float32)
+        """A four-base form (n, 4, L) of a track.
+
+        TISM is the gradient less a constant per position, so that both have the same corrected form, ``g - mean_b g``.
+        """
+        group = self._file[track.path]
+        if form in group:
+            return np.asarray(group[form][start:stop], np.float32)
+        taylor = np.asarray(group["tism"][start:stop], np.float32)
+        corrected: NDArray[np.float32] = taylor - taylor.mean(axis=1, keepdims=True)
+        return corrected
 
     def regions(self, start: int, stop: int) -> Regions:
         """Coordinates of rows ``start`` to ``stop``.

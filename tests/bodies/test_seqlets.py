@@ -157,3 +157,30 @@ def test_bad_input(source: Path, tmp_path: Path) -> None:
         handle["tracks/00000/projected"][1, 5] = np.nan
     with pytest.raises(InputError, match="NaN"):
         do_run(Options(attributions=source, out=tmp_path / "r"))
+
+
+@pytest.mark.parametrize(("kept", "expected"), [("tism", "corrected"), ("global", "projected"), ("raw", "raw")])
+def test_windows_are_contributions_whatever_form_was_kept(
+    source: Path, tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray], kept: str, expected: str
+) -> None:
+    projected, onehot = arrays
+    gradient = np.random.default_rng(1).normal(size=onehot.shape).astype(np.float32)
+    centred = gradient - gradient.mean(axis=1, keepdims=True)
+    value = centred if kept == "tism" else gradient
+    here = (value * onehot).sum(axis=1)
+    # the projection stays the stated one; only the four-base form beside it differs
+    form = gradient - (gradient * onehot).sum(axis=1, keepdims=True) if kept == "tism" else gradient
+    with h5py.File(source, "r+") as handle:
+        for name in handle["tracks"]:
+            handle[f"tracks/{name}"].create_dataset(kept, data=form)
+    plan, summary = do_run(Options(attributions=source, out=tmp_path / "run", track="track 0", window=12))
+    assert summary["form"] == expected
+    seqlets = read_seqlets(plan.folder / "out.h5")
+    wanted = projected if expected == "projected" else here
+    for i in (0, len(seqlets.table) - 1):
+        row, centre = (
+            int(seqlets.table["row"][i]),
+            (int(seqlets.table["start"][i]) + int(seqlets.table["end"][i])) // 2,
+        )
+        there = (seqlets.contribution[i] * seqlets.sequence[i]).sum(axis=0)
+        np.testing.assert_allclose(there, np.pad(wanted[row], (6, 6))[centre : centre + 12], atol=2e-3)

@@ -12,18 +12,18 @@ from bodies.seqlet_runs import write_attributions, write_done
 from interpretation.planted import MOTIFS, Planted, named, plant
 
 from drg_hpc.cli.motifs import top_lines
-from drg_hpc.errors import InputError, UsageError
+from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file, walk_files
 from drg_hpc.genome.motifs import read_meme, write_meme
 from drg_hpc.interpretation.averages import consensus, trim_core
 from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows
 from drg_hpc.interpretation.config import MotifsOptions
-from drg_hpc.interpretation.motifs import find_motifs
+from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
 from drg_hpc.interpretation.recursive import call_seqlets
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
-from drg_hpc.results.seqlets import merge_parts, write_part
+from drg_hpc.results.seqlets import merge_parts, read_seqlets, write_part
 
 NAMES, SIGNS = ("CTCF", "GATA1", "SPI1", "REST"), [1, 1, -1, 1]
 
@@ -262,3 +262,29 @@ def test_trim_and_consensus() -> None:
     assert trim_core(np.zeros((4, 12)), np.ones(12), 0.15) == (0, 12)
     pfm = np.array([[0.7, 0.5, 0.25], [0.1, 0, 0.25], [0.1, 0.5, 0.25], [0.1, 0, 0.25]])
     assert consensus(pfm) == "ARN"
+
+
+def test_noise_gives_no_motifs(tmp_path: Path) -> None:
+    """Seqlets of noise there are (each is tested alone), motifs there are not."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, (2000, 100))
+    onehot = (codes[:, None] == np.arange(4)[:, None]).astype(np.int8)
+    none, projected = np.zeros(2000, np.int64), rng.normal(size=(2000, 100)).astype(np.float32)
+    noise = Planted(onehot=onehot, projected=projected, motif=none, start=none, flipped=none.astype(bool))
+    table = write_seqlets(tmp_path / "noise.h5", noise)
+    assert len(table) > 500
+    found = motifs_of(read_seqlets(tmp_path / "noise.h5"), MotifsOptions(seqlets=tmp_path / "noise.h5", out=tmp_path))
+    assert found == []
+
+
+@pytest.mark.parametrize("fault", ["gone", "changed"])
+def test_a_finished_folder_is_verified_before_it_is_called_done(seqlets: Path, tmp_path: Path, fault: str) -> None:
+    options = MotifsOptions(seqlets=seqlets, out=tmp_path / "motifs")
+    find_motifs(options)
+    path = tmp_path / "motifs" / "matches.tsv"
+    if fault == "gone":
+        path.unlink()
+    else:
+        path.write_text(path.read_text() + "x")
+    with pytest.raises(CorruptError, match=r"matches\.tsv"):
+        find_motifs(options)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from scipy import stats
 
-from drg_hpc.errors import InputError, UsageError
+from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.curves import CURVE_POINTS, curve_points
 from drg_hpc.prediction.evaluate import evaluate
@@ -191,3 +191,13 @@ def test_curves_are_thinned_and_keep_their_ends() -> None:
     assert roc[0].tolist() == [0, 0] and roc[-1].tolist() == [1, 1]
     assert pr[-1].tolist() == pytest.approx([1, positive.mean()])
     assert (np.diff(roc, axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["curves.npz", "regions.tsv"])
+def test_a_finished_folder_is_verified_before_it_is_called_done(
+    tmp_path: Path, world: tuple[Path, Path, Any], name: str
+) -> None:
+    evaluate(options(world, tmp_path / "e"))
+    (tmp_path / "e" / name).unlink()
+    with pytest.raises(CorruptError, match=name):
+        evaluate(options(world, tmp_path / "e"))
