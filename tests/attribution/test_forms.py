@@ -56,11 +56,8 @@ def test_projection_of_tism_is_minus_the_mean_effect_of_a_change() -> None:
     torch.testing.assert_close(projected[0, 0, 0], -forms.tism(M, X)[0, :, 0].mean())
 
 
-@pytest.mark.parametrize("method", SPECS)
-@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize(("method", "output"), [(m, o) for m in SPECS for o in OUTPUTS if o in SPECS[m].outputs])
 def test_form_times_sequence_is_the_projection_where_the_recipe_says_so(method: str, output: str) -> None:
-    if output not in SPECS[method].outputs:
-        pytest.skip("refused in the plan")
     recipe = make_recipe(method, output)
     form = forms.output_form(M, X, recipe, reference=QUARTER)
     contribution = forms.contribution(M, recipe, reference=QUARTER)
