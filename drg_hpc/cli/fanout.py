@@ -11,7 +11,6 @@ from drg_hpc.config import FanoutOptions
 from drg_hpc.files import human_bytes
 from drg_hpc.runs.bodies import BODIES, planner
 from drg_hpc.runs.devices import choose_gpus
-from drg_hpc.runs.launch.local import run_local
 from drg_hpc.runs.merge import is_merged
 from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan, write_plan
@@ -73,6 +72,8 @@ def _run(command: str, options: FanoutOptions) -> Result:
     if options.plan_only:
         message = f"planned: {plan.folder} (drg-work {plan.folder}, then drg-merge {plan.folder})"
         return {"message": message, "run": str(plan.folder)} | _sizes(spec)
+    from drg_hpc.runs.launch.local import run_local  # not needed for --help, planning and finished runs
+
     return _finished(plan, run_local(plan, workers=options.workers, device=options.device), skipped=False)
 
 
