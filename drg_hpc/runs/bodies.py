@@ -26,8 +26,8 @@ def planner(command: str) -> ModuleType:
     return importlib.import_module(f"drg_hpc.bodies.{BODIES[command][0]}_plan")
 
 
-def uses_gpu(plan: Plan) -> bool:
-    """Whether a plan's work runs on a GPU where there is one.
+def _entry(plan: Plan) -> tuple[str, bool]:
+    """The table's line for a plan.
 
     Raises
     ------
@@ -35,12 +35,16 @@ def uses_gpu(plan: Plan) -> bool:
     """
     if plan.command not in BODIES:
         raise CorruptError(f"{plan.folder / 'plan.json'}: unknown command {plan.command!r}", fix="update drg_hpc")
-    return BODIES[plan.command][1]
+    return BODIES[plan.command]
+
+
+def uses_gpu(plan: Plan) -> bool:
+    """Whether a plan's work runs on a GPU where there is one."""
+    return _entry(plan)[1]
 
 
 def load_body(plan: Plan) -> Body:
     """The body that does a plan's work; imports the heavy libraries."""
-    uses_gpu(plan)
-    module = importlib.import_module(f"drg_hpc.bodies.{BODIES[plan.command][0]}_work")
+    module = importlib.import_module(f"drg_hpc.bodies.{_entry(plan)[0]}_work")
     body: Body = module.Body(plan)
     return body

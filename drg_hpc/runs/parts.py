@@ -103,8 +103,8 @@ def find_fault(plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | Non
         return Fault("it is a symbolic link", status.st_ino)
     expected = {"plan": plan.digest, "stage": stage.name, "shard": shard.id, "stage_input": stage_input}
     try:
-        why = _receipt_fault(read_json(folder / RECEIPT), expected)
-        why = why or _file_fault(folder, read_json(folder / RECEIPT)["files"], hashes=hashes)
+        receipt = read_json(folder / RECEIPT)
+        why = _receipt_fault(receipt, expected) or _file_fault(folder, receipt["files"], hashes=hashes)
     except DrgError as error:
         why = f"its receipt cannot be read ({error})"
     except OSError as error:

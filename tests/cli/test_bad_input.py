@@ -163,49 +163,23 @@ def test_regions_off_the_end_are_kept_false_and_an_error_when_strict(tmp_path: P
     assert not (tmp_path / "strict").exists()
 
 
+def refused_bed(tmp_path: Path, text: str) -> str:
+    """The error line of ``drg-shard regions`` on a BED file with this text."""
+    store, bed, counts = genome(tmp_path), tmp_path / "r.bed", counts_for(tmp_path / "c.tsv", ["a"])
+    bed.write_text(text)
+    inputs = ["--genome", store, "--regions", bed, "--counts", counts]
+    return error_line(drg("drg-shard", "regions", *inputs, "-o", tmp_path / "run", exit_code=3))
+
+
 def test_wrong_chromosome_names_show_both_sides(tmp_path: Path) -> None:
-    store = genome(tmp_path)
-    bed = tmp_path / "r.bed"
-    bed.write_text("NC_000001\t0\t64\ta\n")
-    counts = counts_for(tmp_path / "c.tsv", ["a"])
-    done = drg(
-        "drg-shard",
-        "regions",
-        "--genome",
-        store,
-        "--regions",
-        bed,
-        "--counts",
-        counts,
-        "-o",
-        tmp_path / "run",
-        exit_code=3,
-    )
-    line = error_line(done)
+    line = refused_bed(tmp_path, "NC_000001\t0\t64\ta\n")
     assert "NC_000001" in line
     assert "chr1" in line
 
 
 @pytest.mark.parametrize("row", ["chr1\t-5\t10", "chr1\t10\t10", "chr1\t20\t10", "chr1\tx\t10", "chr1\t5"])
 def test_bad_bed_lines_are_named(tmp_path: Path, row: str) -> None:
-    store = genome(tmp_path)
-    bed = tmp_path / "r.bed"
-    bed.write_text(f"# comment\nchr1\t0\t64\ta\n{row}\n")
-    counts = counts_for(tmp_path / "c.tsv", ["a"])
-    done = drg(
-        "drg-shard",
-        "regions",
-        "--genome",
-        store,
-        "--regions",
-        bed,
-        "--counts",
-        counts,
-        "-o",
-        tmp_path / "run",
-        exit_code=3,
-    )
-    assert "line 3" in error_line(done)
+    assert "line 3" in refused_bed(tmp_path, f"# comment\nchr1\t0\t64\ta\n{row}\n")
 
 
 def test_what_is_not_ours_is_said(tmp_path: Path) -> None:
