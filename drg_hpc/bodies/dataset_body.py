@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,68 +12,105 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.bodies.datasets import BOUND, without_labels
 from drg_hpc.bodies.split_options import splitter_of
 from drg_hpc.files import read_json, write_json
 from drg_hpc.genome.counts import load_matrix
-from drg_hpc.genome.onehot import codes_to_onehot
+from drg_hpc.genome.negatives import parse_negatives
 from drg_hpc.genome.regions import Region
 from drg_hpc.genome.shuffle import dinucleotide_shuffle, shuffle_keys
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
-from drg_hpc.store.layout import MODALITY, STORE, dataset_arrays
+from drg_hpc.store.dataset_layout import Modality, dataset_arrays, inputs_of, modalities_of
+from drg_hpc.store.layout import STORE
 from drg_hpc.store.writer import PartWriter, assemble
 
 PART_FACTS = "part.json"
-Targets = NDArray[np.float32]
+KEPT = "kept.tsv"
+_NO_FOLD = -1
+Rows = NDArray[np.int64]
+Codes = NDArray[np.uint8]
+Values = NDArray[np.float32]
 
 
 class DatasetBody(ABC):
-    """Rows ``0..n-1`` are the positives; row ``r >= n`` is shuffle ``(r - n) // n`` of positive ``(r - n) % n``."""
+    """Rows ``0..n-1`` are the positives; row ``r >= n`` is negative ``(r - n) // n`` of positive ``(r - n) % n``."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.header: dict[str, Any] = plan.params["header"]
-        self.length = int(self.header["inputs"]["seq"])
+        self.inputs = inputs_of(self.header)
+        self.modalities = modalities_of(self.header)
         self.positives = int(self.header["positives"])
+        self.negatives = parse_negatives(self.header["negatives"] or None)
+
+    @abstractmethod
+    def read_rows(self) -> dict[str, list[Region]]:
+        """Per input the interval of every positive; names, kept and reasons are those of the first input."""
+
+    @abstractmethod
+    def codes(self, name: str, rows: Rows) -> Codes:
+        """Base codes (n, stored length) of an input of positives."""
+
+    @abstractmethod
+    def kept_table(self) -> Iterable[Sequence[object]]:
+        """Header and lines of ``kept.tsv``: what became of every row of the files that were read."""
 
     @cached_property
-    @abstractmethod
+    def intervals(self) -> dict[str, list[Region]]:
+        """Per input the interval of every positive; rows without labels are not kept."""
+        found = self.read_rows()
+        first = next(iter(found))
+        return found | {first: without_labels(found[first], {f: frozenset(n) for f, (n, _) in self._matrices.items()})}
+
+    @property
     def regions(self) -> list[Region]:
-        """The positives, as the plan saw them."""
-
-    @abstractmethod
-    def codes(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Base codes (n, length) of positives."""
-
-    def targets(self, rows: NDArray[np.int64]) -> Targets:
-        """Labels (n, tracks[, bins]) of positives, NaN where missing; here from the matrices of the plan."""
-        if self.header["labels"]["labels"] == "bound":
-            return np.ones((len(rows), 1), np.float32)
-        return self._matrix[rows]
+        """The first input's intervals of the positives."""
+        return next(iter(self.intervals.values()))
 
     @cached_property
-    def _matrix(self) -> Targets:
-        """Labels of all positives: the columns of all matrices side by side; NaN for rows that are not kept."""
-        columns = []
+    def _matrices(self) -> dict[str, tuple[list[str], Values]]:
+        """Row names and values of every matrix, by its path."""
+        paths = [Path(self.plan.inputs[s["input"]]["path"]) for s in self.header["labels"] if s["kind"] == "matrix"]
+        return {str(path): load_matrix(path) for path in paths}
+
+    @cached_property
+    def _joined(self) -> dict[str, Values]:
+        """Labels of all positives from each matrix, NaN for rows that are not kept."""
         kept = [number for number, row in enumerate(self.regions) if row.kept]
-        for number in range(sum(name.startswith("counts") for name in self.plan.inputs)):
-            names, values = load_matrix(Path(self.plan.inputs[f"counts{number}"]["path"]))
+        found = {}
+        for path, (names, values) in self._matrices.items():
             index = {name: i for i, name in enumerate(names)}
             joined = np.full((self.positives, *values.shape[1:]), np.nan, np.float32)
             joined[kept] = values[[index[self.regions[row].name] for row in kept]]
-            columns.append(joined)
-        return np.concatenate(columns, axis=1)
+            found[path] = joined
+        return found
+
+    def labels(self, modality: int, regions: Sequence[Region], rows: Rows, origin: str) -> Values:
+        """Targets (n, tracks[, bins]) of rows of one origin, NaN where missing.
+
+        Parameters
+        ----------
+        regions : their intervals
+        rows : the positives they are, or come from
+        """
+        source = self.header["labels"][modality]
+        if origin != "given":
+            return np.zeros(self.modalities[modality].shape(len(rows)), np.float32)
+        if source["kind"] == BOUND:
+            return np.ones((len(rows), 1), np.float32)
+        return self._joined[self.plan.inputs[source["input"]]["path"]][rows]
 
     @cached_property
     def _splits(self) -> list[tuple[str, int]]:
         splitter = splitter_of(self.plan.params["split"], self.plan.inputs)
-        return [splitter.assign(row.name, row.chrom) if row.kept else ("excluded", -1) for row in self.regions]
+        return [splitter.assign(row.name, row.chrom) if row.kept else ("excluded", _NO_FOLD) for row in self.regions]
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """Write the zarr row-shards that cover global rows ``shard.start`` to ``shard.stop``."""
         writer = PartWriter(attempt.out / STORE, dataset_arrays(self.header))
-        facts = {"rows": shard.rows, "unshuffled": 0, "unknown_bases": 0}
+        facts = {"rows": shard.rows, "unshuffled": 0, "unknown_bases": 0, "splits": {}}
         size = int(self.header["row_shard"])
         for start in range(shard.start, shard.stop, size):
             check_stop()
@@ -79,76 +118,109 @@ class DatasetBody(ABC):
         writer.close()
         write_json(attempt.out / PART_FACTS, facts)
 
-    def _write(self, writer: PartWriter, rows: NDArray[np.int64], facts: dict[str, int]) -> None:
+    def _write(self, writer: PartWriter, rows: Rows, facts: dict[str, Any]) -> None:
         index = int(rows[0]) // int(self.header["row_shard"])
-        copies = rows // self.positives - 1
         sources = rows % self.positives
-        codes = self._shuffled(self.codes(sources), rows, copies, facts)
-        facts["unknown_bases"] += int((codes > 3).sum())
-        writer.write("inputs/seq", index, codes_to_onehot(codes))
-        for name, values in self._columns(sources, copies).items():
+        table = self.row_table(rows, sources)
+        for number, item in enumerate(self.inputs):
+            codes = self._input_codes(item.name, rows, sources, facts)
+            facts["unknown_bases"] += int((codes > 3).sum())
+            writer.write_codes(f"inputs/{item.name}", index, codes)
+            if number:
+                self._write_intervals(writer, index, item.name, sources)
+        for number, modality in enumerate(self.modalities):
+            values = self._targets(number, rows, sources, table)
+            values[[not region.kept for region, _ in table]] = np.nan
+            self._write_targets(writer, index, modality, values)
+        for name, values in self._columns(rows, sources, table).items():
             writer.write(f"regions/{name}", index, values)
-        kept = np.array([self.regions[row].kept for row in sources])
-        values = self._targets(sources, copies)
-        mask = np.isfinite(values)
-        mask[~kept] = False
-        writer.write(f"targets/{MODALITY}", index, np.where(mask, values, np.float32(0)))
-        writer.write(f"targets_mask/{MODALITY}", index, mask)
+        splits = Counter(split for region, (split, _) in table if region.kept)
+        facts["splits"] = dict(Counter(facts["splits"]) + splits)
 
-    def _shuffled(
-        self, codes: NDArray[np.uint8], rows: NDArray[np.int64], copies: NDArray[np.int64], facts: dict[str, int]
-    ) -> NDArray[np.uint8]:
-        """Shuffle the rows that are negatives; each by a key of (seed, its own row, copy)."""
-        for copy in np.unique(copies[copies >= 0]):
-            here = np.flatnonzero(copies == copy)
-            keys = shuffle_keys(int(self.header["seed"]), rows[here], int(copy))
-            shuffled = dinucleotide_shuffle(codes[here], keys)
+    def row_table(self, rows: Rows, sources: Rows) -> list[tuple[Region, tuple[str, int]]]:
+        """(interval, (split, fold)) of every row; shuffles lie where their positive does."""
+        return [(self.regions[source], self._splits[source]) for source in sources]
+
+    def _input_codes(self, name: str, rows: Rows, sources: Rows, facts: dict[str, Any]) -> Codes:
+        """Codes of rows, the negatives among them shuffled, each by a key of (seed, its own row)."""
+        codes = self.codes(name, sources)
+        seed = int(self.header["seed"])
+        for copy in np.unique(rows // self.positives - 1):
+            if copy < 0:
+                continue
+            here = np.flatnonzero(rows // self.positives - 1 == copy)
+            shuffled = dinucleotide_shuffle(codes[here], shuffle_keys(seed, rows[here], int(copy)))
             facts["unshuffled"] += int((shuffled == codes[here]).all(axis=1).sum())
             codes[here] = shuffled
         return codes
 
-    def _targets(self, sources: NDArray[np.int64], copies: NDArray[np.int64]) -> Targets:
-        shape = (len(sources), len(self.header["tracks"]), *([self.header["bins"]] if self.header["bins"] else []))
-        values = np.zeros(shape, np.float32)
-        real = np.flatnonzero(copies < 0)
-        if len(real):
-            values[real] = self.targets(sources[real])
+    def _origins(self, rows: Rows) -> NDArray[np.object_]:
+        kind = self.negatives.kind if self.negatives else ""
+        return np.where(rows < self.positives, "given", kind).astype(object)
+
+    def _targets(self, number: int, rows: Rows, sources: Rows, table: Sequence[tuple[Region, Any]]) -> Values:
+        values = np.zeros(self.modalities[number].shape(len(rows)), np.float32)
+        origins = self._origins(rows)
+        for origin in set(origins):
+            here = np.flatnonzero(origins == origin)
+            values[here] = self.labels(number, [table[int(i)][0] for i in here], sources[here], str(origin))
         return values
 
-    def _columns(self, sources: NDArray[np.int64], copies: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        chosen = [self.regions[row] for row in sources]
-        names = [r.name if c < 0 else f"{r.name}_dinuc{c}" for r, c in zip(chosen, copies, strict=True)]
-        splits = [self._splits[row] for row in sources]
+    @staticmethod
+    def _write_targets(writer: PartWriter, index: int, modality: Modality, values: Values) -> None:
+        present = np.isfinite(values)
+        stored = np.where(present, values, np.float32(0)).astype(modality.dtype)
+        writer.write(f"targets/{modality.name}", index, stored)
+        writer.write(f"targets_mask/{modality.name}", index, present)
 
-        def text(values: list[str]) -> NDArray[Any]:
-            return np.array(values, dtype=np.dtypes.StringDType())
+    def _write_intervals(self, writer: PartWriter, index: int, name: str, sources: Rows) -> None:
+        chosen = [self.intervals[name][source] for source in sources]
+        for column in ("chrom", "strand"):
+            writer.write(f"intervals/{name}/{column}", index, _text(getattr(r, column) for r in chosen))
+        for column in ("start", "end"):
+            writer.write(f"intervals/{name}/{column}", index, np.array([getattr(r, column) for r in chosen], np.int64))
 
+    def _columns(self, rows: Rows, sources: Rows, table: Sequence[tuple[Region, Any]]) -> dict[str, NDArray[Any]]:
+        regions = [region for region, _ in table]
+        copies = rows // self.positives - 1
+        kind = self.negatives.kind if self.negatives else ""
+        names = [r.name if c < 0 else f"{r.name}_{kind}{c}" for r, c in zip(regions, copies, strict=True)]
         return {
-            "chrom": text([r.chrom for r in chosen]),
-            "start": np.array([r.start for r in chosen], np.int64),
-            "end": np.array([r.end for r in chosen], np.int64),
-            "name": text(names),
-            "strand": text([r.strand for r in chosen]),
-            "split": text([s for s, _ in splits]),
-            "fold": np.array([f for _, f in splits], np.int32),
-            "kept": np.array([r.kept for r in chosen]),
-            "reason": text([r.reason for r in chosen]),
+            "chrom": _text(r.chrom for r in regions),
+            "start": np.array([r.start for r in regions], np.int64),
+            "end": np.array([r.end for r in regions], np.int64),
+            "name": _text(names),
+            "strand": _text(r.strand for r in regions),
+            "split": _text(split if region.kept else "excluded" for region, (split, _) in table),
+            "fold": np.array([fold if region.kept else _NO_FOLD for region, (_, fold) in table], np.int32),
+            "kept": np.array([r.kept for r in regions]),
+            "reason": _text(r.reason for r in regions),
+            "origin": _text(self._origins(rows)),
+            "parent": sources,
         }
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
-        """Link the parts' shard files into ``out.zarr``, then metadata and manifest."""
-        merge_store(self.header, parts, out)
+        """Link the parts' shard files into ``out.zarr``, then metadata and manifest; and write ``kept.tsv``."""
         facts = [read_json(part.path / PART_FACTS) for part in parts]
+        found: Counter[str] = sum((Counter(f["splits"]) for f in facts), Counter())
+        splits = {name: found[name] for name in self.header["splits"]}
+        header = self.header | {"splits": splits, "kept": sum(splits.values())}
+        merge_store(header, parts, out)
+        with open(out / KEPT, "w") as handle:
+            handle.writelines("\t".join(map(str, line)) + "\n" for line in self.kept_table())
         return {
-            "rows": self.header["rows"],
-            "kept": self.header["kept"],
-            "splits": self.header["splits"],
-            "length": self.length,
-            "tracks": len(self.header["tracks"]),
-            "bins": self.header["bins"],
+            "rows": header["rows"],
+            "kept": header["kept"],
+            "splits": splits,
+            "inputs": {item.name: item.length for item in self.inputs},
+            "tracks": sum(len(modality.tracks) for modality in self.modalities),
             "unshuffled": sum(f["unshuffled"] for f in facts),
             "unknown_bases": sum(f["unknown_bases"] for f in facts),
         }
+
+
+def _text(values: Iterable[str]) -> NDArray[Any]:
+    return np.array(list(values), dtype=np.dtypes.StringDType())
 
 
 def merge_store(header: dict[str, Any], parts: list[Part], out: Path) -> None:

@@ -17,6 +17,7 @@ from drg_hpc.genome.regions import Region, parse_region
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.store.dataset_layout import single_input
 from drg_hpc.store.reader import open_dataset
 
 _READ_BYTES = 64 << 20
@@ -37,6 +38,7 @@ class StoreRows:
 
     def __init__(self, path: Path, *, split: str, rows: int) -> None:
         self._store = open_dataset(path)
+        self._input = single_input(self._store.header).name
         self._selected = self._store.split_rows(split)[:rows]
         if len(self._selected) != rows:
             raise CorruptError(
@@ -49,7 +51,7 @@ class StoreRows:
         return self._store.regions.iloc[chosen].assign(row=chosen)
 
     def sequences(self, start: int, stop: int) -> NDArray[Any]:
-        return self._store.sequences(self._selected[start:stop])
+        return self._store.input_sequences(self._input, self._selected[start:stop])
 
 
 class FastaRows:
@@ -62,6 +64,7 @@ class FastaRows:
         found = [parse_region(r.name, length) or Region(r.name, 0, length, r.name) for r in records]
         columns = ("chrom", "start", "end", "name", "strand", "kept", "reason")
         self._regions = pd.DataFrame({name: [getattr(region, name) for region in found] for name in columns})
+        self._regions["origin"] = "given"
         self._regions["row"] = np.arange(len(found), dtype=np.int64)
 
     def regions(self, start: int, stop: int) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import scan
 from drg_hpc.models.header import model_length
 from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.store.dataset_layout import single_input
 from drg_hpc.store.header import describe_store, require_kind, split_count
 
 ROW_TABLE_BYTES = 96  # of a row of the table of regions, in result files
@@ -65,7 +66,7 @@ def select_store(path: Path, model: dict[str, Any], *, split: str, limit: int | 
     InputError : not a dataset store, another length, no such split, or no rows in it
     """
     header = require_kind(path, "dataset")
-    length = int(header["inputs"]["seq"])
+    length = single_input(header).length
     if length != model_length(model):
         raise InputError(
             f"sequences of {path} have {length} bases, the model takes {model_length(model)}",

@@ -167,12 +167,13 @@ class Body:
 
 
 def _add_coordinates(table: pd.DataFrame, source: AttributionSource, shard: Shard) -> None:
-    """Columns chrom, name, genome_start and genome_end from the rows' regions."""
+    """Columns chrom, name, origin, genome_start and genome_end from the rows' regions."""
     regions = source.regions(shard.start, shard.stop)
     local = table["row"].to_numpy(np.int64) - shard.start
     start, end = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
     flipped = regions.flipped[local]
     table["chrom"] = [regions.chrom[i] for i in local]
     table["name"] = [regions.name[i] for i in local]
+    table["origin"] = [regions.origin[i] for i in local]
     table["genome_start"] = np.where(flipped, regions.end[local] - end, regions.start[local] + start)
     table["genome_end"] = np.where(flipped, regions.end[local] - start, regions.start[local] + end)

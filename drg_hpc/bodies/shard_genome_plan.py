@@ -13,7 +13,8 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.assemblies import ASSEMBLIES, check_assembly
 from drg_hpc.genome.fasta import Contig, scan
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
-from drg_hpc.store import layout
+from drg_hpc.store import genome_layout
+from drg_hpc.store.layout import FORMAT
 
 SUMMARY = "Genome FASTA (one file or many; plain, gzip, bgzip) to a one-hot store."
 STAGE = "contigs"
@@ -85,14 +86,14 @@ def plan_shards(options: Options) -> RunSpec:
         check_assembly(options.assembly, {record["name"]: record["length"] for record in records})
     inputs = {f"fasta{number}": describe_input(path) for number, path in enumerate(options.fasta)}
     header = {
-        "format": layout.FORMAT,
+        "format": FORMAT,
         "kind": "genome",
         "contigs": records,
         "codec": options.codec,
         "assembly": options.assembly or "",
         "sources": {name: record["sha256"] for name, record in inputs.items()},
     }
-    units = sum(1 for _ in layout.genome_units(header))
+    units = sum(1 for _ in genome_layout.genome_units(header))
     bases = sum(record["length"] for record in records)
     per_base = 0.25 if options.codec == "packbits" else 0.42
     return RunSpec(
@@ -110,6 +111,6 @@ def plan_shards(options: Options) -> RunSpec:
         notes=(
             f"{len(records)} contigs, {bases} bases, {sum(r['unknown'] for r in records)} of them not A, C, G or T, "
             f"{sum(r['soft_masked'] for r in records)} soft-masked; "
-            f"a row of this run is a zarr shard of up to {layout.GENOME_SHARD} bases",
+            f"a row of this run is a zarr shard of up to {genome_layout.GENOME_SHARD} bases",
         ),
     )

@@ -14,7 +14,8 @@ from drg_hpc.genome.onehot import codes_to_onehot, encode
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
-from drg_hpc.store.layout import STORE, ArraySpec, genome_arrays, genome_units
+from drg_hpc.store.genome_layout import genome_arrays, genome_units
+from drg_hpc.store.layout import STORE, ArraySpec
 from drg_hpc.store.writer import PartWriter
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from drg_hpc.bodies import datasets
-from drg_hpc.bodies.split_options import SplitOptions
 from drg_hpc.config import flag
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
@@ -17,15 +16,17 @@ from drg_hpc.genome.bed import read_bed
 from drg_hpc.genome.bigwig_header import read_contigs
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.fasta import text_lines
+from drg_hpc.genome.negatives import Negatives, parse_negatives
 from drg_hpc.genome.regions import Region, centred
 from drg_hpc.genome.targets import read_targets
 from drg_hpc.runs.spec import RunSpec
+from drg_hpc.store.dataset_layout import INPUT, MODALITY, Input, Modality
 from drg_hpc.store.header import describe_store, require_kind
 
 SUMMARY = "Regions (BED) of a genome store with counts or bigWig tracks to a dataset store."
 
 
-class Options(SplitOptions):
+class Options(datasets.DatasetOptions):
     """Options of drg-shard regions."""
 
     genome: Path = flag(help="genome store made by drg-shard genome", metavar="STORE")
@@ -39,11 +40,6 @@ class Options(SplitOptions):
         help="take L bases around the middle of each region (default: the length that all share)",
         metavar="L",
         ge=1,
-    )
-    counts: list[Path] = flag(
-        [],
-        help="labels by region name: TSV or CSV (names in column 1, tracks in the header), .npz, .parquet",
-        metavar="MATRIX",
     )
     tracks: Path | None = flag(
         None,
@@ -119,35 +115,37 @@ def _track_labels(options: Options, length: int, contigs: Mapping[str, int]) -> 
     for target in targets:  # a file of another assembly is noticed here, before any work
         lengths = read_contigs(target.file)
         map_contigs(lengths, contigs, what=str(target.file), lengths=lengths)
-    tracks = [
+    tracks = tuple(
         {"name": t.name, "group": "bigwig", "strand_partner": t.strand_partner, "transform": "identity",
          "description": t.description}
         for t in targets
-    ]  # fmt: skip
+    )  # fmt: skip
+    name = options.tracks.name.split(".")[0] if options.counts else MODALITY
+    source = {"kind": "bigwig", "bin": options.bin or 0, "reduce": options.reduce, "missing": options.missing}
     inputs = {f"bigwig{number}": describe_input(target.file) for number, target in enumerate(targets)}
-    bins = length // options.bin if options.bin else 0
-    params = {"labels": "bigwig", "bin": options.bin or 0, "reduce": options.reduce, "missing": options.missing}
-    return datasets.Labels(tracks, bins=bins, params=params, inputs=inputs | {"tracks": describe_input(options.tracks)})
+    modality = Modality(name, tracks, length // options.bin if options.bin else 0, options.target_dtype)
+    return datasets.Labels([modality], [source], inputs=inputs | {"tracks": describe_input(options.tracks)})
 
 
 def _labels(
-    options: Options, rows: list[Region], *, length: int, negatives: int, contigs: Mapping[str, int]
+    options: Options, *, length: int, negatives: Negatives | None, contigs: Mapping[str, int]
 ) -> datasets.Labels:
-    if options.tracks is not None:
-        return _track_labels(options, length, contigs)
+    found = []
     if options.counts:
-        names = [row.name for row in rows if row.kept]
-        return datasets.matrix_labels(options.counts, names, allow_missing=options.missing == "mask")
-    return datasets.bound_labels(negatives)
+        missing, alone = options.missing == "mask", options.tracks is None
+        found.append(
+            datasets.matrix_labels(options.counts, allow_missing=missing, dtype=options.target_dtype, alone=alone)
+        )
+    if options.tracks is not None:
+        found.append(_track_labels(options, length, contigs))
+    return datasets.join_labels(found) if found else datasets.bound_labels(negatives)
 
 
-def _check(options: Options) -> int:
-    """Flags that clash; the number of negatives per row."""
-    if options.counts and options.tracks is not None:
-        raise UsageError("--counts and --tracks exclude each other", fix="give one of them")
+def _check(options: Options) -> Negatives | None:
+    """Flags that clash; the negatives asked for."""
     if options.bin is not None and options.tracks is None:
         raise UsageError(f"--bin {options.bin} needs --tracks")
-    negatives = datasets.parse_negatives(options.negatives)
+    negatives = parse_negatives(options.negatives)
     if not options.counts and options.tracks is None:
         datasets.bound_labels(negatives)
     return negatives
@@ -179,26 +177,29 @@ def plan_shards(options: Options) -> RunSpec:
     negatives = _check(options)
     genome = require_kind(options.genome, "genome")
     contigs = {contig["name"]: contig["length"] for contig in genome["contigs"]}
-    rows = rows_of(options.regions, contigs, length=options.length, stranded=options.stranded)
+    found = rows_of(options.regions, contigs, length=options.length, stranded=options.stranded)
     if options.strict:
-        _refuse_faulty(options.regions, rows)
-    length = rows[0].end - rows[0].start
-    padded = sum(row.kept and bool(row.reason) for row in rows)
-    labels = _labels(options, rows, length=length, negatives=negatives, contigs=contigs)
-    if labels.bins and options.counts and any(row.strand == "-" for row in rows):
+        _refuse_faulty(options.regions, found)
+    length = found[0].end - found[0].start
+    labels = _labels(options, length=length, negatives=negatives, contigs=contigs)
+    binned = any(m.bins and s["kind"] == "matrix" for m, s in zip(labels.modalities, labels.sources, strict=True))
+    if binned and any(row.strand == "-" for row in found):
         raise UsageError(
             "--stranded with binned --counts: a matrix does not say whether the bins of its minus-strand rows run "
             "along the genome or along the sequence",
             fix="take --tracks, or turn the rows yourself and leave --stranded out",
         )
+    labels.notes += datasets.label_notes(found, labels, strict=options.strict)
+    rows = datasets.without_labels(found, labels.names)
+    padded = sum(row.kept and bool(row.reason) for row in rows)
     return datasets.plan_dataset(
         "shard-regions",
         options,
         rows,
-        length=length,
+        inputs=[Input(INPUT, length)],
         labels=labels,
         negatives=negatives,
-        inputs={
+        sources={
             "genome": describe_store(options.genome),
             "regions": describe_input(options.regions),
         },

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import Literal
 
 from drg_hpc.bodies import datasets
-from drg_hpc.bodies.split_options import SplitOptions
 from drg_hpc.config import flag, positional
 from drg_hpc.digests import describe_input
-from drg_hpc.errors import InputError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import read_records
+from drg_hpc.genome.negatives import parse_negatives
 from drg_hpc.genome.npz import scan_onehot
 from drg_hpc.genome.regions import Region, parse_region
 from drg_hpc.runs.spec import RunSpec
+from drg_hpc.store.dataset_layout import INPUT, Input
 
 SUMMARY = "Sequences (FASTA or one-hot npz) with labels or shuffled negatives to a dataset store."
 
 
-class Options(SplitOptions):
+class Options(datasets.DatasetOptions):
     """Options of drg-shard sequences."""
 
     sequences: Path = positional(
@@ -32,16 +33,11 @@ class Options(SplitOptions):
         metavar="L",
         ge=1,
     )
-    counts: list[Path] = flag(
-        [],
-        help="labels by sequence name: TSV or CSV (names in column 1, tracks in the header), .npz, .parquet",
-        metavar="MATRIX",
-    )
     missing: Literal["error", "mask"] = flag("error", help="NaN and empty labels are errors, or masked out")
     negatives: str | None = flag(
         None,
         help="add R dinucleotide shuffles of each sequence, with its split; their labels are 0, and without --counts "
-        "the one track is 'bound', 1 or 0",
+        "the one track is 'bound', 1 or 0; dinuc-compat:R draws tangermeme's stream (copy j of every row: seed + j)",
         metavar="dinuc:R",
     )
 
@@ -78,21 +74,32 @@ def rows_of(names: list[tuple[str, int]], length: int) -> list[Region]:
     return found
 
 
+def kept_table(rows: list[Region]) -> list[tuple[object, ...]]:
+    """Header and a line per sequence of the file."""
+    lines: list[tuple[object, ...]] = [("row", "name", "chrom", "start", "end", "kept", "reason")]
+    lines += [(i, r.name, r.chrom, r.start, r.end, str(r.kept).lower(), r.reason) for i, r in enumerate(rows)]
+    return lines
+
+
 def plan_shards(options: Options) -> RunSpec:
     """Scan the sequences, join labels, settle rows and splits."""
     path = options.sequences
-    negatives = datasets.parse_negatives(options.negatives)
+    negatives = parse_negatives(options.negatives)
+    if negatives is not None and negatives.kind == "gc":
+        raise UsageError("--negatives gc needs a genome to draw from", fix="drg-shard regions, or --negatives dinuc:R")
     if not options.counts:
         datasets.bound_labels(negatives)  # a usage error comes before the long scan
     names = _scan(path)
     length = _common_length(path, [size for _, size in names], options.length)
-    rows = rows_of(names, length)
-    if options.counts:
-        labels = datasets.matrix_labels(
-            options.counts, [name for name, _ in names], allow_missing=options.missing == "mask"
-        )
-    else:
+    if not options.counts:
         labels = datasets.bound_labels(negatives)
+    else:
+        missing = options.missing == "mask"
+        matrices = datasets.matrix_labels(options.counts, allow_missing=missing, dtype=options.target_dtype, alone=True)
+        labels = datasets.join_labels([matrices])
+    found = rows_of(names, length)
+    labels.notes += datasets.label_notes(found, labels, strict=False)
+    rows = datasets.without_labels(found, labels.names)
     regions = sum(bool(row.chrom) for row in rows)
     named = len(rows) - regions
     notes = [f"{named} of {len(rows)} headers are names only, not chrom:start-end"] if named else []
@@ -100,10 +107,10 @@ def plan_shards(options: Options) -> RunSpec:
         "shard-sequences",
         options,
         rows,
-        length=length,
+        inputs=[Input(INPUT, length)],
         labels=labels,
         negatives=negatives,
-        inputs={"sequences": describe_input(path)},
+        sources={"sequences": describe_input(path)},
         header={"stranded": False, "contigs": [], "assembly": ""},
         params={},
         memory=2 * sum(size for _, size in names),

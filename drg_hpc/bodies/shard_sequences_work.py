@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.bodies.dataset_body import DatasetBody
-from drg_hpc.bodies.shard_sequences_plan import rows_of
+from drg_hpc.bodies.dataset_body import Codes, DatasetBody, Rows
+from drg_hpc.bodies.shard_sequences_plan import kept_table, rows_of
 from drg_hpc.genome.fasta import read_records
 from drg_hpc.genome.npz import load_onehot
 from drg_hpc.genome.onehot import UNKNOWN, encode, onehot_to_codes
@@ -24,7 +24,8 @@ class Body(DatasetBody):
     def _sequences(self) -> tuple[list[tuple[str, int]], NDArray[np.uint8]]:
         """(name, length) of each sequence, and codes (rows, length) cropped or padded around the middle."""
         path = Path(self.plan.inputs["sequences"]["path"])
-        out = np.full((self.positives, self.length), UNKNOWN, np.uint8)
+        length = self.inputs[0].length
+        out = np.full((self.positives, length), UNKNOWN, np.uint8)
         names: list[tuple[str, int]] = []
         if path.suffix == ".npz":
             found, onehot = load_onehot(path)
@@ -33,16 +34,19 @@ class Body(DatasetBody):
             pairs = ((record.name, encode(record.sequence)) for record in read_records(path))
         for row, (name, codes) in enumerate(pairs):
             names.append((name, len(codes)))
-            shift = len(codes) // 2 - self.length // 2
-            first, last = max(shift, 0), min(shift + self.length, len(codes))
+            shift = len(codes) // 2 - length // 2
+            first, last = max(shift, 0), min(shift + length, len(codes))
             out[row, first - shift : last - shift] = codes[first:last]
         return names, out
 
-    @cached_property
-    def regions(self) -> list[Region]:
+    def read_rows(self) -> dict[str, list[Region]]:
         """One row per sequence."""
-        return rows_of(self._sequences[0], self.length)
+        return {self.inputs[0].name: rows_of(self._sequences[0], self.inputs[0].length)}
 
-    def codes(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def codes(self, name: str, rows: Rows) -> Codes:
         """Base codes (n, length)."""
         return self._sequences[1][rows]
+
+    def kept_table(self) -> Iterable[Sequence[object]]:
+        """A line per sequence."""
+        return kept_table(self.regions)

@@ -28,6 +28,7 @@ from drg_hpc.results.reader import Predictions, read_predictions
 from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.store.dataset_layout import single_input
 from drg_hpc.store.header import describe_store
 from drg_hpc.store.reader import DatasetStore, open_dataset
 
@@ -187,10 +188,11 @@ def _predict(
     prepare_torch(options.threads)
     module = load_model(options.model, device=device)
     scale: Scale = "output" if options.rc_average else "link"  # a mean over strands is one of outputs
+    name = single_input(store.header).name
     found = []
     with Progress(len(rows), "predict") as progress:
         for at in range(0, len(rows), BLOCK_ROWS):
-            sequences = store.sequences(rows[at : at + BLOCK_ROWS])
+            sequences = store.input_sequences(name, rows[at : at + BLOCK_ROWS])
             found.append(predict_block(module, sequences, scale=scale, rc_average=options.rc_average))
             progress.add(len(sequences))
     values: NDArray[np.floating[Any]] = np.concatenate(found)

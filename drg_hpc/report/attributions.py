@@ -14,8 +14,8 @@ from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.logos import Band, LogoRow, logo_figure, span_of
 from drg_hpc.report.seqlets import SeqletFacts
 from drg_hpc.report.sources import Source
+from drg_hpc.results.layout import SHUFFLES
 from drg_hpc.results.reader import Attributions, read_attributions
-from drg_hpc.results.seqlet_source import is_shuffle
 
 _WINDOW = 30
 _SHOWN = 80
@@ -147,8 +147,9 @@ def _example(
 
 def _place(region: Any, first: int, last: int) -> str:
     """Where positions ``first`` to ``last`` of a row lie; a sequence that has no place goes by its name."""
-    if is_shuffle(region["name"]) or not region["chrom"]:
-        made = " (shuffled)" if is_shuffle(region["name"]) else ""
+    shuffled = region["origin"] in SHUFFLES
+    if shuffled or not region["chrom"]:
+        made = " (shuffled)" if shuffled else ""
         return f"{region['name']}{made}, bases {first:,}–{last:,}"
     if region["strand"] == "-":
         return f"{region['chrom']}:{int(region['end']) - last:,}–{int(region['end']) - first:,} (reverse strand)"

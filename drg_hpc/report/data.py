@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drg_hpc.report import html
 from drg_hpc.report.charts import COLOURS, Chart
 from drg_hpc.report.sources import Source
-from drg_hpc.store.layout import SPLITS
+from drg_hpc.store.dataset_layout import SPLITS
 from drg_hpc.store.reader import DatasetStore, open_dataset
 
 _SAMPLE = 20_000
@@ -44,14 +44,19 @@ def rows_words(header: dict[str, Any]) -> str:
     made = rows - positives
     if not made:
         return f"{html.number(rows)} sequences"
-    what = "dinucleotide shuffles of them" if kind == "dinuc" else f"negatives ({kind})"
+    words = {
+        "dinuc": "dinucleotide shuffles of them",
+        "dinuc-compat": "dinucleotide shuffles of them (tangermeme's stream)",
+        "gc": "genomic regions of the same GC content",
+    }
+    what = words.get(kind, f"negatives ({kind})")
     several = f", {each} of each" if each not in ("", "1") else ""
     return f"{html.number(positives)} {given_rows(header)} and {html.number(made)} {what}{several}"
 
 
 def given_rows(header: dict[str, Any]) -> str:
     """What the rows that are not negatives are called: those whose one label is ``bound`` are peaks."""
-    return "peaks" if header.get("labels", {}).get("labels") == "bound" else "sequences"
+    return "peaks" if [source["kind"] for source in header.get("labels", [])] == ["bound"] else "sequences"
 
 
 def data_section(source: Source) -> tuple[str, DataFacts]:
@@ -83,17 +88,18 @@ def data_section(source: Source) -> tuple[str, DataFacts]:
 def _lead(store: DatasetStore, regions: pd.DataFrame) -> str:
     dropped = int((~regions["kept"].astype(bool)).sum())
     tracks = store.tracks
+    lengths = " and ".join(html.number(item.length) for item in store.inputs.values())
     named = ", ".join(tracks[:8]) + (" …" if len(tracks) > 8 else "")
-    text = f"{rows_words(store.header)}, {html.number(store.length)} bp each, with {len(tracks)} "
+    text = f"{rows_words(store.header)}, {lengths} bp each, with {len(tracks)} "
     text += ("track" if len(tracks) == 1 else "tracks") + f" ({named})"
-    if store.bins:
-        text += f" in {store.bins} bins"
+    if bins := sorted({modality.bins for modality in store.modalities.values()} - {0}):
+        text += f" in {' or '.join(map(str, bins))} bins"
     if dropped:
         reasons = regions.loc[~regions["kept"].astype(bool), "reason"].value_counts()
         each = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
         text += f"; {html.number(dropped)} not used: {each}"
     text = html.escape(text)
-    if str(store.header.get("negatives", "")).startswith("dinuc:"):
+    if str(store.header.get("negatives", "")).startswith("dinuc"):
         text += ". A dinucleotide shuffle has the same pairs of neighbouring bases as its source, in another order; "
         text += "its targets are 0, and it is in the split of its source"
     return f"<p>{text}.</p>"
@@ -116,10 +122,10 @@ def _sample(rows: int) -> NDArray[np.int64]:
 
 
 def _gc(store: DatasetStore, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of C and G among the known bases of each row; NaN where all are unknown."""
-    shares = []
+    """Share of C and G among the known bases of each row (of its first input); NaN where all are unknown."""
+    first, shares = next(iter(store.inputs)), []
     for i in range(0, len(rows), 2048):
-        counts = store.sequences(rows[i : i + 2048]).sum(axis=2, dtype=np.float64)
+        counts = store.input_sequences(first, rows[i : i + 2048]).sum(axis=2, dtype=np.float64)
         known = counts.sum(axis=1)
         shares.append(np.where(known > 0, counts[:, 1:3].sum(axis=1) / np.maximum(known, 1), np.nan))
     return np.concatenate(shares) if shares else np.zeros(0)
@@ -136,12 +142,12 @@ def gc_edges(length: int) -> NDArray[np.float64]:
 
 
 def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc: NDArray[np.float64]) -> list[str]:
-    target = store.targets(rows)
+    target = store.targets(rows, modality=next(iter(store.modalities)))
     totals = np.nansum(target.reshape(len(rows), target.shape[1], -1), axis=2)[:, 0] if len(rows) else np.zeros(0)
     seen = np.isfinite(target.reshape(len(rows), target.shape[1], -1)[:, 0]).any(axis=1)
     binary = seen.any() and np.isin(totals[seen], (0.0, 1.0)).all()
     groups = [("1", totals == 1), ("0", totals == 0)] if binary else [("", np.ones(len(rows), np.bool_))]
-    edges = gc_edges(store.length)
+    edges = gc_edges(next(iter(store.inputs.values())).length)
     shares = [np.histogram(gc[mask & np.isfinite(gc)], edges)[0] / max(int(mask.sum()), 1) for _, mask in groups]
     top = max((float(share.max()) for share in shares), default=1.0) or 1.0
     chart = Chart("GC content of the sequences", (0, 1), (0, top * 1.08), "GC content", "share of sequences")

@@ -13,9 +13,9 @@ from drg_hpc.report import html
 from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.motifs import shown_motifs
 from drg_hpc.report.sources import Source
+from drg_hpc.results.layout import SHUFFLES
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.reader import read_attributions
-from drg_hpc.results.seqlet_source import is_shuffle
 from drg_hpc.results.seqlets import read_table
 from drg_hpc.store.reader import open_dataset
 
@@ -82,12 +82,12 @@ def sign_words(table: pd.DataFrame) -> str:
 
 
 def shuffled(facts: SeqletFacts) -> int:
-    """Number of seqlets that lie in shuffled negatives, by the rows' names."""
-    return sum(map(is_shuffle, facts.table["name"]))
+    """Number of seqlets that lie in shuffled negatives."""
+    return int(facts.table["origin"].isin(SHUFFLES).sum())
 
 
 def _by_class(facts: SeqletFacts, lineage: Lineage) -> Iterator[tuple[str, object]]:
-    """Counts apart by the 0 and 1 labels of the store; without it, apart for shuffles as the rows' names tell them."""
+    """Counts apart by the 0 and 1 labels of the store; without it, apart for shuffles."""
     labelled = _labels(facts, lineage)
     for track, labels in labelled.items():
         table = facts.of_track(track).table

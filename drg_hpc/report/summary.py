@@ -12,6 +12,7 @@ from drg_hpc.report.motifs import is_match
 from drg_hpc.report.performance import METRIC_NAMES
 from drg_hpc.report.seqlets import SeqletFacts, shuffled
 from drg_hpc.report.sources import Source, Sources
+from drg_hpc.store.dataset_layout import inputs_of
 
 
 def default_title(sources: Sources) -> str:
@@ -70,7 +71,7 @@ def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts])
     cards: list[tuple[str, str]] = []
     sources = lineage.sources
     for facts in data:
-        length = ", ".join(str(value) for value in facts.source.header["inputs"].values())
+        length = ", ".join(str(item.length) for item in inputs_of(facts.source.header))
         sentences.append(f"The data are {rows_words(facts.source.header)}, {length} bp each.")
     for evaluation in sources.of("evaluation"):
         scores, where = _scores(evaluation), _held_out(evaluation, lineage, data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,14 +20,6 @@ from drg_hpc.results.seqlets import looks_like_hdf5
 # Forms whose value at the base that is there is that base's contribution; "global" with a reference is not one.
 _FULL_FORMS = ("hypothetical", "corrected", "raw")
 _BLOCK_BYTES = 16 << 20
-_SHUFFLE = re.compile(r"_dinuc\d+$")
-
-
-def is_shuffle(name: str) -> bool:
-    """Whether a row is a shuffled negative: drg-shard names the shuffles of row X ``X_dinuc0``, ``X_dinuc1`` …"""
-    return _SHUFFLE.search(name) is not None
-
-
 @dataclass(frozen=True)
 class Track:
     """One attributed track of the file: position in the file, name, group path."""
@@ -40,10 +31,11 @@ class Track:
 
 @dataclass(frozen=True)
 class Regions:
-    """Coordinates of the rows that a shard covers, and the rows' names."""
+    """Coordinates, names and origins of the rows that a shard covers."""
 
     chrom: list[str]
     name: list[str]
+    origin: list[str]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     flipped: NDArray[np.bool_]
@@ -142,8 +134,8 @@ class AttributionSource:
         group = self._file["regions"]
         strand = h5.read_text(group["strand"], start, stop)
         stranded = bool(self._file.attrs.get("stranded", False))
-        chrom, names = (h5.read_text(group[name], start, stop) for name in ("chrom", "name"))
-        synthetic = np.array([is_shuffle(name) for name in names], np.bool_)
+        chrom, names, origin = (h5.read_text(group[name], start, stop) for name in ("chrom", "name", "origin"))
+        synthetic = np.isin(origin, layout.SHUFFLES)
         placed = [place and not made for place, made in zip(chrom, synthetic.tolist(), strict=True)]
         return Regions(
             chrom=[
@@ -151,6 +143,7 @@ class AttributionSource:
                 for place, real, name in zip(chrom, placed, names, strict=True)
             ],
             name=names,
+            origin=origin,
             start=np.where(synthetic, 0, np.asarray(group["start"][start:stop], np.int64)),
             end=np.where(synthetic, self.length, np.asarray(group["end"][start:stop], np.int64)),
             flipped=np.array([stranded and item == "-" for item in strand], np.bool_) & ~synthetic,

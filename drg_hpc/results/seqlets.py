@@ -1,7 +1,7 @@
 """Seqlets on disk: one HDF5 table with genome coordinates and centred windows, and a BED file.
 
-``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,name,genome_start,genome_end}`` are columns of equal
-length, sorted by row and start; ``name`` is the row's name. A row that has no place on the genome (a sequence without
+``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,name,origin,genome_start,genome_end}`` are columns of
+equal length, sorted by row and start; ``name`` and ``origin`` are the row's. A row that has no place on the genome (a sequence without
 coordinates, a shuffled negative) has its own name as ``chrom`` and coordinates within the sequence.
 ``seqlets/contribution`` (n, 4, W) and ``seqlets/sequence`` (n, 4, W) are windows centred on the seqlets' midpoints,
 zero beyond the ends of the row.
@@ -38,7 +38,7 @@ NUMBERS: dict[str, type[np.generic]] = {
     "genome_start": np.int64,
     "genome_end": np.int64,
 }
-TEXTS = ("chrom", "name")
+TEXTS = ("chrom", "name", "origin")
 WINDOWS: dict[str, type[np.generic]] = {"contribution": np.float32, "sequence": np.int8}
 _BED_ROWS = 100_000
 _COLUMNS = (*NUMBERS, *TEXTS, *WINDOWS)
@@ -161,7 +161,7 @@ def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:
         group = handle[GROUP]
         for first in range(0, group["row"].shape[0], _BED_ROWS):
             rows = slice(first, first + _BED_ROWS)
-            chrom, names = (h5.read_text(group[name], first, first + _BED_ROWS) for name in TEXTS)
+            chrom, names = (h5.read_text(group[name], first, first + _BED_ROWS) for name in ("chrom", "name"))
             wanted = ("genome_start", "genome_end", "track", "attribution", "p_value", "row")
             columns = [group[name][rows].tolist() for name in wanted]
             for place, name, start, end, track, attribution, p_value, row in zip(chrom, names, *columns, strict=True):

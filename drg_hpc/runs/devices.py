@@ -11,6 +11,9 @@ from pathlib import Path
 
 from drg_hpc.errors import InputError, UsageError
 
+IO_THREADS = "DRG_IO_THREADS"
+"""Set by a launcher that runs several workers on a node."""
+
 
 def cpu_count() -> int:
     """CPUs this process may use: affinity, capped by the cgroup's quota (v2 and v1)."""
@@ -37,6 +40,12 @@ def _quota_v1() -> float | None:
     except (OSError, ValueError):
         return None
     return None if quota <= 0 else quota / period
+
+
+def io_threads() -> int:
+    """Threads a worker may read and decode files with: its share of the node's CPUs. No result depends on it."""
+    given = os.environ.get(IO_THREADS, "")
+    return int(given) if given.isdigit() and int(given) else cpu_count()
 
 
 def visible_gpus() -> list[str]:

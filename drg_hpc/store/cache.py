@@ -10,7 +10,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,18 @@ from numpy.typing import NDArray
 from drg_hpc.errors import InputError
 from drg_hpc.files import disk_full, publish_dir, read_json, require_space, sha256_file, write_json
 from drg_hpc.log import Progress
+from drg_hpc.store.dataset_layout import SPLITS, Input, Modality, inputs_of, modalities_of
 from drg_hpc.store.header import find_store, read_header, split_count
-from drg_hpc.store.layout import SPLITS
 from drg_hpc.store.manifest import MANIFEST, check_hashes
 from drg_hpc.store.reader import DatasetStore, open_dataset
 
 log = logging.getLogger(__name__)
 
-FORMAT = "drg-cache/1"
+FORMAT = "drg-cache/2"
 LOCK_WAIT_S = 1800.0
 _POLL_S = 0.2
 _NOT_KEPT = 255
+_DTYPES = {"float32": "<f4", "float16": "<f2", "uint8": "|u1", "bool": "|b1"}
 
 
 class CachedDataset:
@@ -39,25 +40,35 @@ class CachedDataset:
 
     Attributes
     ----------
-    codes : uint8 (rows, length), A, C, G, T = 0 to 3, else 4
-    targets : float32 (rows, tracks[, bins]), 0 where a value is missing
-    mask : bool like ``targets``, true where a value is there
-    header : the store's header; ``rows``, ``length``, ``tracks`` as in :class:`DatasetStore`
+    header : the store's header
+    rows : number of rows
+    inputs, modalities : what the rows hold, by name, in order
+    codes : by input, uint8 (rows, length + 2 * flank), A, C, G, T = 0 to 3, else 4
+    targets : by modality, as stored (rows, tracks[, bins]), 0 where a value is missing
+    mask : by modality, bool like its targets, true where a value is there; None when that is everywhere
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any]) -> None:
         self.folder, self.header = folder, header
         self.rows = int(header["rows"])
-        self.length = int(header["inputs"]["seq"])
-        self.tracks: list[str] = list(header["tracks"])
-        self.codes: NDArray[np.uint8] = _map(folder, "codes")
-        self.targets: NDArray[np.float32] = _map(folder, "targets")
-        self.mask: NDArray[np.bool_] = _map(folder, "mask")
+        self.inputs: dict[str, Input] = {item.name: item for item in inputs_of(header)}
+        self.modalities: dict[str, Modality] = {item.name: item for item in modalities_of(header)}
+        record = read_json(folder / "cache.json")
+        self.codes: dict[str, NDArray[np.uint8]] = {
+            name: _map(folder, f"codes-{i}") for i, name in enumerate(self.inputs)
+        }
+        self.targets: dict[str, NDArray[np.floating[Any]]] = {
+            name: _map(folder, f"targets-{i}") for i, name in enumerate(self.modalities)
+        }
+        self.mask: dict[str, NDArray[np.bool_] | None] = {
+            name: None if record["all_present"][i] else _map(folder, f"mask-{i}")
+            for i, name in enumerate(self.modalities)
+        }
         self._split: NDArray[np.uint8] = _map(folder, "split")
 
     def split_rows(self, split: str) -> NDArray[np.int64]:
         """Global row numbers of the kept rows of a split, ascending; ``all`` is every kept row."""
-        split_count(self.header, split)
+        split_count(dict(self.header), split)
         chosen = self._split != _NOT_KEPT if split == "all" else self._split == SPLITS.index(split)
         return np.flatnonzero(chosen).astype(np.int64)
 
@@ -150,13 +161,22 @@ class _Superseded(Exception):
     """Another process published the same cache first."""
 
 
+def _arrays(store: DatasetStore) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Stem of each file -> dtype and shape."""
+    found = {f"codes-{i}": ("uint8", (store.rows, item.stored)) for i, item in enumerate(store.inputs.values())}
+    arrays: dict[str, tuple[str, tuple[int, ...]]] = dict(found)
+    for i, modality in enumerate(store.modalities.values()):
+        arrays[f"targets-{i}"] = (modality.dtype, modality.shape(store.rows))
+        arrays[f"mask-{i}"] = ("bool", modality.shape(store.rows))
+    return arrays
+
+
 def _build(store: DatasetStore, folder: Path) -> None:
-    shapes = {"codes": (store.rows, store.length), "targets": _target_shape(store), "mask": _target_shape(store)}
-    need = sum(int(np.prod(shape)) * (4 if name == "targets" else 1) for name, shape in shapes.items()) + store.rows
-    require_space(folder.parent, need_bytes=need, need_files=8)
+    sizes = (int(np.prod(shape)) * np.dtype(_DTYPES[dtype]).itemsize for dtype, shape in _arrays(store).values())
+    require_space(folder.parent, need_bytes=sum(sizes) + store.rows, need_files=8)
     try:
         with publish_dir(folder) as staging:
-            _fill(store, staging, shapes)
+            _fill(store, staging)
             if _is_whole(folder):
                 raise _Superseded
     except _Superseded:
@@ -165,29 +185,35 @@ def _build(store: DatasetStore, folder: Path) -> None:
         raise disk_full(error, folder) or error from None
 
 
-def _target_shape(store: DatasetStore) -> tuple[int, ...]:
-    return (store.rows, len(store.tracks), *([store.bins] if store.bins else []))
-
-
-def _fill(store: DatasetStore, staging: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+def _fill(store: DatasetStore, staging: Path) -> None:
     """Write the arrays with plain writes: on a full disk a write raises, a memory map kills the process (SIGBUS)."""
     check_hashes(store.path, store.manifest)
     step = int(store.header["row_shard"])
+    all_present = [True] * len(store.modalities)
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(store.rows, "training cache"))
-        files = {name: stack.enter_context(open(staging / f"{name}.npy", "wb")) for name in shapes}
-        for name, dtype in (("codes", "|u1"), ("targets", "<f4"), ("mask", "|b1")):
-            header = {"descr": dtype, "fortran_order": False, "shape": shapes[name]}
-            np.lib.format.write_array_header_1_0(files[name], header)
+        files = {}
+        for name, (dtype, shape) in _arrays(store).items():
+            files[name] = stack.enter_context(open(staging / f"{name}.npy", "wb"))
+            record = {"descr": _DTYPES[dtype], "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(files[name], record)
         for start in range(0, store.rows, step):
             stop = min(start + step, store.rows)
-            targets, mask = store.target_block(start, stop)
-            for name, block in (("codes", store.codes(start, stop)), ("targets", targets), ("mask", mask)):
-                files[name].write(np.ascontiguousarray(block).data)
+            for i, name in enumerate(store.inputs):
+                codes = store.codes(start, stop, name=name, flank=True)
+                files[f"codes-{i}"].write(np.ascontiguousarray(codes).data)
+            for i, name in enumerate(store.modalities):
+                targets, mask = store.target_block(start, stop, name)
+                all_present[i] = all_present[i] and bool(mask.all())
+                files[f"targets-{i}"].write(np.ascontiguousarray(targets).data)
+                files[f"mask-{i}"].write(np.ascontiguousarray(mask).data)
             progress.add(stop - start)
+    for i, present in enumerate(all_present):
+        if present:
+            (staging / f"mask-{i}.npy").unlink()
     split = np.full(store.rows, _NOT_KEPT, np.uint8)
     for number, name in enumerate(SPLITS):
         split[store.split_rows(name)] = number
     np.save(staging / "split.npy", split)
     sizes = {path.name: path.stat().st_size for path in staging.iterdir()}
-    write_json(staging / "cache.json", {"format": FORMAT, "files": sizes})
+    write_json(staging / "cache.json", {"format": FORMAT, "files": sizes, "all_present": all_present})

@@ -9,6 +9,7 @@ from typing import Any
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.runs.outputs import resolve_output
+from drg_hpc.store.dataset_layout import common_bins, joined_tracks, modalities_of
 from drg_hpc.store.layout import FORMAT, STORE
 
 
@@ -37,8 +38,9 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Returns
     -------
-    For ``kind`` ``dataset``: rows, kept, splits {train, valid, test, excluded}, inputs {name: length}, tracks,
-    track_info, bins (0: one value a track), seed, sources. For ``genome``: contigs [{name, length, sha256, …}].
+    For ``kind`` ``dataset``: rows, kept, splits {train, valid, test, excluded}, inputs and modalities (see
+    :mod:`drg_hpc.store.dataset_layout`), seed, sources; and, over all modalities, tracks (names), track_info and bins
+    (0: one value a track; None: modalities differ). For ``genome``: contigs [{name, length, sha256, …}].
 
     Raises
     ------
@@ -59,7 +61,24 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{store} has store format {header.get('format')!r}, this version reads {FORMAT!r}",
             fix="make the store again with this version",
         )
+    if header["kind"] == "dataset":
+        modalities = modalities_of(header)
+        info = joined_tracks(modalities)
+        header |= {"tracks": [t["name"] for t in info], "track_info": info, "bins": common_bins(modalities)}
     return header
+
+
+def require_bins(header: dict[str, Any]) -> int:
+    """Bins of the targets where they must be the same in all modalities.
+
+    Raises
+    ------
+    InputError : modalities differ
+    """
+    if header["bins"] is None:
+        bins = ", ".join(f"{m.name} has {m.bins}" for m in modalities_of(header))
+        raise InputError(f"modalities of the store differ in bins ({bins}); they cannot be used as one here")
+    return int(header["bins"])
 
 
 def require_kind(path: Path, kind: str) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError
 from drg_hpc.files import link_or_copy, sha256_file
-from drg_hpc.store.layout import ArraySpec, store_arrays
+from drg_hpc.genome.onehot import codes_to_onehot
+from drg_hpc.store.arrays import store_arrays, store_labels
+from drg_hpc.store.layout import ArraySpec
 from drg_hpc.store.manifest import write_manifest
-from drg_hpc.store.zarr_io import create_array, group_metadata
+from drg_hpc.store.zarr_io import create_array, group_metadata, write_labels
 
 if TYPE_CHECKING:
     import zarr
@@ -45,6 +48,10 @@ class PartWriter:
         assert len(values) == rows.stop - rows.start, "a shard is written whole"
         self._open[path][rows] = values
         assert (self.folder / spec.shard_file(index)).is_file()
+
+    def write_codes(self, path: str, index: int, codes: NDArray[np.uint8]) -> None:
+        """Write shard number ``index`` of a one-hot array given base codes."""
+        self.write(path, index, codes_to_onehot(codes))
 
     def close(self) -> None:
         """Remove the metadata; the merge writes it once for the whole store."""
@@ -98,6 +105,8 @@ def _write_metadata(out: Path, header: Mapping[str, Any], arrays: list[ArraySpec
     for spec in arrays:
         create_array(out, spec)
         names.append(f"{spec.path}/zarr.json")
+    for path, values in store_labels(header).items():
+        names += write_labels(out, path, values)
     for group in _group_folders(arrays):
         (out / group / "zarr.json").write_text(group_metadata({}))
         names.append(f"{group}/zarr.json")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.codecs.numcodecs import PackBits
@@ -40,7 +41,7 @@ def _codecs(codec: Codec) -> dict[str, Any]:
     return {"filters": filters, "compressors": [ZstdCodec(level=1, checksum=True)]}
 
 
-_FILL: dict[str, Any] = {"bool": False, "str": "", "float32": 0.0, "int64": 0, "int32": 0}
+_FILL: dict[str, Any] = {"bool": False, "str": "", "float32": 0.0, "float16": 0.0, "int64": 0, "int32": 0}
 
 
 def create_array(root: Path, spec: ArraySpec) -> zarr.Array[Any]:
@@ -58,9 +59,22 @@ def create_array(root: Path, spec: ArraySpec) -> zarr.Array[Any]:
             shards=spec.shards,
             fill_value=_FILL[spec.dtype],
             zarr_format=3,
+            dimension_names=spec.dims,
             config={"write_empty_chunks": True},
             **_codecs(spec.codec),
         )
+
+
+def write_labels(root: Path, path: str, values: list[str]) -> list[str]:
+    """Write a small array of text along a dimension of its own name, as xarray's coordinates; returns its files."""
+    count = max(len(values), 1)
+    dims = (path.rsplit("/", 1)[-1],)
+    spec = ArraySpec(path, (len(values),), "str", count, count, "zstd", dims)
+    array = create_array(root, spec)
+    if not values:
+        return [f"{path}/zarr.json"]
+    array[:] = np.array(values, dtype=np.dtypes.StringDType())
+    return [f"{path}/zarr.json", spec.shard_file(0)]
 
 
 def open_array(root: Path, path: str) -> zarr.Array[Any]:

@@ -48,6 +48,7 @@ def write_attributions(
             "strand": ["+", "-"] * (rows // 2) + ["."] * (rows % 2),
             "kept": np.arange(rows) != 3,
             "reason": "",
+            "origin": "given",
             "row": np.arange(rows),
             **columns,
         }

@@ -98,8 +98,9 @@ def test_sequences_without_coordinates_go_by_their_names(source: Path, tmp_path:
 
 def test_shuffles_have_no_place_on_the_genome(tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
     names = [f"chr9:{i}-{i + 9}" + ("_dinuc0" if i % 3 == 1 else "") for i in range(ROWS)]
+    origins = ["dinuc" if i % 3 == 1 else "given" for i in range(ROWS)]
     attributes = {"stranded": True}
-    write_attributions(tmp_path / "a.h5", *arrays, tracks=1, keep=False, attributes=attributes, name=names)
+    write_attributions(tmp_path / "a.h5", *arrays, tracks=1, keep=False, attributes=attributes, name=names, origin=origins)
     plan, _ = do_run(Options(attributions=tmp_path / "a.h5", out=tmp_path / "run", shards=2))
     table = read_seqlets(plan.folder / "out.h5").table
     made = table["row"] % 3 == 1

@@ -11,7 +11,7 @@ from support import drg, error_line
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.onehot import reverse_complement
-from drg_hpc.store import layout
+from drg_hpc.store import dataset_layout
 from drg_hpc.store.reader import GenomeStore, open_dataset, open_store
 
 
@@ -63,8 +63,8 @@ def test_real_tracks_in_bins(genome: Path, tmp_path: Path) -> None:
 
 
 def test_same_bytes_for_any_sharding(genome: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "ROW_SHARD_LIMITS", (8, 8))
-    monkeypatch.setattr(layout, "ROW_CHUNK_LIMITS", (4, 4))
+    monkeypatch.setattr(dataset_layout, "ROW_SHARD_LIMITS", (8, 8))
+    monkeypatch.setattr(dataset_layout, "ROW_CHUNK_LIMITS", (4, 4))
     manifests = {
         (
             shard(
@@ -174,7 +174,6 @@ def test_masked_bins(tmp_path: Path) -> None:
     ("options", "error", "message"),
     [
         ({}, UsageError, "no labels"),
-        ({"tracks": TINY / "targets.tsv", "counts": [Path("x.tsv")]}, UsageError, "exclude each other"),
         ({"negatives": "dinuc:1", "bin": 5}, UsageError, "--bin 5 needs --tracks"),
         ({"tracks": TINY / "targets.tsv", "bin": 7}, UsageError, "--bin 7 does not divide the length 500"),
         ({"tracks": Path("absent.tsv")}, InputError, "no such file"),

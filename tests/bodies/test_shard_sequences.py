@@ -13,14 +13,14 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import read_records
 from drg_hpc.genome.onehot import encode
 from drg_hpc.genome.shuffle import dinucleotide_shuffle, shuffle_keys
-from drg_hpc.store import layout
+from drg_hpc.store import dataset_layout
 from drg_hpc.store.reader import open_dataset, verify_store
 
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """64 rows a zarr row-shard, so that a few hundred rows make several."""
-    monkeypatch.setattr(layout, "ROW_SHARD_LIMITS", (64, 64))
+    monkeypatch.setattr(dataset_layout, "ROW_SHARD_LIMITS", (64, 64))
 
 
 def records(count: int = 250, length: int = 30) -> dict[str, str]:
@@ -135,7 +135,7 @@ def test_npz_and_fasta_give_the_same_rows(tmp_path: Path) -> None:
     [
         ({}, UsageError, "no labels"),
         ({"negatives": "dinuc:0"}, UsageError, "the form is dinuc:R"),
-        ({"negatives": "gc:1"}, UsageError, "the form is dinuc:R"),
+        ({"negatives": "gc:1"}, UsageError, "--negatives gc needs a genome"),
         (
             {"negatives": "dinuc:1", "test": "chr99"},
             InputError,
@@ -160,10 +160,13 @@ def test_label_faults(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="row 'b', column 't'"):
         plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "m.tsv"])
     (tmp_path / "m.tsv").write_text("n\tt\na\t1\nc\t2\n")
-    with pytest.raises(InputError, match="no labels for 1 of 2 rows: b; its names look like a, c"):
+    notes = plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "m.tsv"]).notes
+    assert any("1 rows have no labels in" in note and "such as b" in note for note in notes)
+    (tmp_path / "m.tsv").write_text("n\tt\nd\t1\nc\t2\n")
+    with pytest.raises(InputError, match="no labels for 2 of 2 rows: a, b; its names look like c, d"):
         plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "m.tsv"])
     (tmp_path / "k.tsv").write_text("n\tt\na\t1\nb\t2\n")
-    with pytest.raises(InputError, match="track 't' is in more than one matrix"):
+    with pytest.raises(UsageError, match="two modalities are called 'k'"):
         plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "k.tsv", tmp_path / "k.tsv"])
 
 

@@ -88,7 +88,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     names = ["r" if row < 160 else f"r{row}_dinuc0" for row in range(60, 260)]
     write_attributions(
         target, planted.projected, planted.onehot, tracks=1, keep=False, attributes=attributes,
-        row=np.arange(60, 260), name=names,
+        row=np.arange(60, 260), name=names, origin=["given" if row < 160 else "dinuc" for row in range(60, 260)],
     )  # fmt: skip
     write_done(paths["attr"], "attr", {"rows": 200, "length": 90, "tracks": ["track 0"]})
     paths["seqlets"] = folder / "seqlets"

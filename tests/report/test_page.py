@@ -178,8 +178,8 @@ def test_scatter_of_binned_tracks_is_of_row_totals() -> None:
         ({"rows": 5}, "5 sequences"),
         ({"rows": 6, "positives": 2, "negatives": "dinuc:2"},
          "2 sequences and 4 dinucleotide shuffles of them, 2 of each"),
-        ({"rows": 4, "positives": 2, "negatives": "gc:1", "labels": {"labels": "bound"}},
-         "2 peaks and 2 negatives (gc)"),
+        ({"rows": 4, "positives": 2, "negatives": "gc:1", "labels": [{"kind": "bound"}]},
+         "2 peaks and 2 genomic regions of the same GC content"),
     ],
 )  # fmt: skip
 def test_what_the_rows_are(header: dict[str, Any], words: str) -> None:

@@ -17,7 +17,7 @@ from stores import fasta, shard
 from support import environment
 
 from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.store import layout
+from drg_hpc.store import dataset_layout, genome_layout
 from drg_hpc.store.header import read_header, require_kind, split_count
 from drg_hpc.store.reader import DatasetStore, GenomeStore, open_dataset, open_store, verify_store
 
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = {name: "".join(rng.choice(list("ACGTacgtN"), 20)) for name in names}
     fasta(folder / "x.fa", records)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "ROW_SHARD_LIMITS", (64, 64))
+        patch.setattr(dataset_layout, "ROW_SHARD_LIMITS", (64, 64))
         shard("sequences", folder / "data", sequences=folder / "x.fa", negatives="dinuc:1", valid="chr2", test="chr3")
     shard("genome", folder / "genome", fasta=[folder / "x.fa"])
     return folder
@@ -45,17 +45,17 @@ def store(made: Path, tmp_path: Path) -> Path:
 
 @given(st.integers(0, 1 << 40))
 def test_row_geometry(size: int) -> None:
-    shard_rows, chunk = layout.row_geometry(size)
-    assert 64 <= chunk <= 1024 and chunk <= shard_rows <= 16384
+    shard_rows, chunk = dataset_layout.row_geometry(size)
+    assert 8 <= chunk <= 1024 and chunk <= shard_rows <= 16384
     assert shard_rows % chunk == 0 and shard_rows & (shard_rows - 1) == 0
-    assert shard_rows * size <= layout.ROW_SHARD_BYTES or shard_rows == 64
+    assert shard_rows * size <= dataset_layout.ROW_SHARD_BYTES or shard_rows == 8
 
 
 @given(st.integers(1, 1 << 30))
 def test_contig_geometry(length: int) -> None:
-    chunk, bases = layout.contig_geometry(length)
-    assert bases % chunk == 0 and chunk <= layout.GENOME_CHUNK and bases <= layout.GENOME_SHARD
-    if length >= layout.GENOME_SHARD:
+    chunk, bases = genome_layout.contig_geometry(length)
+    assert bases % chunk == 0 and chunk <= genome_layout.GENOME_CHUNK and bases <= genome_layout.GENOME_SHARD
+    if length >= genome_layout.GENOME_SHARD:
         assert (chunk, bases) == (1 << 18, 1 << 22)
     else:
         assert bases >= length
@@ -72,8 +72,9 @@ def test_dataset_is_read_as_written(made: Path) -> None:
     np.testing.assert_array_equal(store.targets(rows)[:, 0], [0, 1, 0, 1, 1])
     np.testing.assert_array_equal(store.targets(slice(149, 151))[:, 0], [1, 0])
     np.testing.assert_array_equal(store.onehot(5, 9), store.onehot(0, 300)[5:9])
-    assert store.regions.iloc[0].tolist() == ["chr1", 0, 20, "chr1:0-20", "+", "train", -1, True, ""]
+    assert store.regions.iloc[0].tolist() == ["chr1", 0, 20, "chr1:0-20", "+", "train", -1, True, "", "given", 0]
     assert store.regions.iloc[151]["name"] == "chr2:10-30_dinuc0"
+    assert store.regions.iloc[151][["origin", "parent"]].tolist() == ["dinuc", 1]
     for split in ("train", "valid", "test"):
         assert len(store.split_rows(split)) == split_count(store.header, split) == 100
         assert (store.regions.iloc[store.split_rows(split)]["split"] == split).all()

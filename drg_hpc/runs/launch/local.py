@@ -19,7 +19,7 @@ from drg_hpc.log import Progress
 from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import uses_gpu
 from drg_hpc.runs.choose import Chooser
-from drg_hpc.runs.devices import choose_gpus, cpu_count
+from drg_hpc.runs.devices import IO_THREADS, choose_gpus, cpu_count
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
 from drg_hpc.runs.signals import check_stop
@@ -34,8 +34,8 @@ _DEATHS = 2
 class _Worker:
     """One worker process, started when first asked, replaced when it dies, kept from stage to stage."""
 
-    def __init__(self, plan: Plan, gpu: str | None) -> None:
-        self._plan, self._gpu = plan, gpu
+    def __init__(self, plan: Plan, gpu: str | None, io_threads: int) -> None:
+        self._plan, self._gpu, self._io_threads = plan, gpu, io_threads
         self._process: subprocess.Popen[str] | None = None
         self._told = False
         self._lock = threading.Lock()  # between starting the process and stopping it
@@ -44,6 +44,7 @@ class _Worker:
         quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
         environment = os.environ | environment_for(self._plan.threads)
         environment["CUDA_VISIBLE_DEVICES"] = self._gpu or ""
+        environment[IO_THREADS] = str(self._io_threads)
         device = "cpu" if self._gpu is None else "cuda:0"
         return subprocess.Popen(
             # -P: a random.py in the current folder must not stand in for Python's own
@@ -141,7 +142,8 @@ class _Job:
 
 @contextmanager
 def _worker_pool(plan: Plan, gpus: list[str | None]) -> Iterator[list[_Worker]]:
-    workers = [_Worker(plan, gpu) for gpu in gpus]
+    busy = max(1, min(len(gpus), max(len(stage.shards) for stage in plan.stages)))
+    workers = [_Worker(plan, gpu, max(1, cpu_count() // busy)) for gpu in gpus]
     try:
         yield workers
     except BaseException:
