@@ -10,6 +10,8 @@ import os
 import platform
 import socket
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from drg_hpc.errors import InputError
 from drg_hpc.files import sha256_file
 
+_HASHING_THREADS = 4
 _RECORDED = ("torch", "numpy", "h5py", "zarr", "dask", "pyfaidx", "pyBigWig", "captum", "numba", "memelite", "pydantic")
 
 
@@ -64,6 +67,17 @@ def describe_input(path: Path, members: tuple[str, ...] = ()) -> dict[str, Any]:
         "mtime_ns": mtime,
         "sha256": whole,
     }
+
+
+def describe_inputs(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """:func:`describe_input` of several files, by name; a few are hashed at a time (hashing releases the GIL).
+
+    Raises
+    ------
+    InputError : of the first file that is missing or unreadable
+    """
+    with ThreadPoolExecutor(min(_HASHING_THREADS, max(1, len(files)))) as pool:
+        return dict(zip(files, pool.map(describe_input, files.values()), strict=True))
 
 
 def check_input(name: str, record: dict[str, Any]) -> None:

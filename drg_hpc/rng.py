@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 
 def row_key(seed: int, row: int, stream: str) -> int:
@@ -20,6 +21,25 @@ def row_key(seed: int, row: int, stream: str) -> int:
     """
     text = f"{seed}/{row}/{stream}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def row_keys(seed: int, rows: NDArray[np.int64] | range, stream: str, *, step: int = 0) -> NDArray[np.uint64]:
+    """Keys of many rows of one random stream, (rows,) uint64: splitmix64 (Steele et al. 2014) at position ``row``
+    of the sequence that begins at :func:`row_key`. Other numbers than ``row_key`` gives each row.
+
+    Parameters
+    ----------
+    rows : global row numbers, at least 0
+    step : a further counter, such as the epoch
+    """
+    import numpy as np
+
+    counters = (np.asarray(rows, np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = counters + np.uint64(row_key(seed, step, stream))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def row_generator(seed: int, row: int, stream: str) -> np.random.Generator:

@@ -9,13 +9,14 @@ from typing import Any
 from support import EXAMPLES
 
 from drg_hpc.bodies import shard_genome_plan, shard_regions_plan, shard_sequences_plan
-from drg_hpc.runs.merge import merge_run
+from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import write_plan
 from drg_hpc.runs.spec import RunSpec
 from drg_hpc.runs.work import work_run
 
 PLANNERS = {"genome": shard_genome_plan, "regions": shard_regions_plan, "sequences": shard_sequences_plan}
 TINY = EXAMPLES / "hg38_tiny"
+WINDOWS = EXAMPLES / "hg38_windows"
 PEAKS = EXAMPLES / "ctcf" / "peaks.fa.gz"
 
 
@@ -29,9 +30,12 @@ def plan(kind: str, out: Path, **options: Any) -> RunSpec:
 def shard(kind: str, out: Path, **options: Any) -> Path:
     """A merged run of ``drg-shard KIND``; its shards are done in an order that depends on their number only."""
     written = write_plan(plan(kind, out, **options), out)
-    shards = list(written.stages[0].shards)
-    random.Random(len(shards)).shuffle(shards)
-    work_run(written, device="cpu", shards=shards, stage=written.stages[0])
+    for stage in written.stages:
+        shards = list(stage.shards)
+        random.Random(len(shards)).shuffle(shards)
+        work_run(written, device="cpu", shards=shards, stage=stage)
+        if stage is not written.stages[-1]:
+            ensure_reduced(written, stage)
     merge_run(written)
     return out
 

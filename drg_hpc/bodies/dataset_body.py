@@ -18,7 +18,7 @@ from drg_hpc.files import read_json, write_json
 from drg_hpc.genome.counts import load_matrix
 from drg_hpc.genome.negatives import parse_negatives
 from drg_hpc.genome.regions import Region
-from drg_hpc.genome.shuffle import dinucleotide_shuffle, shuffle_keys
+from drg_hpc.genome.shuffle import dinucleotide_shuffle, dinucleotide_shuffle_compat, shuffle_keys
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
@@ -50,8 +50,14 @@ class DatasetBody(ABC):
         """Per input the interval of every positive; names, kept and reasons are those of the first input."""
 
     @abstractmethod
-    def codes(self, name: str, rows: Rows) -> Codes:
-        """Base codes (n, stored length) of an input of positives."""
+    def codes(self, name: str, rows: Rows, regions: Sequence[Region]) -> Codes:
+        """Base codes (n, stored length) of an input.
+
+        Parameters
+        ----------
+        rows : the positives that the rows are, or come from
+        regions : the intervals to read, with their flanks besides; those of the positives but for genomic negatives
+        """
 
     @abstractmethod
     def kept_table(self) -> Iterable[Sequence[object]]:
@@ -62,7 +68,7 @@ class DatasetBody(ABC):
         """Per input the interval of every positive; rows without labels are not kept."""
         found = self.read_rows()
         first = next(iter(found))
-        return found | {first: without_labels(found[first], {f: frozenset(n) for f, (n, _) in self._matrices.items()})}
+        return found | {first: without_labels(found[first], {f: n for f, (n, _) in self._matrices.items()})}
 
     @property
     def regions(self) -> list[Region]:
@@ -76,15 +82,12 @@ class DatasetBody(ABC):
         return {str(path): load_matrix(path) for path in paths}
 
     @cached_property
-    def _joined(self) -> dict[str, Values]:
-        """Labels of all positives from each matrix, NaN for rows that are not kept."""
-        kept = [number for number, row in enumerate(self.regions) if row.kept]
+    def _places(self) -> dict[str, Rows]:
+        """Row of each matrix that every positive has its labels from; 0 for those that are not kept."""
         found = {}
-        for path, (names, values) in self._matrices.items():
+        for path, (names, _) in self._matrices.items():
             index = {name: i for i, name in enumerate(names)}
-            joined = np.full((self.positives, *values.shape[1:]), np.nan, np.float32)
-            joined[kept] = values[[index[self.regions[row].name] for row in kept]]
-            found[path] = joined
+            found[path] = np.array([index[row.name] if row.kept else 0 for row in self.regions], np.int64)
         return found
 
     def labels(self, modality: int, regions: Sequence[Region], rows: Rows, origin: str) -> Values:
@@ -100,7 +103,9 @@ class DatasetBody(ABC):
             return np.zeros(self.modalities[modality].shape(len(rows)), np.float32)
         if source["kind"] == BOUND:
             return np.ones((len(rows), 1), np.float32)
-        return self._joined[self.plan.inputs[source["input"]]["path"]][rows]
+        path = self.plan.inputs[source["input"]]["path"]
+        values: Values = self._matrices[path][1][self._places[path][rows]]
+        return values
 
     @cached_property
     def _splits(self) -> list[tuple[str, int]]:
@@ -123,7 +128,8 @@ class DatasetBody(ABC):
         sources = rows % self.positives
         table = self.row_table(rows, sources)
         for number, item in enumerate(self.inputs):
-            codes = self._input_codes(item.name, rows, sources, facts)
+            regions = [self.intervals[item.name][s] for s in sources] if number else [region for region, _ in table]
+            codes = self._shuffled(self.codes(item.name, sources, regions), rows, facts)
             facts["unknown_bases"] += int((codes > 3).sum())
             writer.write_codes(f"inputs/{item.name}", index, codes)
             if number:
@@ -141,15 +147,19 @@ class DatasetBody(ABC):
         """(interval, (split, fold)) of every row; shuffles lie where their positive does."""
         return [(self.regions[source], self._splits[source]) for source in sources]
 
-    def _input_codes(self, name: str, rows: Rows, sources: Rows, facts: dict[str, Any]) -> Codes:
-        """Codes of rows, the negatives among them shuffled, each by a key of (seed, its own row)."""
-        codes = self.codes(name, sources)
+    def _shuffled(self, codes: Codes, rows: Rows, facts: dict[str, Any]) -> Codes:
+        """Shuffle the rows that are shuffled negatives, each by a key of (seed, its own row)."""
+        if self.negatives is None or self.negatives.kind == "gc":
+            return codes
         seed = int(self.header["seed"])
         for copy in np.unique(rows // self.positives - 1):
             if copy < 0:
                 continue
             here = np.flatnonzero(rows // self.positives - 1 == copy)
-            shuffled = dinucleotide_shuffle(codes[here], shuffle_keys(seed, rows[here], int(copy)))
+            if self.negatives.kind == "dinuc-compat":
+                shuffled = dinucleotide_shuffle_compat(codes[here], seed=seed, copy=int(copy))
+            else:
+                shuffled = dinucleotide_shuffle(codes[here], shuffle_keys(seed, rows[here], int(copy)))
             facts["unshuffled"] += int((shuffled == codes[here]).all(axis=1).sum())
             codes[here] = shuffled
         return codes

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from drg_hpc.bodies.split_options import SplitOptions, make_splitter, split_params
+from drg_hpc.bodies.split_options import SplitOptions, describe_split, make_splitter, split_params
 from drg_hpc.config import flag
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
-from drg_hpc.genome.counts import scan_matrix
+from drg_hpc.genome.counts import MatrixInfo, join_hint, scan_matrix
 from drg_hpc.genome.negatives import Negatives
 from drg_hpc.genome.regions import Region
 from drg_hpc.genome.splits import Splitter, count_splits
@@ -56,13 +56,13 @@ class Labels:
     modalities : what is stored
     sources : for each modality where it comes from, plain values: ``kind`` bound, matrix or bigwig, and what else
         determines the values
-    names : for each matrix its row names; rows in none of them have no labels
+    matrices : each matrix by its path; rows that are not in all of them have no labels
     inputs : the files they come from
     """
 
     modalities: list[Modality] = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
-    names: dict[str, frozenset[str]] = field(default_factory=dict)
+    matrices: dict[str, MatrixInfo] = field(default_factory=dict)
     inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -106,7 +106,7 @@ def matrix_labels(given: Sequence[str], *, allow_missing: bool, dtype: str, alon
         labels.modalities.append(Modality(name, tracks, info.bins, dtype))
         labels.sources.append({"kind": "matrix", "input": f"counts{number}", "allow_missing": allow_missing})
         labels.inputs[f"counts{number}"] = describe_input(path)
-        labels.names[str(path)] = frozenset(info.names)
+        labels.matrices[str(path)] = info
     return labels
 
 
@@ -136,7 +136,7 @@ def join_labels(parts: Iterable[Labels]) -> Labels:
                 raise UsageError(f"two modalities are called {name!r}", fix="name them: --counts NAME=FILE")
             joined.modalities.append(modality)
         joined.sources += part.sources
-        joined.names |= part.names
+        joined.matrices |= part.matrices
         joined.inputs |= part.inputs
         joined.notes += part.notes
     names = [name for modality in joined.modalities for name in modality.names]
@@ -155,8 +155,14 @@ def _renamed(modality: Modality, twice: set[str]) -> Modality:
     return replace(modality, tracks=tuple(tracks))
 
 
-def without_labels(rows: Sequence[Region], names: Mapping[str, frozenset[str]]) -> list[Region]:
-    """Rows in file order; one that a matrix has no labels for is not kept."""
+def without_labels(rows: Sequence[Region], matrices: Mapping[str, Iterable[str]]) -> list[Region]:
+    """The same rows; one that a matrix has no labels for is not kept.
+
+    Parameters
+    ----------
+    matrices : path -> row names
+    """
+    names = {path: frozenset(known) for path, known in matrices.items()}
     found = []
     for row in rows:
         lacking = [file for file, known in names.items() if row.kept and row.name not in known]
@@ -173,13 +179,14 @@ def label_notes(rows: Sequence[Region], labels: Labels, *, strict: bool) -> list
     """
     notes = []
     wanted = {row.name for row in rows if row.kept}
-    for file, known in labels.names.items():
+    for file, info in labels.matrices.items():
+        known = set(info.names)
         lacking = [row.name for row in rows if row.kept and row.name not in known]
         if lacking and (strict or len(lacking) == sum(row.kept for row in rows)):
             shown = ", ".join(lacking[:3]) + (" …" if len(lacking) > 3 else "")
             raise InputError(
                 f"{file} has no labels for {len(lacking)} of {sum(row.kept for row in rows)} rows: {shown}",
-                fix=f"its names look like {', '.join(sorted(known)[:3])}",
+                fix=join_hint(info, wanted),
             )
         if lacking:
             notes.append(f"{len(lacking)} rows have no labels in {file} (kept=false), such as {lacking[0]}")
@@ -262,6 +269,7 @@ def plan_dataset(
     shards = block_shards(
         size.rows, shards=options.shards, shard_size=options.shard_size, block=size.shard, default_size=size.shard
     )
+    found = _notes(size, inputs, labels, counts, splitter, rows)
     return RunSpec(
         command=command,
         params={"header": full_header, "split": split, **params},
@@ -269,7 +277,7 @@ def plan_dataset(
         stages=(*before, Stage(STAGE, shards)),
         threads=options.threads,
         estimate=_estimate(size, full_header, len(shards), memory),
-        notes=(*_notes(size, inputs, labels, counts, splitter, rows), *labels.notes, *notes),
+        notes=(*found, *describe_split(options, splitter, list(rows)), *labels.notes, *notes),
     )
 
 

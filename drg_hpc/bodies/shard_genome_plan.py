@@ -1,45 +1,63 @@
-"""Plan of ``drg-shard genome``: one or many FASTA files become a genome store. Rows are zarr shards, not bases."""
+"""Plan of ``drg-shard genome``: FASTA or 2bit files become a genome store. Rows are zarr shards, not bases."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from drg_hpc.config import FanoutOptions, flag, positional
-from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.assemblies import ASSEMBLIES, check_assembly
-from drg_hpc.genome.fasta import Contig, scan
-from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
-from drg_hpc.store import genome_layout
+from drg_hpc.genome.fasta import Contig, Scan, scan_file
+from drg_hpc.genome.twobit import is_twobit, scan_twobit
+from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage, block_shards
+from drg_hpc.store.genome_layout import GENOME_SHARD, genome_files, genome_units, is_shared, pieces_of, place_contigs
+from drg_hpc.store.header import describe_store, require_kind
 from drg_hpc.store.layout import FORMAT
 
-SUMMARY = "Genome FASTA (one file or many; plain, gzip, bgzip) to a one-hot store."
+SUMMARY = "Genome (FASTA plain, gzip or bgzip, or 2bit; one file or many) to a one-hot store."
 STAGE = "contigs"
-_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+STORE_INPUT = "store"
+_UNITS_PER_SHARD = 8
+_NAMED = 5
 
 
 class Options(FanoutOptions):
     """Options of drg-shard genome."""
 
-    fasta: list[Path] = positional(help="FASTA files; a contig name may occur once over all of them", metavar="FASTA")
+    fasta: list[Path] = positional(
+        help="FASTA or 2bit files; a contig name may occur once over all of them", metavar="FASTA"
+    )
     contigs: str | None = flag(
         None, help="keep contigs that match one of these comma-separated patterns", metavar="GLOB[,GLOB]"
     )
     assembly: str | None = flag(
         None, help=f"check contig lengths against an assembly: {', '.join(ASSEMBLIES)}", metavar="NAME"
     )
-    codec: Literal["packbits", "blosc"] = flag(
-        "packbits", help="packbits: smallest; blosc: only zarr's core codecs, for other readers"
+    codec: Literal["packbits", "blosc"] | None = flag(
+        None,
+        help="packbits (default): smallest and fastest; blosc: only zarr's core codecs, for other readers; "
+        "with --append that of the store",
+    )
+    append: Path | None = flag(
+        None,
+        help="make a new store that holds this one's contigs (their files are linked, or copied) and those of FASTA",
+        metavar="STORE",
     )
 
 
-def array_path(name: str, number: int) -> str:
-    """Where a contig lies in the store: by its name, or by number where a name is no safe file name."""
-    safe = set(name) <= _PLAIN and not name.startswith((".", "__")) and len(name) <= 100
-    return f"contigs/{name}" if safe else f"contigs/contig-number-{number:05d}"
+@dataclass
+class _Genome:
+    """Contigs of a run: header records, where each is read from ([file number, places]), the files."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    read_from: list[list[Any]] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def _chosen(contigs: Iterable[Contig], patterns: str | None) -> list[Contig]:
@@ -49,68 +67,151 @@ def _chosen(contigs: Iterable[Contig], patterns: str | None) -> list[Contig]:
     return [c for c in contigs if any(fnmatchcase(c.name, glob) for glob in globs)]
 
 
-def _scan_all(options: Options) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Header records of the chosen contigs, and where each is read from: {file, offset}."""
-    records: list[dict[str, Any]] = []
-    sources: dict[str, dict[str, Any]] = {}
+def _record(contig: Contig) -> dict[str, Any]:
+    return {
+        "name": contig.name,
+        "length": contig.length,
+        "sha256": contig.sha256,
+        "n": contig.n,
+        "other": contig.other,
+        "soft_masked": contig.soft_masked,
+        "soft_masked_fraction": round(contig.soft_masked / contig.length, 6),
+    }
+
+
+def _scan(path: Path) -> Scan:
+    return scan_twobit(path) if is_twobit(path) else scan_file(path)
+
+
+def _scan_all(options: Options, old: Mapping[str, Mapping[str, Any]]) -> _Genome:
+    """The chosen contigs of all files that are not in the store ``old`` (by name) already."""
+    genome = _Genome()
     seen: list[str] = []
+    origin: dict[str, Path] = {}
+    present: list[str] = []
     for number, path in enumerate(options.fasta):
-        found = scan(path)
-        seen += [contig.name for contig in found]
-        for contig in _chosen(found, options.contigs):
-            if contig.name in sources:
-                first = options.fasta[sources[contig.name]["file"]]
-                raise InputError(f"contig {contig.name!r} is in {first} and in {path}")
-            sources[contig.name] = {"file": number, "offset": contig.offset}
-            records.append(
-                {
-                    "name": contig.name,
-                    "length": contig.length,
-                    "sha256": contig.sha256,
-                    "unknown": contig.other,
-                    "soft_masked": contig.soft_masked,
-                    "array": array_path(contig.name, len(records)),
-                }
-            )
-    if not records:
+        scan = _scan(path)
+        genome.inputs[f"fasta{number}"] = scan.record
+        genome.files.append({"kind": scan.kind, "index": scan.index})
+        seen += [contig.name for contig in scan.contigs]
+        for contig in _chosen(scan.contigs, options.contigs):
+            if contig.name in origin:
+                raise InputError(f"contig {contig.name!r} is in {origin[contig.name]} and in {path}")
+            origin[contig.name] = path
+            if contig.name in old:
+                _same(contig, old[contig.name], path, options.append)
+                present.append(contig.name)
+                continue
+            genome.read_from.append([number, contig.places])
+            genome.records.append(_record(contig))
+    if not origin:
         raise InputError(f"no contig matches --contigs {options.contigs}", fix=f"contigs: {', '.join(seen[:3])} …")
-    return records, sources
+    if not genome.records:
+        raise InputError(f"every contig is in {options.append} already, the same bases", fix="nothing to append")
+    if present:
+        genome.notes.append(f"{len(present)} contigs are in {options.append} already and stay: {_some(present)}")
+    return genome
+
+
+def _same(contig: Contig, record: Mapping[str, Any], path: Path, store: Path | None) -> None:
+    if contig.sha256 != record["sha256"]:
+        raise InputError(
+            f"contig {contig.name!r} of {path} is not the one in {store}: sha256 {contig.sha256[:12]}… "
+            f"against {record['sha256'][:12]}…",
+            fix="a store's contigs never change; give it another name, or make a new store",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
 
 
 def plan_shards(options: Options) -> RunSpec:
     """Scan the files once, light: names, lengths, digests. Shards are runs of zarr shards over all contigs."""
     if options.assembly is not None and options.assembly not in ASSEMBLIES:
         raise UsageError(f"--assembly {options.assembly!r} is not known", fix=f"known: {', '.join(ASSEMBLIES)}")
-    records, sources = _scan_all(options)
+    old = require_kind(options.append, "genome") if options.append is not None else None
+    genome = _scan_all(options, {record["name"]: record for record in (old or {"contigs": []})["contigs"]})
+    header = _header(options, genome, old)
     if options.assembly is not None:
-        check_assembly(options.assembly, {record["name"]: record["length"] for record in records})
-    inputs = {f"fasta{number}": describe_input(path) for number, path in enumerate(options.fasta)}
-    header = {
-        "format": FORMAT,
-        "kind": "genome",
-        "contigs": records,
-        "codec": options.codec,
-        "assembly": options.assembly or "",
-        "sources": {name: record["sha256"] for name, record in inputs.items()},
-    }
-    units = sum(1 for _ in genome_layout.genome_units(header))
-    bases = sum(record["length"] for record in records)
-    per_base = 0.25 if options.codec == "packbits" else 0.42
+        check_assembly(options.assembly, {record["name"]: record["length"] for record in header["contigs"]})
+    if options.append is not None:
+        genome.inputs[STORE_INPUT] = describe_store(options.append)
+    before = len(old["contigs"]) if old else 0
+    units = genome_units(header, skip=before)
+    shards = _shards(options, header, genome, before)
+    bases = sum(record["length"] for record in genome.records)
+    per_base = 0.26 if header["codec"] == "packbits" else 0.44
     return RunSpec(
         command="shard-genome",
-        params={"header": header, "read_from": sources},
-        inputs=inputs,
-        stages=(
-            Stage(
-                STAGE,
-                block_shards(units, shards=options.shards, shard_size=options.shard_size, block=1, default_size=16),
-            ),
-        ),
+        params={"header": header, "appended_to": before, "read_from": genome.read_from, "files": genome.files},
+        inputs=genome.inputs,
+        stages=(Stage(STAGE, shards),),
         threads=options.threads,
-        estimate=Estimate(int(bases * per_base * 1.1) + (1 << 20), 2 * units + 3 * len(records) + 10, 512 << 20),
-        notes=(
-            f"{len(records)} contigs, {bases} bases, {sum(r['unknown'] for r in records)} of them not A, C, G or T, "
-            f"{sum(r['soft_masked'] for r in records)} soft-masked; "
-            f"a row of this run is a zarr shard of up to {genome_layout.GENOME_SHARD} bases",
+        estimate=Estimate(
+            int(bases * per_base) + (1 << 20), genome_files(header) + 2 * len(units) + 2 * len(shards), 400 << 20
         ),
+        notes=(*_notes(header, genome, before), *genome.notes),
     )
+
+
+def _header(options: Options, genome: _Genome, old: Mapping[str, Any] | None) -> dict[str, Any]:
+    contigs: list[dict[str, Any]] = list(old["contigs"]) if old else []
+    places = place_contigs([(record["name"], record["length"]) for record in genome.records], after=contigs)
+    codec = old["codec"] if old else options.codec or "packbits"
+    assembly = options.assembly or (old["assembly"] if old else "")
+    if options.codec not in (None, codec):
+        raise UsageError(f"--codec {options.codec}: the store that is appended to has {codec}", fix="leave it out")
+    if old and old["assembly"] not in ("", assembly):
+        raise UsageError(f"--assembly {assembly}: the store that is appended to is {old['assembly']}")
+    sources = dict(old["sources"]) if old else {}
+    sources |= {f"fasta{len(sources) + i}": record["sha256"] for i, record in enumerate(genome.inputs.values())}
+    return {
+        "format": FORMAT,
+        "kind": "genome",
+        "contigs": [*contigs, *({**r, **place} for r, place in zip(genome.records, places, strict=True))],
+        "codec": codec,
+        "assembly": assembly,
+        "sources": sources,
+    }
+
+
+def _shards(options: Options, header: Mapping[str, Any], genome: _Genome, before: int) -> tuple[Shard, ...]:
+    """Runs of zarr shards; those of one gzip file, which is only read forwards, stay together."""
+    numbers = {(spec.path, index): n for n, (spec, index) in enumerate(genome_units(header, skip=before))}
+    size = block_shards(
+        len(numbers), shards=options.shards, shard_size=options.shard_size, block=1, default_size=_UNITS_PER_SHARD
+    )[0].rows
+    reach: dict[int, list[int]] = {}
+    for array, index, piece in pieces_of(header, skip=before):
+        file = genome.read_from[piece.contig - before][0]
+        if genome.files[file]["kind"] == "gzip":
+            reach.setdefault(file, []).append(numbers[array, index])
+    inside = {unit for found in reach.values() for unit in range(min(found) + 1, max(found) + 1)}
+    for file, found in reach.items():
+        if max(found) - min(found) >= size:
+            genome.notes.append(
+                f"{options.fasta[file].name} is gzip, which is read from its start only: {max(found) - min(found) + 1} "
+                "zarr shards are one shard of this run; compress it with bgzip to read it in parallel"
+            )
+    borders = [unit for unit in range(len(numbers) + 1) if unit not in inside]
+    starts, ends = [0], []
+    for border, following in zip(borders[1:], [*borders[2:], borders[-1]], strict=True):
+        if following - starts[-1] > size or border == borders[-1]:
+            ends.append(border)
+            starts.append(border)
+    return tuple(Shard(i, start, end) for i, (start, end) in enumerate(zip(starts, ends, strict=False)))
+
+
+def _notes(header: Mapping[str, Any], genome: _Genome, before: int) -> list[str]:
+    records = genome.records
+    packed = sum(is_shared(record["array"]) for record in header["contigs"][before:])
+    total = {key: sum(record[key] for record in records) for key in ("length", "n", "other", "soft_masked")}
+    found = [
+        f"{len(records)} contigs, {total['length']} bases: {total['n']} N, {total['other']} other letters that are not "
+        f"A, C, G or T, {total['soft_masked'] / total['length']:.1%} soft-masked",
+        f"the store has {genome_files(header)} files; a row of this run is a zarr shard of up to {GENOME_SHARD} bases",
+    ]
+    if packed:
+        found.append(f"{packed} contigs shorter than a zarr shard share an array")
+    return found

@@ -1,83 +1,95 @@
-"""Work of ``drg-shard genome``: stream the FASTA and write whole zarr shards of its contigs."""
+"""Work of ``drg-shard genome``: read stretches of the sequence files and write whole zarr shards of their contigs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from contextlib import closing
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.bodies.dataset_body import merge_store
-from drg_hpc.errors import InputError
-from drg_hpc.genome.fasta import stream_contigs
-from drg_hpc.genome.onehot import codes_to_onehot, encode
+import numpy as np
+from numpy.typing import NDArray
+
+from drg_hpc.bodies.shard_genome_plan import STORE_INPUT
+from drg_hpc.genome.sources import Source, open_source
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
-from drg_hpc.store.genome_layout import genome_arrays, genome_units
-from drg_hpc.store.layout import STORE, ArraySpec
-from drg_hpc.store.writer import PartWriter
+from drg_hpc.store.genome_layout import Piece, genome_arrays, genome_units, pieces_of
+from drg_hpc.store.layout import STORE
+from drg_hpc.store.manifest import check_files, read_manifest
+from drg_hpc.store.writer import PartWriter, assemble
+
+Unit = tuple[str, int]
 
 
 class Body:
-    """``shard.start`` to ``shard.stop`` are numbers of zarr shards, counted through the contigs in order."""
+    """``shard.start`` to ``shard.stop`` are numbers of zarr shards, counted through the arrays in order."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.header: dict[str, Any] = plan.params["header"]
+        self.before = int(plan.params["appended_to"])
+        self.units = genome_units(self.header, skip=self.before)
+
+    @cached_property
+    def _pieces(self) -> dict[Unit, list[Piece]]:
+        found: dict[Unit, list[Piece]] = defaultdict(list)
+        for array, index, piece in pieces_of(self.header, skip=self.before):
+            found[array, index].append(piece)
+        return found
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
-        """Write the zarr shards of ``shard``; one shard of bases is held in memory at a time."""
-        arrays = genome_arrays(self.header)
-        wanted: dict[int, set[int]] = defaultdict(set)
-        for number, (contig, index) in enumerate(genome_units(self.header)):
-            if shard.start <= number < shard.stop:
-                wanted[contig].add(index)
-        writer = PartWriter(attempt.out / STORE, [arrays[contig] for contig in wanted])
-        for contig, index, bases in self._blocks(wanted, arrays):
-            check_stop()
-            writer.write(arrays[contig].path, index, codes_to_onehot(encode(bases)))
-        writer.close()
+        """Write the zarr shards of ``shard``, each when its last base was read.
 
-    def _blocks(self, wanted: dict[int, set[int]], arrays: list[ArraySpec]) -> Iterator[tuple[int, int, bytes]]:
-        """(contig number, shard number, letters) of the wanted shards, each exactly one shard long."""
-        contigs = self.header["contigs"]
-        by_file: dict[int, dict[str, int]] = defaultdict(dict)
-        for contig in wanted:
-            source = self.plan.params["read_from"][contigs[contig]["name"]]
-            by_file[source["file"]][contigs[contig]["name"]] = source["offset"]
-        numbers = {contigs[contig]["name"]: contig for contig in wanted}
-        for file, offsets in by_file.items():
-            path = Path(self.plan.inputs[f"fasta{file}"]["path"])
-            left = {(numbers[name], index) for name in offsets for index in wanted[numbers[name]]}
-            for name, index, bases in _cut(path, offsets, {n: arrays[numbers[n]] for n in offsets}):
-                if (numbers[name], index) in left:
-                    left.remove((numbers[name], index))
-                    yield numbers[name], index, bases
-                if not left:
-                    break
-            if left:
-                raise InputError(f"{path} is shorter than when the run was planned", fix="plan a new run")
+        A file is read in its own order, so few shards wait at any time: one, and one that short contigs share.
+        """
+        units = {(spec.path, index): spec.shard_slice(index) for spec, index in self.units[shard.start : shard.stop]}
+        left = {unit: rows.stop - rows.start for unit, rows in units.items()}
+        writer = PartWriter(attempt.out / STORE, genome_arrays(self.header))
+        waiting: dict[Unit, NDArray[np.uint8]] = {}
+        contigs, read_from = self.header["contigs"], self.plan.params["read_from"]
+        stretches = sorted(
+            (read_from[p.contig - self.before][0], p, unit) for unit in units for p in self._pieces[unit]
+        )
+        for file, group in groupby(stretches, key=lambda stretch: stretch[0]):
+            with closing(self._open(file)) as source:
+                for _, piece, unit in group:
+                    check_stop()
+                    if unit not in waiting:
+                        waiting[unit] = np.empty(left[unit], np.uint8)
+                    out = waiting[unit][piece.at : piece.at + piece.stop - piece.start]
+                    places = read_from[piece.contig - self.before][1]
+                    source.codes(contigs[piece.contig]["name"], places, piece.start, out)
+                    left[unit] -= len(out)
+                    if not left[unit]:
+                        writer.write_codes(*unit, waiting.pop(unit))
+        writer.close()
+        assert not waiting
+
+    def _open(self, file: int) -> Source:
+        how = self.plan.params["files"][file]
+        return open_source(Path(self.plan.inputs[f"fasta{file}"]["path"]), how["kind"], how["index"])
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
-        """Link the parts' shard files into ``out.zarr``, then metadata and manifest."""
-        merge_store(self.header, parts, out)
+        """Link the parts' shard files into ``out.zarr``, then metadata and manifest.
+
+        A store that is appended to gives its shard files as well, each checked against its sha256 before.
+        """
+        prefix = f"{STORE}/"
+        trees = [
+            (part.path / STORE, {name.removeprefix(prefix): record for name, record in part.receipt["files"].items()})
+            for part in parts
+        ]
+        if STORE_INPUT in self.plan.inputs:
+            old = Path(self.plan.inputs[STORE_INPUT]["path"])
+            files = read_manifest(old)
+            held = {a.path for a, _ in genome_units(self.header)} - {a.path for a, _ in self.units}
+            shards = {name: record for name, record in files.items() if name.partition("/c/")[0] in held}
+            check_files(old, shards)
+            trees.append((old, shards))
+        assemble(out / STORE, self.header, trees)
         contigs = self.header["contigs"]
         return {"contigs": len(contigs), "bases": sum(contig["length"] for contig in contigs)}
-
-
-def _cut(path: Path, offsets: dict[str, int], specs: dict[str, ArraySpec]) -> Iterator[tuple[str, int, bytes]]:
-    """(name, shard number, letters) of every shard of the named contigs, from the pieces of the file."""
-    name, index, pending, waiting = "", 0, list[bytes](), 0
-    for current, piece in stream_contigs(path, offsets):
-        if current != name:
-            name, index, pending, waiting = current, 0, [], 0
-        pending.append(piece)
-        waiting += len(piece)
-        while True:
-            rows = specs[name].shard_slice(index)
-            if rows.stop <= rows.start or waiting < rows.stop - rows.start:
-                break
-            size, joined = rows.stop - rows.start, b"".join(pending)
-            yield name, index, joined[:size]
-            pending, waiting, index = [joined[size:]], waiting - size, index + 1

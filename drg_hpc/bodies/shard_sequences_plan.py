@@ -77,7 +77,7 @@ def rows_of(names: list[tuple[str, int]], length: int) -> list[Region]:
 def kept_table(rows: list[Region]) -> list[tuple[object, ...]]:
     """Header and a line per sequence of the file."""
     lines: list[tuple[object, ...]] = [("row", "name", "chrom", "start", "end", "kept", "reason")]
-    lines += [(i, r.name, r.chrom, r.start, r.end, str(r.kept).lower(), r.reason) for i, r in enumerate(rows)]
+    lines += [(i, r.name, r.chrom, r.start, r.end, int(r.kept), r.reason) for i, r in enumerate(rows)]
     return lines
 
 
@@ -99,7 +99,7 @@ def plan_shards(options: Options) -> RunSpec:
         labels = datasets.join_labels([matrices])
     found = rows_of(names, length)
     labels.notes += datasets.label_notes(found, labels, strict=False)
-    rows = datasets.without_labels(found, labels.names)
+    rows = datasets.without_labels(found, {path: info.names for path, info in labels.matrices.items()})
     regions = sum(bool(row.chrom) for row in rows)
     named = len(rows) - regions
     notes = [f"{named} of {len(rows)} headers are names only, not chrom:start-end"] if named else []

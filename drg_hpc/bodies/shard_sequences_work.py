@@ -43,7 +43,7 @@ class Body(DatasetBody):
         """One row per sequence."""
         return {self.inputs[0].name: rows_of(self._sequences[0], self.inputs[0].length)}
 
-    def codes(self, name: str, rows: Rows) -> Codes:
+    def codes(self, name: str, rows: Rows, regions: Sequence[Region]) -> Codes:
         """Base codes (n, length)."""
         return self._sequences[1][rows]
 

@@ -21,10 +21,16 @@ class SplitOptions(FanoutOptions):
     split_file: Path | None = flag(
         None,
         help="file that gives each row name (or contig) its split: two columns name and train|valid|test|excluded, "
-        "or a fold file of '# Set_i' lines and lines of names; rows in no set are excluded and counted",
+        "or a fold file of '# Set_i' lines and lines of names, from drg-folds or DRG; rows in no set are excluded and "
+        "counted",
         metavar="FILE",
     )
-    folds: int | None = flag(None, help="deal contigs into K folds of about equal rows", metavar="K", ge=3)
+    folds: int | None = flag(
+        None,
+        help="deal contigs into K folds of about equal rows, as drg-folds does with this --seed",
+        metavar="K",
+        ge=3,
+    )
     fold: int | None = flag(
         None,
         help="fold I validates and fold I+1 tests (the last wraps); with --folds or a fold file",
@@ -68,10 +74,21 @@ def make_splitter(options: SplitOptions, rows: list[Region]) -> splits.Splitter:
         if options.fold is None:
             raise UsageError(f"--folds {options.folds} needs --fold I, the fold that validates")
         contigs = Counter(row.chrom for row in rows if row.chrom)
-        return splits.balanced_folds(contigs, options.folds, options.fold)
+        return splits.balanced_folds(contigs, options.folds, options.fold, seed=options.seed)
     if ways:
         return splits.by_contigs(_names(options.valid), _names(options.test))
     return splits.Splitter("none", {}, {})
+
+
+def describe_split(options: SplitOptions, splitter: splits.Splitter, rows: list[Region]) -> list[str]:
+    """Notes for the plan: rows in no set, and names or contigs given that no row has.
+
+    Parameters
+    ----------
+    rows : all rows, kept or not
+    """
+    what = str(options.split_file) if options.split_file is not None else "--valid and --test"
+    return splits.split_notes(splitter, ((row.name, row.chrom) for row in rows), what=what)
 
 
 def split_params(options: SplitOptions, splitter: splits.Splitter) -> dict[str, Any]:

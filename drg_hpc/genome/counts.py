@@ -1,27 +1,28 @@
 """Matrices of labels: rows are sequences or regions, columns are tracks.
 
-TSV and CSV (names in column 1, tracks in the header) are read with the standard library, so that plans can check
-them anywhere; ``.npz`` and ``.parquet`` need numpy or pandas.
+TSV and CSV (names in column 1, tracks in the header) are checked with the standard library, so that plans can do it
+anywhere; ``.npz`` and ``.parquet`` need numpy and pyarrow. All are read in blocks, never as Python objects per value.
 """
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.fasta import text_lines
+from drg_hpc.genome.matrix_text import TextMatrix
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FLOAT32_MAX = 3.4028234663852886e38
-_MISSING = {"", "na", "nan", "n/a", "."}
+    from drg_hpc.genome.matrix_arrays import ArrayMatrix
+
+_REGION = re.compile(r"\S+:\d+-\d+(\([+.-]\))?")
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class MatrixInfo:
 
 
 def scan_matrix(path: Path, *, allow_missing: bool) -> MatrixInfo:
-    """Check a matrix and return its shape.
+    """Check every value of a matrix and return its shape.
 
     Parameters
     ----------
@@ -42,157 +43,142 @@ def scan_matrix(path: Path, *, allow_missing: bool) -> MatrixInfo:
 
     Raises
     ------
-    InputError : unreadable, a label that is no number (row and column named), a name twice
+    InputError : unreadable, a label that is no number (line, row and column named), a name twice, rows and columns
+        swapped
     """
-    if path.suffix in (".npz", ".parquet"):
-        names, tracks, values = _load_array(path)
-        _check_values(path, names, tracks, values, allow_missing=allow_missing)
-        info = MatrixInfo(tuple(names), tuple(tracks), values.shape[2] if values.ndim == 3 else 0)
+    names: dict[str, None] = {}
+    matrix = _open(path)
+    _refuse_twice(path, matrix.tracks)
+    if isinstance(matrix, TextMatrix):
+        for row in matrix:
+            if row[1] in names:
+                raise InputError(f"{path}: line {row[0]}: row {row[1]!r} occurs twice")
+            matrix.values(row, allow_missing=allow_missing)
+            names[row[1]] = None
+        bins = 0
     else:
-        rows = _text_rows(path, allow_missing=allow_missing)
-        tracks = next(rows)[0].split("\0")
-        info = MatrixInfo(tuple(name for name, _ in rows), tuple(tracks), 0)
-    _refuse_twice(path, info.names, "row")
-    _refuse_twice(path, info.tracks, "track")
+        from drg_hpc.genome.matrix_arrays import check_block
+
+        for block, values in matrix.blocks():
+            for name in block:
+                if name in names:
+                    raise InputError(f"{path}: row {name!r} occurs twice")
+                names[name] = None
+            check_block(matrix, block, values, allow_missing=allow_missing)
+        bins = matrix.bins
+    info = MatrixInfo(tuple(names), tuple(matrix.tracks), bins)
+    if _transposed(info):
+        raise InputError(
+            f"{path} looks transposed: columns are named {info.tracks[0]} …, rows {info.names[0]} …",
+            fix="rows must be the regions or sequences, columns the tracks",
+        )
     return info
 
 
+def join_hint(info: MatrixInfo, wanted: Collection[str]) -> str:
+    """Why none of the ``wanted`` names are rows of a matrix, as far as its names show it: half a sentence, or none."""
+    known = set(wanted)
+    if sum(track in known for track in info.tracks) * 2 > len(info.tracks):
+        return "its columns are named like the rows, it looks transposed"
+    lower = {name.lower() for name in known}
+    if any(name.lower() in lower for name in info.names[:_LOOKED_AT]):
+        return "names differ in upper and lower case"
+    return f"its names look like {', '.join(info.names[:3])}"
+
+
+def load_rows(path: Path, names: Sequence[str]) -> NDArray[np.float32]:
+    """Values ``(names, tracks[, bins])`` of rows of a matrix that was scanned; NaN where a label is missing.
+
+    Parameters
+    ----------
+    names : in the order of the result; only these rows are parsed and kept
+
+    Raises
+    ------
+    InputError : a name that is no row
+    """
+    import numpy as np
+
+    slot = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    matrix = _open(path)
+    if isinstance(matrix, TextMatrix):
+        found, filled = _text_rows(matrix, slot)
+    else:
+        found, filled = _array_rows(matrix, slot)
+    if not filled.all():
+        lacking = next(name for name, i in slot.items() if not filled[i])
+        raise InputError(f"{path} has no row {lacking!r}", fix="did the file change since the run was planned?")
+    if len(slot) == len(names):
+        return found
+    return found[np.array([slot[name] for name in names], np.int64)]
+
+
 def load_matrix(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    """Names and values ``(rows, tracks[, bins])`` of a matrix that was scanned; NaN where a label is missing."""
+    """Names and values ``(rows, tracks[, bins])`` of a whole matrix that was scanned; NaN where a label is missing."""
+    matrix = _open(path)
+    if isinstance(matrix, TextMatrix):
+        names = [row[1] for row in matrix]
+    else:
+        names = [name for block, _ in matrix.blocks() for name in block]
+    return names, load_rows(path, names)
+
+
+def _text_rows(matrix: TextMatrix, slot: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     import numpy as np
 
-    if path.suffix in (".npz", ".parquet"):
-        names, _, values = _load_array(path)
-        return names, values.astype(np.float32)
-    rows = _text_rows(path, allow_missing=True)
-    next(rows)
-    named = list(rows)
-    return [name for name, _ in named], np.array([values for _, values in named], np.float32)
-
-
-def _refuse_twice(path: Path, names: Iterable[str], what: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise InputError(f"{path}: {what} {name!r} occurs twice")
-        seen.add(name)
-
-
-def _delimiter(path: Path, header: str) -> str | None:
-    if path.name.removesuffix(".gz").endswith(".csv"):
-        return ","
-    return "\t" if "\t" in header else "," if "," in header else None
-
-
-def _text_rows(path: Path, *, allow_missing: bool) -> Iterator[tuple[str, array[float]]]:
-    """First (track names joined by NUL, empty), then (name, values) of each row."""
-    delimiter, header, tracks = None, None, list[str]()
-    for number, line in text_lines(path):
-        if not line.strip():
+    out = np.empty((len(slot), len(matrix.tracks)), np.float32)
+    filled = np.zeros(len(slot), np.bool_)
+    left = len(slot)
+    for row in matrix:
+        at = slot.get(row[1])
+        if at is None or filled[at]:
             continue
-        if header is None:
-            delimiter = _delimiter(path, line)
-            header = [field.strip().strip('"') for field in line.lstrip("#").split(delimiter)]
-            continue
-        fields = line.split(delimiter)
-        if not tracks:
-            tracks = _tracks(path, header, len(fields) - 1)
-            yield "\0".join(tracks), array("d")
-        if len(fields) != len(tracks) + 1:
-            raise InputError(f"{path}: line {number}: {len(fields)} columns, the header has {len(tracks) + 1}")
-        name = fields[0].strip().strip('"')
-        yield name, _numbers(path, name, fields[1:], tracks, allow_missing=allow_missing)
-    if not tracks:
-        raise InputError(f"no labels in {path}", fix="a header line, then rows of a name and numbers")
+        out[at] = matrix.values(row, allow_missing=True)
+        filled[at] = True
+        left -= 1
+        if not left:
+            break
+    return out, filled
 
 
-def _tracks(path: Path, header: list[str], count: int) -> list[str]:
-    """Track names: the last ``count`` fields of the header, which may or may not name the first column."""
-    if count < 1 or len(header) not in (count, count + 1):
-        raise InputError(f"{path}: the header has {len(header)} columns, the first row {count + 1}")
-    names = header[-count:]
+def _array_rows(matrix: ArrayMatrix, slot: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    import numpy as np
+
+    shape = (len(slot), len(matrix.tracks), *([matrix.bins] if matrix.bins else []))
+    out = np.empty(shape, np.float32)
+    filled = np.zeros(len(slot), np.bool_)
+    for block, values in matrix.blocks():
+        rows = np.array([i for i, name in enumerate(block) if name in slot], np.int64)
+        at = [slot[block[i]] for i in rows]
+        out[at] = values[rows]
+        filled[at] = True
+    return out, filled
+
+
+def _open(path: Path) -> TextMatrix | ArrayMatrix:
+    if path.suffix not in (".npz", ".parquet"):
+        return TextMatrix(path)
     try:
-        [float(name) for name in names]
-    except ValueError:
-        return names
-    raise InputError(f"{path}: no header line with track names", fix="put the track names in the first line")
+        from drg_hpc.genome.matrix_arrays import open_matrix
 
-
-def _numbers(path: Path, name: str, fields: list[str], tracks: list[str], *, allow_missing: bool) -> array[float]:
-    try:
-        values = array("d", map(float, fields))
-        if math.isfinite(sum(values)) and max(map(abs, values)) <= _FLOAT32_MAX:
-            return values
-    except ValueError:
-        pass  # looked at one by one below
-    values = array("d")
-    for track, field in zip(tracks, fields, strict=True):
-        text = field.strip().strip('"')
-        if text.lower() in _MISSING:
-            if not allow_missing:
-                raise _bad_label(path, name, track, text)
-            values.append(math.nan)
-            continue
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number) or abs(number) > _FLOAT32_MAX:
-            raise _bad_label(path, name, track, text)
-        values.append(number)
-    return values
-
-
-def _bad_label(path: Path, name: str, track: str, text: object) -> InputError:
-    return InputError(
-        f"{path}: row {name!r}, column {track!r}: label {str(text)!r} is not a finite number",
-        fix="correct it, or take missing labels out of the loss with --missing mask",
-    )
-
-
-def _load_array(path: Path) -> tuple[list[str], list[str], Any]:
-    try:
-        import numpy as np
-        import pandas as pd
-    except ImportError:
-        raise InputError(f"reading {path.suffix} needs numpy and pandas, which are not installed here: {path}",
+        return open_matrix(path)
+    except ImportError as error:
+        raise InputError(f"reading {path.suffix} needs {error.name}, which is not installed here: {path}",
                          fix="plan in the run environment or image, or use TSV") from None  # fmt: skip
-    if not path.is_file():
-        raise InputError(f"no such file: {path}", fix="check the path")
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-            if not pd.api.types.is_numeric_dtype(frame.iloc[:, 0]):
-                frame = frame.set_index(frame.columns[0])
-            return [str(n) for n in frame.index], [str(c) for c in frame.columns], frame.to_numpy(np.float64)
-        with np.load(path, allow_pickle=False) as data:
-            return _npz_arrays(path, data)
-    except (OSError, ValueError, KeyError, IndexError, EOFError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
 
 
-def _npz_arrays(path: Path, data: Any) -> tuple[list[str], list[str], Any]:
-    """DRG's keys: counts, names and celltypes, or values, names and columns."""
-    import numpy as np
-
-    key, labels = ("counts", "celltypes") if "counts" in data else ("values", "columns")
-    if key not in data or "names" not in data:
-        raise InputError(f"{path} has no labels, only {', '.join(data)}", fix="it needs counts (or values) and names")
-    values = np.asarray(data[key], np.float64)
-    if values.ndim not in (2, 3) or len(values) != len(data["names"]):
-        raise InputError(f"{path}: {key} has shape {values.shape} for {len(data['names'])} names")
-    tracks = [str(t) for t in data[labels]] if labels in data else [f"C{i}" for i in range(values.shape[1])]
-    if len(tracks) != values.shape[1]:
-        raise InputError(f"{path}: {len(tracks)} {labels} for {values.shape[1]} columns")
-    return [str(n) for n in data["names"]], tracks, values
+def _refuse_twice(path: Path, tracks: Sequence[str]) -> None:
+    seen: dict[str, int] = {}
+    for number, name in enumerate(tracks, 1):
+        if name in seen:
+            raise InputError(f"{path}: track {name!r} occurs twice (tracks {seen[name]} and {number})")
+        seen[name] = number
 
 
-def _check_values(path: Path, names: list[str], tracks: list[str], values: Any, *, allow_missing: bool) -> None:
-    import numpy as np
+def _region_like(names: Sequence[str]) -> Iterator[bool]:
+    return (_REGION.fullmatch(name) is not None for name in names[:_LOOKED_AT])
 
-    bad = ~(np.abs(values) <= _FLOAT32_MAX)
-    if allow_missing:
-        bad &= ~np.isnan(values)
-    if bad.any():
-        row, column = np.argwhere(bad)[0][:2]
-        raise _bad_label(path, names[row], tracks[column], values[row, column])
+
+def _transposed(info: MatrixInfo) -> bool:
+    """Columns named like regions, and no row."""
+    return len(info.tracks) > 1 and all(_region_like(info.tracks)) and not any(_region_like(info.names))

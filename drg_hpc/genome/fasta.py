@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.bgzip import BgzipIndex, is_bgzip
+from drg_hpc.genome.compressed import text_blocks, text_kind
+from drg_hpc.genome.fasta_pieces import BLANKS, LETTERS, LOWER, Piece, checked_pieces, line_at, refuse_letters
+from drg_hpc.genome.hashing import Aside, LettersDigest
 
-_BLOCK = 1 << 20
-_LOWER = bytes(range(ord("a"), ord("z") + 1))
-_ALLOWED = _LOWER + _LOWER.upper() + b"*-.\r\n \t"
+SEEK_STEP = 1 << 22
+"""A place to start reading is kept for every so many letters of a sequence."""
+_INDEX_STEP = 1 << 20
+_UPPER = bytes(range(256)).upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +28,58 @@ class Record:
 
     name: str
     sequence: bytes
-    line: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Contig:
-    """What a plan knows of one sequence of a FASTA.
+    """What a plan knows of one sequence.
 
     Attributes
     ----------
     sha256 : of the upper-case letters
-    other : letters that are not A, C, G or T
+    n : letters N
+    other : letters that are not A, C, G, T or N
     soft_masked : lower-case letters
-    offset : byte of the first letter in the (uncompressed) file
+    places : (letters before, offset in the text) where reading may start; the first is (0, start of the sequence)
     """
 
     name: str
-    length: int
-    sha256: str
-    other: int
-    soft_masked: int
-    offset: int
+    length: int = 0
+    sha256: str = ""
+    n: int = 0
+    other: int = 0
+    soft_masked: int = 0
+    places: list[tuple[int, int]] = field(default_factory=list)
+
+    def set_sha256(self, sha256: str) -> None:
+        """Note the digest when it is known."""
+        self.sha256 = sha256
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    header: bool
-    data: bytes
-    line: int
-    offset: int
+@dataclass(frozen=True)
+class Scan:
+    """What a plan knows of a file.
+
+    Attributes
+    ----------
+    kind : plain, gzip, bgzip or 2bit
+    index : bgzip: (text offset, compressed offset) of some blocks
+    record : as of :func:`drg_hpc.digests.describe_input`
+    """
+
+    kind: str
+    contigs: list[Contig]
+    index: list[tuple[int, int]]
+    record: dict[str, Any]
 
 
 def is_compressed(path: Path) -> bool:
     """Whether a file starts with gzip's magic number (bgzip is gzip)."""
-    try:
-        with open(path, "rb") as handle:
-            return handle.read(2) == b"\x1f\x8b"
-    except FileNotFoundError:
-        raise InputError(f"no such file: {path}", fix="check the path") from None
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return text_kind(path) != "plain"
 
 
 def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(path) else open(path, "rb")
-
-
-def _blocks(handle: BinaryIO, path: Path) -> Iterator[bytes]:
-    try:
-        while block := handle.read(_BLOCK):
-            yield block
-    except EOFError:
-        raise InputError(f"truncated gzip file: {path}", fix="copy or download it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"damaged gzip file: {path} ({error})", fix="copy or download it again") from None
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -99,70 +101,6 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"not a text file: {path}") from None
 
 
-def _pieces(handle: BinaryIO, path: Path) -> Iterator[_Piece]:
-    """Headers (whole lines without ``>``) and runs of sequence lines, with line number and byte offset."""
-    data, line, offset, line_start = b"", 1, 0, True
-    for block in _blocks(handle, path):
-        data = data + block if data else block
-        position = 0
-        while position < len(data):
-            if line_start and data[position] == ord(">"):
-                end = data.find(b"\n", position)
-                if end < 0:
-                    break
-                yield _Piece(True, data[position + 1 : end], line, offset + position)
-                position, line = end + 1, line + 1
-                continue
-            found = data.find(b"\n>", position)
-            end = len(data) if found < 0 else found + 1
-            piece = data[position:end]
-            yield _Piece(False, piece, line, offset + position)
-            line += piece.count(b"\n")
-            line_start = piece.endswith(b"\n")
-            position = end
-        offset += position
-        data = data[position:]
-    if data:
-        yield _Piece(True, data[1:], line, offset)
-
-
-def _checked(path: Path) -> Iterator[_Piece]:
-    """Pieces with headers cut to their first word and sequences without line ends; faults raise."""
-    names: set[bytes] = set()
-    with _open(path) as handle:
-        for piece in _pieces(handle, path):
-            if piece.header:
-                name = (piece.data.split(maxsplit=1) or [b""])[0]
-                if not name:
-                    raise InputError(f"{path}: line {piece.line}: header without a name")
-                if name in names:
-                    raise InputError(f"{path}: line {piece.line}: {_text(name, path)!r} occurs twice")
-                names.add(name)
-                yield _Piece(True, name, piece.line, piece.offset + len(piece.data) + 2)
-                continue
-            sequence = piece.data.translate(None, b"\r\n \t")
-            if sequence and not names:
-                raise InputError(
-                    f"{path}: line {piece.line}: sequence before the first header", fix="a FASTA file starts with '>'"
-                )
-            if strange := piece.data.translate(None, _ALLOWED):
-                before = piece.data[: piece.data.index(strange[:1])].count(b"\n")
-                raise InputError(
-                    f"{path}: line {piece.line + before}: {chr(strange[0])!r} is not a base", fix="is it a FASTA file?"
-                )
-            if sequence:
-                yield _Piece(False, sequence, piece.line, piece.offset)
-    if not names:
-        raise InputError(f"no sequence in {path}", fix="is it a FASTA file?")
-
-
-def _text(name: bytes, path: Path) -> str:
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: a header is not text: {name[:30]!r}") from None
-
-
 def read_records(path: Path) -> Iterator[Record]:
     """All sequences of a FASTA, one at a time.
 
@@ -170,21 +108,26 @@ def read_records(path: Path) -> Iterator[Record]:
     ------
     InputError : missing, empty or not a FASTA file, truncated gzip, a name twice, an empty sequence (with the line)
     """
-    name, line, parts = "", 0, list[bytes]()
-    for piece in _checked(path):
+    blocks = (block for _, block in text_blocks(path, text_kind(path)))
+    name, header, parts = "", -1, list[bytes]()
+    for current, piece in checked_pieces(blocks, path):
         if not piece.header:
-            parts.append(piece.data)
+            letters = piece.data.translate(None, BLANKS)
+            if strange := letters.translate(None, LETTERS):
+                raise refuse_letters(piece, strange, path)
+            if letters:
+                parts.append(letters)
             continue
-        if name:
-            yield _record(path, name, line, parts)
-        name, line, parts = _text(piece.data, path), piece.line, []
-    yield _record(path, name, line, parts)
+        if header >= 0:
+            yield _record(path, name, header, parts)
+        name, header, parts = current, piece.offset, []
+    yield _record(path, name, header, parts)
 
 
-def _record(path: Path, name: str, line: int, parts: list[bytes]) -> Record:
+def _record(path: Path, name: str, header: int, parts: list[bytes]) -> Record:
     if not parts:
-        raise InputError(f"{path}: line {line}: {name!r} has no sequence")
-    return Record(name, b"".join(parts), line)
+        raise InputError(f"{path}: line {line_at(path, header)}: {name!r} has no sequence")
+    return Record(name, b"".join(parts))
 
 
 def scan(path: Path) -> list[Contig]:
@@ -194,62 +137,91 @@ def scan(path: Path) -> list[Contig]:
     ------
     InputError : as :func:`read_records`
     """
-    found: list[Contig] = []
-    name, offset, line, length, other, soft = "", 0, 0, 0, 0, 0
-    digest = hashlib.sha256()
-
-    def finish() -> None:
-        if not name:
-            return
-        if not length:
-            raise InputError(f"{path}: line {line}: {name!r} has no sequence")
-        found.append(Contig(name, length, digest.hexdigest(), other, soft, offset))
-
-    for piece in _checked(path):
-        if piece.header:
-            finish()
-            name, offset, line = _text(piece.data, path), piece.offset, piece.line
-            length = other = soft = 0
-            digest = hashlib.sha256()
-            continue
-        digest.update(piece.data.upper())
-        length += len(piece.data)
-        other += len(piece.data.translate(None, b"ACGTacgt"))
-        soft += len(piece.data) - len(piece.data.translate(None, _LOWER))
-    finish()
-    return found
+    return scan_file(path).contigs
 
 
-def stream_contigs(path: Path, offsets: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
-    """(name, letters) in pieces, of the named sequences only, in the order of the file.
+def scan_file(path: Path) -> Scan:
+    """The sequences of a FASTA and the file itself, in one pass.
 
-    Parameters
-    ----------
-    offsets : name -> :attr:`Contig.offset`; plain and bgzip files are read from there, other gzip from the start
+    Raises
+    ------
+    InputError : as :func:`read_records`
     """
-    compressed = is_compressed(path)
-    if compressed and not is_bgzip(path):
-        yield from _stream_whole(path, offsets)
-        return
-    index = BgzipIndex(path) if compressed else None
-    for name, offset in sorted(offsets.items(), key=lambda item: item[1]):
-        with index.open_at(offset) if index else open(path, "rb") as handle:
-            if index is None:
-                handle.seek(offset)
-            for piece in _pieces(handle, path):
-                if piece.header:
-                    break
-                yield name, piece.data.translate(None, b"\r\n \t")
+    kind = text_kind(path)
+    found = _Contigs(path)
+    index: list[tuple[int, int]] = []
+    file_digest = hashlib.sha256()
+    status = path.stat()
+    with Aside() as of_file, Aside() as of_letters:
+
+        def blocks() -> Iterator[bytes]:
+            offset = 0
+            for file_offset, block in text_blocks(path, kind, seen=lambda data: of_file.call(file_digest.update, data)):
+                if kind == "bgzip" and (not index or offset - index[-1][0] >= _INDEX_STEP):
+                    index.append((offset, file_offset))
+                yield block
+                offset += len(block)
+
+        for name, piece in checked_pieces(blocks(), path):
+            if piece.header:
+                found.begin(name, piece, of_letters)
+            else:
+                found.add(piece)
+        found.end()
+    record = describe_stat(path, status, file_digest.hexdigest())
+    return Scan(kind, found.contigs, index, record)
 
 
-def _stream_whole(path: Path, offsets: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Read a gzip file from its start until the last wanted sequence."""
-    left, name = set(offsets), ""
-    for piece in _checked(path):
-        if piece.header:
-            if not left:
-                return
-            name = _text(piece.data, path)
-            left.discard(name)
-        elif name in offsets:
-            yield name, piece.data
+def describe_stat(path: Path, status: os.stat_result, sha256: str) -> dict[str, Any]:
+    """What :func:`drg_hpc.digests.describe_input` says of a file that was hashed while it was read."""
+    whole = {"path": str(path.absolute()), "members": [], "bytes": status.st_size}
+    return whole | {"mtime_ns": status.st_mtime_ns, "sha256": sha256}
+
+
+class _Contigs:
+    """The sequences of a file, from its pieces."""
+
+    def __init__(self, path: Path) -> None:
+        self.contigs: list[Contig] = []
+        self._path = path
+        self._header = 0
+
+    def begin(self, name: str, piece: Piece, aside: Aside) -> None:
+        """A header: the sequence before it is whole."""
+        self.end()
+        contig = Contig(name)
+        self.contigs.append(contig)
+        self._header = piece.offset
+        self._digest = LettersDigest(aside, contig.set_sha256)
+
+    def add(self, piece: Piece) -> None:
+        """Lines of the sequence, counted by what is left when common letters are taken out."""
+        contig = self.contigs[-1]
+        unusual = piece.data.translate(None, b"ACGT\n\r")
+        if unusual:
+            self._count(contig, piece, unusual)
+        letters = piece.data.translate(_UPPER, BLANKS)
+        if not contig.places or (contig.length + len(letters)) // SEEK_STEP > contig.length // SEEK_STEP:
+            contig.places.append((contig.length, piece.offset))
+        contig.length += len(letters)
+        self._digest.update(letters)
+
+    def _count(self, contig: Contig, piece: Piece, unusual: bytes) -> None:
+        rest = unusual.translate(None, b"acgt")
+        contig.soft_masked += len(unusual) - len(rest)
+        others = rest.translate(None, b"Nn \t")
+        if strange := others.translate(None, LETTERS):
+            raise refuse_letters(piece, strange, self._path)
+        lower_n = rest.count(b"n")
+        contig.n += lower_n + rest.count(b"N")
+        contig.other += len(others)
+        contig.soft_masked += lower_n + len(others) - len(others.translate(None, LOWER))
+
+    def end(self) -> None:
+        """No more lines of the sequence."""
+        if not self.contigs:
+            return
+        if not self.contigs[-1].length:
+            line = line_at(self._path, self._header)
+            raise InputError(f"{self._path}: line {line}: {self.contigs[-1].name!r} has no sequence")
+        self._digest.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc.errors import InputError, UsageError
-from drg_hpc.genome.fasta import text_lines
+from drg_hpc.genome.folds import deal_contigs
+from drg_hpc.genome.text import numbered_lines
 
 EXCLUDED = "excluded"
+_HEADERS = ("split", "set", "subset", "partition")
+_SET = re.compile(r"#\s*Set_(\d+)\s*")
 _NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
 
 
@@ -70,8 +74,8 @@ def by_contigs(valid: Iterable[str], test: Iterable[str]) -> Splitter:
     return Splitter("contigs", chosen, {})
 
 
-def balanced_folds(contig_rows: Mapping[str, int], count: int, fold: int) -> Splitter:
-    """Contigs dealt into ``count`` folds, the largest first, each to the fold with the fewest rows so far.
+def balanced_folds(contig_rows: Mapping[str, int], count: int, fold: int, *, seed: int = 0) -> Splitter:
+    """Contigs dealt into ``count`` folds by :func:`drg_hpc.genome.folds.deal_contigs`; ``fold`` validates.
 
     Raises
     ------
@@ -81,49 +85,53 @@ def balanced_folds(contig_rows: Mapping[str, int], count: int, fold: int) -> Spl
         raise UsageError(f"--fold {fold}: folds are 0 to {count - 1}")
     if count < 3:
         raise UsageError(f"--folds {count}: at least 3 are needed (train, validation, test)")
-    if len(contig_rows) < count:
-        raise UsageError(f"--folds {count}: the rows lie on {len(contig_rows)} contigs only", fix="use fewer folds")
-    sizes = [0] * count
-    folds: dict[str, int] = {}
-    for name, rows in sorted(contig_rows.items(), key=lambda item: (-item[1], item[0])):
-        folds[name] = sizes.index(min(sizes))
-        sizes[folds[name]] += rows
-    return Splitter("folds", {}, folds, fold, count)
+    return Splitter("folds", {}, deal_contigs(contig_rows, count, seed=seed), fold, count)
 
 
 def from_file(path: Path, fold: int | None) -> Splitter:
     """A DRG fold file (``# Set_i`` lines, each followed by a line of names) or a two-column name and split table.
 
-    Of a fold file, set ``fold`` validates and set ``fold + 1`` tests (the last wraps). A name may be a contig.
+    Of a fold file, set ``fold`` (from 0, in the order of the file) validates, set ``fold + 1`` tests (the last wraps)
+    and the others train. Names are separated by blanks there, in any number of lines; in a table a tab, blanks or a
+    comma separate name and split. A name may be a contig. Other lines that begin with ``#`` are comments; a table may
+    have a header line.
 
     Raises
     ------
-    InputError : neither form, or a name in two sets (with the line)
+    InputError : neither form, a name in two sets, sets out of order (with the line), or fewer than 3 sets
     UsageError : ``--fold`` is missing or out of range for a fold file, or given for a table
     """
-    lines = [(number, line.strip()) for number, line in text_lines(path) if line.strip()]
-    if not lines:
-        raise InputError(f"split file is empty: {path}")
-    if any(line.startswith("#") and line.lstrip("# ").startswith("Set_") for _, line in lines):
-        return _fold_file(path, lines, fold)
+    lines = ((number, text.strip()) for number, text in numbered_lines(path))
+    rows = [(number, line) for number, line in lines if line and (line[0] != "#" or _SET.fullmatch(line))]
+    if not rows:
+        raise InputError(f"no names in split file {path}")
+    if any(line[0] == "#" for _, line in rows):
+        return _fold_file(path, rows, fold)
     if fold is not None:
         raise UsageError(f"--fold {fold}: {path} is a table of names and splits, no fold file", fix="leave --fold out")
-    return _table(path, lines)
+    return _table(path, rows)
 
 
 def _fold_file(path: Path, lines: list[tuple[int, str]], fold: int | None) -> Splitter:
     folds: dict[str, int] = {}
-    current = -1
+    current, first = -1, 0
     for number, line in lines:
-        if line.startswith("#"):
+        if heading := _SET.fullmatch(line):
             current += 1
+            first = first if current else int(heading[1])
+            if int(heading[1]) != first + current:
+                raise InputError(f"{path}: line {number}: set {heading[1]} where set {first + current} is due")
             continue
+        if current < 0:
+            raise InputError(f"{path}: line {number}: names before the first '# Set_' line")
         for name in line.split():
-            if current < 0:
-                raise InputError(f"{path}: line {number}: names before the first '# Set_' line")
             if folds.setdefault(name, current) != current:
                 raise InputError(f"{path}: line {number}: {name!r} is in sets {folds[name]} and {current}")
     count = current + 1
+    if count < 3:
+        raise InputError(f"{path} has {count} sets", fix="at least 3 are needed (train, validation, test)")
+    if not folds:
+        raise InputError(f"no names in split file {path}")
     if fold is None:
         raise UsageError(f"{path} is a fold file of {count} sets", fix="say which set validates with --fold I")
     if not 0 <= fold < count:
@@ -131,19 +139,25 @@ def _fold_file(path: Path, lines: list[tuple[int, str]], fold: int | None) -> Sp
     return Splitter("folds", {}, folds, fold, count)
 
 
+def _columns(line: str) -> list[str]:
+    """Two columns by a tab, else by blanks, else by a comma."""
+    if "\t" in line:
+        return [field.strip() for field in line.split("\t")]
+    return line.split() if len(line.split()) > 1 else line.rsplit(",", 1)
+
+
 def _table(path: Path, lines: list[tuple[int, str]]) -> Splitter:
     splits: dict[str, str] = {}
+    known = {**_NAMES, EXCLUDED: EXCLUDED}
     for position, (number, line) in enumerate(lines):
-        if line.startswith("#"):
-            continue
-        fields = line.split("\t") if "\t" in line else line.split()
-        split = _NAMES.get(fields[1].strip().lower(), fields[1].strip().lower()) if len(fields) == 2 else ""
-        if split not in (*_NAMES.values(), EXCLUDED):
-            if position == 0 and len(fields) == 2:
-                continue  # a header line
+        fields = _columns(line)
+        split = known.get(fields[1].lower()) if len(fields) == 2 and fields[0] else None
+        if split is None:
+            if position == 0 and len(fields) == 2 and fields[1].lower() in _HEADERS:
+                continue
             raise InputError(f"{path}: line {number}: a row is a name and train, valid, test or excluded, got {line!r}")
-        if splits.setdefault(fields[0].strip(), split) != split:
-            raise InputError(f"{path}: line {number}: {fields[0]!r} is in {splits[fields[0].strip()]} and {split}")
+        if splits.setdefault(fields[0], split) != split:
+            raise InputError(f"{path}: line {number}: {fields[0]!r} is in {splits[fields[0]]} and {split}")
     if not splits:
         raise InputError(f"no names in split file {path}")
     return Splitter("names", splits, {})
@@ -173,6 +187,31 @@ def count_splits(splitter: Splitter, rows: Iterable[tuple[str, str]], *, copies:
             seen = ", ".join(sorted(filter(None, contigs))) or "none, the rows have names only"
             raise InputError(f"the {split} split{chosen} has no rows", fix=f"contigs of the rows: {seen}")
     return dict(counts)
+
+
+def split_notes(splitter: Splitter, rows: Iterable[tuple[str, str]], *, what: str) -> list[str]:
+    """What a user should know of a split by names or contigs: rows in no set, and names that no row has.
+
+    Parameters
+    ----------
+    rows : (name, contig) of all rows, kept or not
+    what : the source of the names, for the message
+    """
+    given = splitter.splits or splitter.folds
+    if not given:
+        return []
+    names: set[str] = set()
+    outside, example = 0, ""
+    for name, chrom in rows:
+        names.update((name, chrom))
+        if splitter.mode != "contigs" and name not in given and chrom not in given:
+            outside, example = outside + 1, example or name
+    notes = [f"{outside} rows are in no set of {what} and are excluded, such as {example}"] if outside else []
+    unused = [name for name in given if name not in names]
+    if unused:
+        shown = ", ".join(unused[:3]) + (" …" if len(unused) > 3 else "")
+        notes.append(f"{len(unused)} names of {what} are of no row: {shown}")
+    return notes
 
 
 def to_params(splitter: Splitter) -> dict[str, Any]:

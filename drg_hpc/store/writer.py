@@ -19,6 +19,7 @@ from drg_hpc.genome.onehot import codes_to_onehot
 from drg_hpc.store.arrays import store_arrays, store_labels
 from drg_hpc.store.layout import ArraySpec
 from drg_hpc.store.manifest import write_manifest
+from drg_hpc.store.shard_files import is_direct, write_codes, write_values
 from drg_hpc.store.zarr_io import create_array, group_metadata, write_labels
 
 if TYPE_CHECKING:
@@ -41,17 +42,31 @@ class PartWriter:
 
     def write(self, path: str, index: int, values: np.ndarray[Any, Any]) -> None:
         """Write shard number ``index`` of an array; ``values`` are exactly the rows of that shard."""
-        spec = self.specs[path]
+        spec = self._spec(path, index, len(values))
+        if is_direct(spec):
+            write_values(self.folder, spec, index, values)
+            return
         if path not in self._open:
             self._open[path] = create_array(self.folder, spec)
-        rows = spec.shard_slice(index)
-        assert len(values) == rows.stop - rows.start, "a shard is written whole"
-        self._open[path][rows] = values
+        self._open[path][spec.shard_slice(index)] = values
         assert (self.folder / spec.shard_file(index)).is_file()
 
     def write_codes(self, path: str, index: int, codes: NDArray[np.uint8]) -> None:
-        """Write shard number ``index`` of a one-hot array given base codes."""
-        self.write(path, index, codes_to_onehot(codes))
+        """Write shard number ``index`` of a one-hot array given the base codes of its rows.
+
+        ``packbits`` is written from the codes at once; ``blosc`` is expanded and goes through zarr.
+        """
+        spec = self._spec(path, index, len(codes))
+        if spec.codec == "packbits":
+            write_codes(self.folder, spec, index, codes)
+        else:
+            self.write(path, index, codes_to_onehot(codes))
+
+    def _spec(self, path: str, index: int, rows: int) -> ArraySpec:
+        spec = self.specs[path]
+        wanted = spec.shard_slice(index)
+        assert rows == wanted.stop - wanted.start, "a shard is written whole"
+        return spec
 
     def close(self) -> None:
         """Remove the metadata; the merge writes it once for the whole store."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from drg_hpc.config import Options, flag, positional
 from drg_hpc.models.config import DrgCnnConfig, ModelConfig
@@ -27,14 +27,53 @@ def parse_duration(text: str) -> float:
     raise ValueError("not a duration; write 90s, 30m, 4h or 3:50:00")
 
 
-class DataTable(Options):
-    """``[data]``: which rows, and how they are varied."""
+def parse_size(text: str) -> int:
+    """Bytes of ``500M``, ``50G``, ``2T`` (powers of 1024, also written GiB), or of a plain number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise ValueError("not a size; write 500M, 50G or 2T")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
 
-    train: str = flag("train", help="split to train on")
-    valid: str = flag("valid", help="split for early stopping and the choice of weights")
+
+class MixTable(Options):
+    """``[[data.mix]]``: one more store to train on."""
+
+    store: Path = flag(help="dataset store, or the run that made it, with the inputs and tracks of STORE")
+    weight: float = flag(1.0, help="its part of the samples, relative to the other stores", gt=0)
+
+
+class DataTable(Options):
+    """``[data]``: which rows, how often, and how they are varied."""
+
+    train: str = flag("train", help="split to train on, of every store")
+    valid: str = flag("valid", help="split of STORE for early stopping and the choice of weights")
     reverse_complement: float = flag(
         0.0, help="probability of training on a row's reverse complement, its bins reversed", ge=0, le=1
     )
+    jitter: int = flag(
+        0, help="move each window by up to so many bases either way; needs a store made with drg-shard --flank", ge=0
+    )
+    jitter_pad: bool = flag(False, help="where the flank is smaller than jitter, take N for the bases beyond it")
+    balance: str | None = flag(
+        None, help="name of a track of 0 and 1: draw rows of both equally often, with replacement"
+    )
+    weights: Path | None = flag(
+        None, help="file of two columns, name and weight: draw rows in these proportions, with replacement"
+    )
+    samples: int = flag(
+        0, help="samples of an epoch; 0: as many as all stores have training rows",
+        ge=0,
+    )  # fmt: skip
+    weight: float = flag(1.0, help="part of STORE in the samples, relative to the stores of [[data.mix]]", gt=0)
+    mix: tuple[MixTable, ...] = flag(
+        (), help="[[data.mix]], one table a store: store = its path, weight = its part of the samples (default 1)"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> DataTable:
+        if self.balance is not None and self.weights is not None:
+            raise ValueError("data.balance and data.weights exclude each other")
+        return self
 
 
 class OptimTable(Options):
@@ -85,7 +124,15 @@ class TrainOptions(Options):
     seed: int = flag(0, help="seed of initial weights, sample order, dropout and augmentation", metavar="N", ge=0)
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
     threads: int | None = flag(None, help="threads per rank (default: OMP_NUM_THREADS, else 1)", metavar="N", ge=1)
-    cache_dir: Path | None = flag(None, help="node-local folder for the training cache", metavar="DIR")
+    cache_dir: Path | None = flag(
+        None, help="node-local folder for the training cache (default: DRG_CACHE_DIR, else scratch)", metavar="DIR"
+    )
+    cache_size: str | None = flag(
+        None,
+        help="largest size of all training caches there, such as 50G (default: DRG_CACHE_SIZE, else no limit); "
+        "those used least recently are removed",
+        metavar="SIZE",
+    )
     model: ModelConfig = Field(default_factory=DrgCnnConfig, description="architecture and its parameters")
     data: DataTable = Field(default_factory=DataTable, description="rows and augmentation")
     optim: OptimTable = Field(default_factory=OptimTable, description="optimizer and learning rate")
@@ -102,6 +149,13 @@ class TrainOptions(Options):
     def _check_max_time(cls, value: str | None) -> str | None:
         if value is not None:
             parse_duration(value)
+        return value
+
+    @field_validator("cache_size")
+    @classmethod
+    def _check_cache_size(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_size(value)
         return value
 
 
@@ -124,6 +178,21 @@ def settle(options: TrainOptions) -> Recipe:
     return Recipe(
         model=options.model, data=options.data, optim=optim, train=train, tracks=options.tracks, seed=options.seed
     )
+
+
+def recorded(recipe: Recipe, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Plain values of a recipe, files and stores named by their content instead of by their place.
+
+    Parameters
+    ----------
+    inputs : descriptions of ``weights`` and of ``mix.0``, ``mix.1``, … where the recipe has them
+    """
+    values = recipe.model_dump(mode="json")
+    if "weights" in inputs:
+        values["data"]["weights"] = inputs["weights"]["sha256"]
+    for number, table in enumerate(values["data"]["mix"]):
+        table["store"] = inputs[f"mix.{number}"]["sha256"]
+    return values
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

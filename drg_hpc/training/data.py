@@ -1,134 +1,119 @@
-"""Batches from the node-local cache: which rows, their augmentation, and the way to the device."""
+"""Batches from the node-local caches: gathered on the host, made one-hot and augmented on the way to the device."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.rng import row_key
-from drg_hpc.store.cache import CachedDataset
+from drg_hpc.errors import InputError
+from drg_hpc.store.device import one_hot, present, turn_targets
+from drg_hpc.store.mixture import Columns, Mixture
 from drg_hpc.training.losses import Loss, TargetFacts
 
 Array = np.ndarray[Any, Any]
 _SCAN_ROWS = 1 << 14
+_TORCH_TYPES = {"float32": torch.float32, "float16": torch.float16, "uint8": torch.uint8, "bool": torch.bool}
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on the device: sequence (rows, 4, length) float32, target and valid (rows, tracks[, bins])."""
+    """Rows on the device.
 
-    sequence: torch.Tensor
+    Attributes
+    ----------
+    sequence : one-hot float32 (rows, 4, length); of a store with several inputs, a list of them
+    target, valid : float32 and bool (rows, tracks[, bins])
+    """
+
+    sequence: torch.Tensor | list[torch.Tensor]
     target: torch.Tensor
     valid: torch.Tensor
 
 
-def sample_keys(seed: int, epoch: int, rows: Array, stream: str) -> Array:
-    """A 64-bit key for each global row in one epoch, uint64: what makes augmentation and dropout independent
-    of batches and processes (splitmix64 over :func:`drg_hpc.rng.row_key`)."""
-    counters = (rows.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z = counters + np.uint64(row_key(seed, epoch, stream))
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Array = z ^ (z >> np.uint64(31))
-    return mixed
+@dataclass(frozen=True)
+class HostBatch:
+    """Rows as they are copied to the device, in pinned memory where that is a GPU.
 
-
-def choose_flips(seed: int, epoch: int, rows: Array, probability: float) -> Array:
-    """Which rows are trained on as their reverse complement, bool (rows,)."""
-    uniform = (sample_keys(seed, epoch, rows, "reverse-complement") >> np.uint64(11)).astype(np.float64) / 2.0**53
-    flips: Array = uniform < probability
-    return flips
-
-
-def select_tracks(known: Sequence[str], chosen: str) -> list[int]:
-    """Indices of ``all`` or of names separated by commas.
-
-    Raises
-    ------
-    UsageError : an unknown or repeated name
+    Attributes
+    ----------
+    sequences : by input, base codes uint8 (rows, length); or one-hot, already turned, where the device is this host
+    turned : rows that become their reverse complement, or None
+    target : as stored
+    mask : where a target is there; None: everywhere
     """
-    if chosen == "all":
-        return list(range(len(known)))
-    names = [name.strip() for name in chosen.split(",")]
-    for name in names:
-        if name not in known:
-            shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-            raise UsageError(f"--tracks: no track {name!r} in the store", fix=f"tracks: {shown}")
-    if len(set(names)) < len(names):
-        raise UsageError(f"--tracks: a name twice in {chosen!r}")
-    return [list(known).index(name) for name in names]
 
-
-def strand_partners(track_info: Sequence[Mapping[str, Any]], tracks: Sequence[int]) -> list[int | None]:
-    """For each chosen track, the position among them of the track that holds the other strand: its own for an
-    unstranded track, None where the partner was not chosen."""
-    chosen = list(tracks)
-    partners = [int(track_info[track]["strand_partner"]) for track in chosen]
-    return [chosen.index(partner) if partner in chosen else None for partner in partners]
-
-
-def require_partners(partners: Sequence[int | None], names: Sequence[str]) -> list[int]:
-    """All partners, for augmentation by the reverse complement.
-
-    Raises
-    ------
-    UsageError : the other strand of a track was not chosen
-    """
-    for partner, name in zip(partners, names, strict=True):
-        if partner is None:
-            raise UsageError(
-                f"--tracks has {name!r} without the track of its other strand, which data.reverse_complement needs",
-                fix="choose both, or set data.reverse_complement = 0",
-            )
-    return [partner for partner in partners if partner is not None]
+    sequences: list[torch.Tensor]
+    turned: torch.Tensor | None
+    target: torch.Tensor
+    mask: torch.Tensor | None
 
 
 class TrainingData:
-    """Rows of a cached store, by global row number.
+    """Rows of one or several cached stores, by global row number.
 
     Parameters
     ----------
-    cache : open cache
-    tracks : indices of the tracks to use
+    source : the rows
+    tracks : indices of the tracks to use, counted over all modalities, which have the same bins
     partners : for each of them, which one takes its place on the other strand
     device : where batches go
+    onehot_here : make one-hot while gathering; by default where the device is this host, since one pass over
+        the bases is then faster than two
     """
 
     def __init__(
-        self, cache: CachedDataset, *, tracks: Sequence[int], partners: Sequence[int], device: torch.device
+        self,
+        source: Mixture,
+        *,
+        tracks: Sequence[int],
+        partners: Sequence[int],
+        device: torch.device,
+        onehot_here: bool | None = None,
     ) -> None:
-        self._cache = cache
-        self._tracks = None if list(tracks) == list(range(cache.targets.shape[1])) else list(tracks)
-        self._partners = list(partners)
-        self._device = device
-        self._letters = torch.arange(4, dtype=torch.uint8, device=device)[:, None]
+        self._source, self._device, self._partners = source, device, list(partners)
+        self._pinned = device.type == "cuda"
+        self._onehot_here = device.type == "cpu" if onehot_here is None else onehot_here
+        self._picks = list(_picks(source, list(tracks)))
+        self._count = len(tracks)
+        self._bins = next(iter(source.modalities.values())).bins
 
-    def split(self, name: str, *, key: str) -> Array:
-        """Rows of a split.
+    def split(self, name: str, *, key: str, number: int = 0) -> Array:
+        """Global rows of a split of store ``number``; ``key`` is the option that asks for it.
 
         Raises
         ------
         InputError : it has none
         """
-        rows = self._cache.split_rows(name)
+        rows = self._source.split_rows(number, name)
         if len(rows) == 0:
-            raise InputError(
-                f"the store has no rows in split {name!r} ({key})", fix="shard with --valid, or name another split"
-            )
+            which = "the store" if number == 0 else f"store {number} of [[data.mix]]"
+            fix = "shard with --valid, or name another split"
+            raise InputError(f"{which} has no rows in split {name!r} ({key})", fix=fix)
         return rows
+
+    def _stored(self, rows: Array) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Targets and mask as stored."""
+        shape = (len(rows), self._count, *([self._bins] if self._bins else []))
+        values = self._empty(shape, str(self._source.dtype))
+        mask = self._empty(shape, "bool") if self._source.masked else None
+        for name, columns, tracks in self._picks:
+            self._source.targets(name, rows, tracks, values.numpy(), columns)
+            if mask is not None:
+                self._source.mask(name, rows, tracks, mask.numpy(), columns)
+        return values, mask
+
+    def _empty(self, shape: tuple[int, ...], dtype: str) -> torch.Tensor:
+        # PyTorch keeps pinned blocks until the copies from them are done, and gives them out again.
+        return torch.empty(shape, dtype=_TORCH_TYPES[dtype], pin_memory=self._pinned)
 
     def targets(self, rows: Array) -> tuple[Array, Array]:
         """Targets float32 and where they are not missing, (rows, tracks[, bins])."""
-        values = np.asarray(self._cache.targets[rows], dtype=np.float32)
-        present = np.asarray(self._cache.mask[rows], dtype=bool)
-        if self._tracks is not None:
-            values, present = values[:, self._tracks], present[:, self._tracks]
-        return values, present & ~np.isnan(values)
+        values, mask = self._stored(rows)
+        return values.to(torch.float32).numpy(), present(values, mask).numpy()
 
     def scan(self, rows: Array) -> TargetFacts:
         """Look at all targets of ``rows`` once.
@@ -159,21 +144,63 @@ class TrainingData:
         starts = range(0, len(rows), _SCAN_ROWS)
         return np.concatenate([loss.units(self.targets(rows[start : start + _SCAN_ROWS])[1]) for start in starts])
 
-    def _other_strand(self, values: Array) -> Array:
-        swapped = values[:, self._partners]
-        return swapped[..., ::-1] if swapped.ndim == 3 else swapped
+    def load(self, rows: Array, *, flips: Array | None = None, shifts: Array | None = None) -> HostBatch:
+        """Gather rows; any thread may.
 
-    def batch(self, rows: Array, *, flips: Array | None = None) -> Batch:
-        """Load rows; those in ``flips`` as their reverse complement: bins reversed, tracks from the other strand."""
-        codes = np.asarray(self._cache.codes[rows])
-        values, valid = self.targets(rows)
-        if flips is not None and flips.any():
-            turned = codes[flips, ::-1]
-            codes[flips] = np.where(turned < 4, 3 - turned, turned)
-            values[flips], valid[flips] = self._other_strand(values[flips]), self._other_strand(valid[flips])
-        letters = torch.from_numpy(codes).to(self._device)
-        return Batch(
-            sequence=(letters[:, None, :] == self._letters).to(torch.float32),
-            target=torch.from_numpy(values).to(self._device),
-            valid=torch.from_numpy(valid).to(self._device),
-        )
+        Parameters
+        ----------
+        flips : bool (rows,): these as their reverse complement
+        shifts : int64 (rows,): bases by which the windows are moved
+        """
+        moved = np.zeros(len(rows), np.int64) if shifts is None else shifts
+        sequences = []
+        for name, item in self._source.inputs.items():
+            if self._onehot_here:
+                onehot = self._empty((len(rows), 4, item.length), "float32")
+                turned = np.zeros(len(rows), bool) if flips is None else flips
+                self._source.onehot(name, rows, moved, turned, onehot.numpy())
+                sequences.append(onehot)
+            else:
+                codes = self._empty((len(rows), item.length), "uint8")
+                self._source.codes(name, rows, moved, codes.numpy())
+                sequences.append(codes)
+        target, mask = self._stored(rows)
+        flags = None
+        if flips is not None:
+            flags = self._empty((len(rows),), "bool")
+            flags.numpy()[:] = flips
+        return HostBatch(sequences, flags, target, mask)
+
+    def deliver(self, host: HostBatch) -> Batch:
+        """Copy to the device and make a batch of it: one-hot float32, targets float32, turned where asked."""
+        turned = self._copied(host.turned)
+        sequences = [self._copied(tensor) for tensor in host.sequences]
+        if not self._onehot_here:
+            sequences = [one_hot(codes, turned) for codes in sequences]
+        values = self._copied(host.target)
+        valid = present(values, self._copied(host.mask))
+        values = values.to(torch.float32)
+        if turned is not None:
+            values, valid = (turn_targets(tensor, turned, self._partners) for tensor in (values, valid))
+        return Batch(sequences[0] if len(sequences) == 1 else sequences, values, valid)
+
+    def _copied(self, tensor: Any) -> Any:
+        return None if tensor is None else tensor.to(self._device, non_blocking=True)
+
+    def batch(self, rows: Array, *, flips: Array | None = None, shifts: Array | None = None) -> Batch:
+        """Load and deliver rows."""
+        return self.deliver(self.load(rows, flips=flips, shifts=shifts))
+
+
+def _picks(source: Mixture, tracks: list[int]) -> Iterator[tuple[str, Columns, list[int] | None]]:
+    """Per modality: its name, the columns of a batch, and the tracks there (None: all, in order)."""
+    first = 0
+    for name, modality in source.modalities.items():
+        count = len(modality.tracks)
+        columns = [i for i, track in enumerate(tracks) if first <= track < first + count]
+        here = [tracks[i] - first for i in columns]
+        if here:
+            together = columns == list(range(columns[0], columns[0] + len(columns)))
+            chosen: Columns = slice(columns[0], columns[0] + len(columns)) if together else np.array(columns)
+            yield name, chosen, None if here == list(range(count)) else here
+        first += count

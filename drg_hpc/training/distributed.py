@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -52,8 +52,11 @@ def choose_device(device: str, local_rank: int) -> torch.device:
     return torch.device("cuda", index)
 
 
+T = TypeVar("T")
+
+
 class Relayed(DrgError):
-    """An error of rank 0, raised on the other ranks as well; rank 0 reports it."""
+    """An error of one rank, raised on all; rank 0 reports it."""
 
     def __init__(self, what: str, *, exit_code: int) -> None:
         super().__init__(what)
@@ -72,6 +75,7 @@ class Group:
     rank: int
     world: int
     device: torch.device
+    local_rank: int = 0
 
     @property
     def main(self) -> bool:
@@ -116,16 +120,16 @@ class Group:
         sizes = [(r + 1) * count // self.world - r * count // self.world for r in range(self.world)]
         return np.concatenate([part[:size].cpu().numpy() for part, size in zip(received, sizes, strict=True)])
 
-    def broadcast(self, value: Any) -> Any:
-        """Rank 0's JSON value, on every rank (as JSON: nothing is unpickled)."""
+    def broadcast(self, value: Any, source: int = 0) -> Any:
+        """The JSON value of rank ``source``, on every rank (as JSON: nothing is unpickled)."""
         if self.world == 1:
             return value
-        raw = json.dumps(value).encode() if self.main else b""
+        raw = json.dumps(value).encode() if self.rank == source else b""
         size = self.max(len(raw))
         data = torch.zeros(size, dtype=torch.uint8, device=self.device)
-        if self.main:
+        if self.rank == source:
             data.copy_(torch.frombuffer(bytearray(raw), dtype=torch.uint8))
-        dist.broadcast(data, src=0)
+        dist.broadcast(data, src=source)
         return json.loads(bytes(data.cpu().numpy().tobytes()))
 
     def on_main(self, action: Callable[[], Any]) -> Any:
@@ -145,6 +149,26 @@ class Group:
         if "what" in result:
             raise Relayed(result["what"], exit_code=result["exit_code"])
         return result["value"]
+
+    def first_on_node(self, action: Callable[[], T]) -> T:
+        """Run ``action`` on every rank, on one rank of each node before the others; a DrgError of any reaches all.
+
+        For what a node does once and its other ranks then find done.
+        """
+        if self.world == 1:
+            return action()
+        found: list[T] = []
+        for turn in (self.local_rank == 0, self.local_rank != 0):
+            failure: dict[str, Any] = {}
+            if turn:
+                try:
+                    found.append(action())
+                except DrgError as error:
+                    failure = {"exit_code": error.exit_code, "what": str(error)}
+            if worst := self.max(self.world - self.rank if failure else 0):
+                failure = self.broadcast(failure, source=self.world - worst)
+                raise Relayed(failure["what"], exit_code=failure["exit_code"])
+        return found[0]
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -171,7 +195,7 @@ def join(device: str) -> Iterator[Group]:
     chosen = choose_device(device, local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    group = Group(rank=rank, world=world, device=chosen)
+    group = Group(rank=rank, world=world, device=chosen, local_rank=local_rank)
     if world == 1:
         yield group
         return

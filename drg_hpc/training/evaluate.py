@@ -12,6 +12,7 @@ from torch import nn
 
 from drg_hpc.models.links import apply_link
 from drg_hpc.models.metrics import mean_defined, per_track
+from drg_hpc.store.prefetch import prefetched
 from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group
 from drg_hpc.training.losses import Loss
@@ -39,8 +40,9 @@ def predict_rows(model: nn.Module, data: TrainingData, rows: Array, *, group: Gr
     parts: list[torch.Tensor] = []
     model.eval()
     with torch.no_grad():
-        for start in range(0, len(mine), batch_size):
-            parts.append(model(data.batch(mine[start : start + batch_size]).sequence).float())
+        chunks = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+        with prefetched(chunks, data.load) as loaded:
+            parts.extend(model(data.deliver(host).sequence).float() for host in loaded)
         if not parts:  # more ranks than rows: the shape still has to be known
             parts.append(model(data.batch(rows[:1]).sequence).float()[:0])
     model.train()

@@ -13,12 +13,12 @@ from typing import Any
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import read_json, write_json
 from drg_hpc.training.checkpoints import newest_checkpoint
-from drg_hpc.training.config import Recipe, flatten
+from drg_hpc.training.config import flatten
 from drg_hpc.training.outputs import output_faults
 from drg_hpc.training.stop import STOP_FILE
 
 log = logging.getLogger(__name__)
-FORMAT = "drg-training/1"
+FORMAT = "drg-training/2"
 TRAINING = "training.json"
 CHECKPOINTS = "checkpoints"
 _LOCK = ".lock"
@@ -58,12 +58,12 @@ def leave_nothing(folder: Path) -> None:
         folder.rmdir()
 
 
-def _started_with(folder: Path, recipe: Recipe, store: Mapping[str, Any]) -> None:
+def _started_with(folder: Path, recipe: Mapping[str, Any], store: Mapping[str, Any]) -> None:
     """Refuse options or a store that differ from those the training was started with, naming the keys."""
     record = read_json(folder / TRAINING)
     if record.get("format") != FORMAT:
         raise InputError(f"{folder / TRAINING} has format {record.get('format')!r}, this version reads {FORMAT!r}")
-    before, now = dict(flatten(record["recipe"])), dict(flatten(recipe.model_dump(mode="json")))
+    before, now = dict(flatten(record["recipe"])), dict(flatten(dict(recipe)))
     faults = [
         f"{key} = {now.get(key)!r} (was {before.get(key)!r})"
         for key in {**before, **now}
@@ -78,14 +78,18 @@ def _started_with(folder: Path, recipe: Recipe, store: Mapping[str, Any]) -> Non
         )
 
 
-def begin(folder: Path, recipe: Recipe, store: Mapping[str, Any]) -> None:
+def begin(folder: Path, recipe: Mapping[str, Any], store: Mapping[str, Any]) -> None:
     """Note what this training is made from; later jobs are held to it once there is a checkpoint."""
-    record = {"format": FORMAT, "recipe": recipe.model_dump(mode="json"), "store": store["sha256"]}
-    write_json(folder / TRAINING, record)
+    write_json(folder / TRAINING, {"format": FORMAT, "recipe": recipe, "store": store["sha256"]})
 
 
-def prepare(folder: Path, *, recipe: Recipe, store: Mapping[str, Any], resume: str) -> dict[str, Any]:
+def prepare(folder: Path, *, recipe: Mapping[str, Any], store: Mapping[str, Any], resume: str) -> dict[str, Any]:
     """Decide what to do in MODEL, on rank 0 and under the lock.
+
+    Parameters
+    ----------
+    recipe : as :func:`drg_hpc.training.config.recorded`
+    store : description of STORE
 
     Returns
     -------

@@ -16,12 +16,13 @@ import torch
 from drg_hpc.errors import EXIT_FAILED, DrgError, Stopped
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.io import load_into
-from drg_hpc.store.sampler import epoch_order
+from drg_hpc.store.sampler import Order, Sampler
 from drg_hpc.training.checkpoints import read_checkpoint, save_checkpoint
 from drg_hpc.training.config import CheckpointTable, Recipe
 from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group
 from drg_hpc.training.evaluate import validate
+from drg_hpc.training.loader import Loader, Samples, TrainBatch
 from drg_hpc.training.losses import Loss
 from drg_hpc.training.schedule import learning_rate
 from drg_hpc.training.state import Best, TrainState
@@ -40,11 +41,13 @@ class Diverged(DrgError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Global row numbers for training and validation, and the loss's units in each training row."""
+    """Global row numbers for training and validation, the loss's units in each training row, and the samples of
+    an epoch."""
 
     train: Array
     valid: Array
     units: Array
+    sampler: Sampler
 
 
 class Trainer:
@@ -61,6 +64,7 @@ class Trainer:
         *,
         group: Group,
         stepper: Stepper,
+        loader: Loader,
         data: TrainingData,
         rows: Rows,
         loss: Loss,
@@ -72,10 +76,11 @@ class Trainer:
     ) -> None:
         self.state = TrainState()
         self.best_weights: dict[str, torch.Tensor] = {}
-        self._group, self._stepper, self._data, self._rows, self._loss = group, stepper, data, rows, loss
+        self._group, self._stepper, self._loader = group, stepper, loader
+        self._data, self._rows, self._loss = data, rows, loss
         self._recipe, self._checkpoints, self._folder = recipe, checkpoints, folder
         self._stop, self._on_epoch = stop, on_epoch
-        self._steps_per_epoch = -(-len(rows.train) // recipe.train.batch_size)
+        self._steps_per_epoch = -(-rows.sampler.samples // recipe.train.batch_size)
         self._saved_step = -1
         self._job_steps = 0
 
@@ -142,26 +147,33 @@ class Trainer:
         )
 
     def _epoch(self) -> None:
-        state, stepper, size = self.state, self._stepper, self._recipe.train.batch_size
-        order = epoch_order(len(self._rows.train), self._recipe.seed, state.epoch)
-        started, rows_before, stepper.wait_s = time.monotonic(), state.step_in_epoch * size, 0.0
-        while state.step_in_epoch < self._steps_per_epoch:
-            self._step(order[state.step_in_epoch * size : (state.step_in_epoch + 1) * size])
-            if state.step_in_epoch < self._steps_per_epoch:
-                if self._checkpoints.every and state.step % self._checkpoints.every == 0:
-                    self._save()
-                self._check_stop()
+        state, size, loader = self.state, self._recipe.train.batch_size, self._loader
+        order = self._rows.sampler.epoch(state.epoch)
+        first = state.step_in_epoch * size
+        started, loader.wait_s = time.monotonic(), 0.0
+        places = [slice(start, start + size) for start in range(first, len(order.positions), size)]
+        with loader.batches((self._samples(order, place) for place in places), epoch=state.epoch) as batches:
+            for place in places:
+                self._step(next(batches), order.positions[place])
+                if state.step_in_epoch < self._steps_per_epoch:
+                    if self._checkpoints.every and state.step % self._checkpoints.every == 0:
+                        self._save()
+                    self._check_stop()
         seconds = max(time.monotonic() - started, 1e-9)
         self._check_stop(poll=True)  # before a validation that may be long
-        rows = max(len(order) - rows_before, 0)
-        self._end_epoch({"samples_per_s": rows / seconds, "data_wait": stepper.wait_s / seconds})
+        rows = max(len(order.positions) - first, 0)
+        self._end_epoch({"samples_per_s": rows / seconds, "data_wait": loader.wait_s / seconds})
         self._save()
 
-    def _step(self, positions: Array) -> None:
+    def _samples(self, order: Order, place: slice) -> Samples:
+        repeats = None if order.repeats is None else order.repeats[place]
+        return Samples(self._rows.train[order.positions[place]], repeats)
+
+    def _step(self, part: TrainBatch, positions: Array) -> None:
         state = self.state
         units = int(self._rows.units[positions].sum())
-        rows, rate = self._rows.train[positions], self._rate(state.step)
-        loss_sum, norm = self._stepper.step(rows, units=units, epoch=state.epoch, number=state.step, rate=rate)
+        rate = self._rate(state.step)
+        loss_sum, norm = self._stepper.step(part, units=units, number=state.step, rate=rate)
         if not math.isfinite(norm):  # the same on all ranks, so all stop here
             self._diverged(f"norm of the gradient {norm}")
         state.loss_sum += loss_sum

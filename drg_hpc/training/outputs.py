@@ -11,8 +11,8 @@ from typing import Any
 from drg_hpc.digests import versions, who_and_where
 from drg_hpc.files import changed_files, read_json, sha256_file, write_atomic, write_json
 from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.config import ModelConfig
 from drg_hpc.models.io import write_model_files
-from drg_hpc.training.config import Recipe
 from drg_hpc.training.state import TrainState
 
 log = logging.getLogger(__name__)
@@ -40,29 +40,31 @@ def write_outputs(
     folder: Path,
     *,
     model: SequenceModel,
-    recipe: Recipe,
+    config: ModelConfig,
+    recipe: Mapping[str, Any],
     tracks: Sequence[str],
     state: TrainState,
-    store: Mapping[str, Any],
+    inputs: Mapping[str, Mapping[str, Any]],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the model with its best weights, already loaded, and commit everything with done.json.
 
     Parameters
     ----------
-    store : description of the input store
+    recipe : as :func:`drg_hpc.training.config.recorded`
+    inputs : descriptions of ``store``, and of further stores and files
     run : facts of this job: ranks, device, threads, seconds
     """
     best = state.best
     assert best is not None, "a finished training has validated at least once"
-    provenance = {"recipe": recipe.model_dump(mode="json"), "store": store["sha256"], "step": best.step}
+    provenance = {"recipe": dict(recipe), "store": inputs["store"]["sha256"], "step": best.step}
     metrics = {"best_epoch": best.epoch + 1, "best_step": best.step, "epochs": state.epoch, "steps": state.step}
     valid = {"loss": best.loss, **best.scores}
     write_json(
         folder / "metrics.json",
         {**metrics, "valid": valid, "valid_tracks": {"track": list(tracks), **best.tracks}},
     )
-    write_model_files(folder, module=model, config=recipe.model, tracks=tracks, provenance=provenance)
+    write_model_files(folder, module=model, config=config, tracks=tracks, provenance=provenance)
     record = {
         "format": "drg-done/1",
         "command": "train",
@@ -70,8 +72,8 @@ def write_outputs(
             name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in OUTPUTS
         },
         "summary": {**metrics, "valid": valid, "tracks": list(tracks)},
-        "params": recipe.model_dump(mode="json"),
-        "inputs": {"store": {"path": store["path"], "sha256": store["sha256"]}},
+        "params": dict(recipe),
+        "inputs": {name: {"path": item["path"], "sha256": item["sha256"]} for name, item in inputs.items()},
         **run,
         "versions": versions(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

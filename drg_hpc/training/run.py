@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from drg_hpc.errors import UsageError
@@ -16,17 +17,21 @@ from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_into
 from drg_hpc.models.registry import build
 from drg_hpc.rng import row_key
-from drg_hpc.store.cache import open_cache
-from drg_hpc.store.header import describe_store, find_store, require_kind
-from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, settle
-from drg_hpc.training.data import TrainingData, require_partners, select_tracks, strand_partners
+from drg_hpc.store.dataset_layout import single_input
+from drg_hpc.store.header import require_bins
+from drg_hpc.training.augment import Augmentation
+from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, recorded, settle
+from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group, join
 from drg_hpc.training.folder import CHECKPOINTS, begin, leave_nothing, locked, prepare
+from drg_hpc.training.loader import Loader
 from drg_hpc.training.loop import Rows, Trainer
 from drg_hpc.training.losses import choose_loss
 from drg_hpc.training.outputs import write_history, write_outputs
+from drg_hpc.training.sources import Stores, find_stores, make_sampler, open_mixture
 from drg_hpc.training.step import Stepper
 from drg_hpc.training.stop import StopRequests
+from drg_hpc.training.tracks import require_partners, select_tracks, strand_partners
 
 log = logging.getLogger(__name__)
 
@@ -41,31 +46,32 @@ def _threads(options: TrainOptions) -> int:
 
 
 def _make_trainer(
-    options: TrainOptions, recipe: Recipe, *, group: Group, header: dict[str, Any], store: Path, stop: StopRequests
+    options: TrainOptions, recipe: Recipe, *, group: Group, stores: Stores, stop: StopRequests
 ) -> Trainer:
-    cache = open_cache(store, options.cache_dir)
+    header, table = stores.header, recipe.data
+    length, bins = single_input(header).length, require_bins(header)
     tracks = select_tracks(header["tracks"], recipe.tracks)
     names = [header["tracks"][i] for i in tracks]
     partners = strand_partners(header["track_info"], tracks)
-    flipping = recipe.data.reverse_complement > 0
+    mixture = group.first_on_node(lambda: open_mixture(stores, options))
     data = TrainingData(
-        cache,
+        mixture,
         tracks=tracks,
-        partners=require_partners(partners, names) if flipping else range(len(tracks)),
+        partners=require_partners(partners, names) if table.reverse_complement > 0 else range(len(tracks)),
         device=group.device,
     )
-    train_rows = data.split(recipe.data.train, key="data.train")
-    valid_rows = data.split(recipe.data.valid, key="data.valid")
+    parts = [data.split(table.train, key="data.train", number=number) for number in range(len(stores.paths))]
+    train_rows, valid_rows = np.concatenate(parts), data.split(table.valid, key="data.valid")
+    sampler = make_sampler(stores, mixture, parts, table, seed=recipe.seed)
     loss = choose_loss(
         recipe.train.loss,
         architecture=recipe.model.architecture,
-        bins=header["bins"],
+        bins=bins,
         facts=data.scan(train_rows),
         count_weight=recipe.train.count_weight,
     )
-    length = next(iter(header["inputs"].values()))
     torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
-    model = build(recipe.model, length=length, n_tracks=len(tracks), bins=header["bins"], link=loss.link)
+    model = build(recipe.model, length=length, n_tracks=len(tracks), bins=bins, link=loss.link)
     model.tracks, model.strand_partners = names, partners
     model.to(group.device)
     if group.main:
@@ -74,11 +80,13 @@ def _make_trainer(
             recipe.model.architecture, len(train_rows), len(valid_rows), len(tracks), loss.name,
             group.world, device_model(group.device), torch.get_num_threads(),
         )  # fmt: skip
+    augmentation = Augmentation(recipe.seed, table.reverse_complement, table.jitter)
     return Trainer(
         group=group,
-        stepper=Stepper(group=group, model=model, data=data, loss=loss, recipe=recipe),
+        stepper=Stepper(group=group, model=model, loss=loss, recipe=recipe),
+        loader=Loader(data, augmentation=augmentation, group=group),
         data=data,
-        rows=Rows(train=train_rows, valid=valid_rows, units=data.units(train_rows, loss)),
+        rows=Rows(train=train_rows, valid=valid_rows, units=data.units(train_rows, loss), sampler=sampler),
         loss=loss,
         recipe=recipe,
         checkpoints=options.checkpoints,
@@ -107,17 +115,16 @@ def train(options: TrainOptions) -> Path:
     recipe = settle(options)
     max_seconds = None if options.max_time is None else parse_duration(options.max_time)
     stop = StopRequests(options.out, started=started, max_seconds=max_seconds, max_steps=options.max_steps)
-    header = require_kind(options.store, "dataset")
-    store = find_store(options.store)
+    stores = find_stores(options.store, recipe.data)
+    record = recorded(recipe, stores.inputs)
     threads = _threads(options)
     prepare_torch(threads)
     with stop.listening(), join(options.device) as group, ExitStack() as stack:
-        identity = describe_store(store)
 
         def enter() -> dict[str, Any]:
             stack.enter_context(locked(options.out))
             stack.callback(leave_nothing, options.out)
-            found = prepare(options.out, recipe=recipe, store=identity, resume=options.resume)
+            found = prepare(options.out, recipe=record, store=stores.inputs["store"], resume=options.resume)
             stop.clear_file()
             return found
 
@@ -126,9 +133,9 @@ def train(options: TrainOptions) -> Path:
             if group.main:
                 log.info("%s is complete: nothing to do", options.out)
             return options.out
-        trainer = _make_trainer(options, recipe, group=group, header=header, store=store, stop=stop)
+        trainer = _make_trainer(options, recipe, group=group, stores=stores, stop=stop)
         if found["checkpoint"] is None:
-            group.on_main(lambda: begin(options.out, recipe, identity))
+            group.on_main(lambda: begin(options.out, record, stores.inputs["store"]))
         else:
             trainer.restore(Path(found["checkpoint"]))
             if group.main:
@@ -146,10 +153,11 @@ def train(options: TrainOptions) -> Path:
             write_outputs(
                 options.out,
                 model=trainer.model,
-                recipe=recipe,
+                config=recipe.model,
+                recipe=record,
                 tracks=trainer.model.tracks,
                 state=trainer.state,
-                store=identity,
+                inputs=stores.inputs,
                 run=run,
             )
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,11 +15,9 @@ from drg_hpc.models.blocks import set_dropout_keys
 from drg_hpc.rng import row_key
 from drg_hpc.training.checkpoints import pack_optimizer, unpack_optimizer
 from drg_hpc.training.config import OptimTable, Recipe
-from drg_hpc.training.data import Batch, TrainingData, choose_flips, sample_keys
 from drg_hpc.training.distributed import Group
+from drg_hpc.training.loader import TrainBatch
 from drg_hpc.training.losses import Loss
-
-Array = np.ndarray[Any, Any]
 
 
 def make_optimizer(model: nn.Module, optim: OptimTable) -> torch.optim.Optimizer:
@@ -53,10 +49,9 @@ class Stepper:
     torch's own generator is seeded anew from (seed, step, rank).
     """
 
-    def __init__(self, *, group: Group, model: SequenceModel, data: TrainingData, loss: Loss, recipe: Recipe) -> None:
+    def __init__(self, *, group: Group, model: SequenceModel, loss: Loss, recipe: Recipe) -> None:
         self.model = model
-        self.wait_s = 0.0
-        self._group, self._data, self._loss, self._recipe = group, data, loss, recipe
+        self._group, self._loss, self._recipe = group, loss, recipe
         self._wrapped = _parallel(model, group)
         self._optimizer = make_optimizer(model, recipe.optim)
 
@@ -69,27 +64,14 @@ class Stepper:
         """Put back an optimizer of :meth:`pack`."""
         unpack_optimizer(self._optimizer, tensors, plain)
 
-    def _load(self, rows: Array, epoch: int) -> tuple[Batch, torch.Tensor]:
-        """This rank's share of a global batch, and the dropout keys of its rows."""
-        share = self._group.share(len(rows))
-        local, seed = rows[share], self._recipe.seed
-        padding = len(local) == 0  # more ranks than rows: take part with a row that does not count
-        if padding:
-            local = rows[:1]
-        batch = self._data.batch(local, flips=choose_flips(seed, epoch, local, self._recipe.data.reverse_complement))
-        if padding:
-            batch = Batch(batch.sequence, batch.target, torch.zeros_like(batch.valid))
-        keys = sample_keys(seed, epoch, local, "dropout").view(np.int64)
-        return batch, torch.from_numpy(keys).to(self._group.device)
-
-    def step(self, rows: Array, *, units: int, epoch: int, number: int, rate: float) -> tuple[float, float]:
+    def step(self, part: TrainBatch, *, units: int, number: int, rate: float) -> tuple[float, float]:
         """Take one step.
 
         Parameters
         ----------
-        rows : global row numbers of the global batch
-        units : units of the loss in it
-        epoch, number : of this step, from 0
+        part : this rank's part of the global batch
+        units : units of the loss in the global batch
+        number : of this step, from 0
         rate : learning rate
 
         Returns
@@ -98,11 +80,9 @@ class Stepper:
         weights are as they were
         """
         group, device = self._group, self._group.device
-        started = time.monotonic()
-        batch, keys = self._load(rows, epoch)
-        self.wait_s += time.monotonic() - started
+        batch = part.batch
         torch.manual_seed(row_key(self._recipe.seed, number, f"step/{group.rank}"))
-        set_dropout_keys(self.model, keys)
+        set_dropout_keys(self.model, part.keys)
         self._optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._recipe.train.precision == "bf16"):
             prediction = self._wrapped(batch.sequence)

@@ -163,7 +163,7 @@ def test_label_faults(tmp_path: Path) -> None:
     notes = plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "m.tsv"]).notes
     assert any("1 rows have no labels in" in note and "such as b" in note for note in notes)
     (tmp_path / "m.tsv").write_text("n\tt\nd\t1\nc\t2\n")
-    with pytest.raises(InputError, match="no labels for 2 of 2 rows: a, b; its names look like c, d"):
+    with pytest.raises(InputError, match="no labels for 2 of 2 rows: a, b; its names look like d, c"):
         plan("sequences", tmp_path / "r", sequences=path, counts=[tmp_path / "m.tsv"])
     (tmp_path / "k.tsv").write_text("n\tt\na\t1\nb\t2\n")
     with pytest.raises(UsageError, match="two modalities are called 'k'"):

@@ -11,8 +11,9 @@ import pytest
 from stores import fasta, shard
 
 from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.store import cache
-from drg_hpc.store.cache import cache_root, open_cache
+from drg_hpc.store import cache_build, cache_room
+from drg_hpc.store.cache import open_cache
+from drg_hpc.store.cache_room import cache_root
 from drg_hpc.store.reader import open_dataset
 from drg_hpc.store.sampler import epoch_order
 
@@ -38,25 +39,27 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cache_equals_the_store(run: Path, tmp_path: Path) -> None:
     store, cached = open_dataset(run), open_cache(run, tmp_path)
-    np.testing.assert_array_equal(cached.codes, store.codes(0, store.rows))
-    np.testing.assert_array_equal(np.where(cached.mask, cached.targets, np.nan), store.targets(slice(None)))
-    assert not cached.mask[0, 1] and cached.targets[0, 1] == 0 and cached.mask[100:].all()
+    codes, targets, mask = cached.codes["seq"], cached.targets["main"], cached.mask["main"]
+    np.testing.assert_array_equal(codes, store.codes(0, store.rows))
+    assert mask is not None
+    np.testing.assert_array_equal(np.where(mask, targets, np.nan), store.targets(slice(None)))
+    assert not mask[0, 1] and targets[0, 1] == 0 and mask[100:].all()
     for split in ("train", "valid", "test", "excluded", "all"):
         np.testing.assert_array_equal(cached.split_rows(split), store.split_rows(split))
     assert len(cached.split_rows("excluded")) == 75
-    assert isinstance(cached.codes, np.memmap) and cached.codes.dtype == np.uint8
-    assert (cached.rows, cached.length, cached.tracks) == (300, 30, ["a", "b"])
+    assert isinstance(codes, np.memmap) and codes.dtype == np.uint8
+    assert (cached.rows, cached.inputs["seq"].length, cached.modalities["main"].names) == (300, 30, ["a", "b"])
 
 
 def test_built_once_private_and_rebuilt_when_a_file_is_gone(run: Path, tmp_path: Path) -> None:
     folder = open_cache(run, tmp_path).folder
     assert (tmp_path / folder.parent.name).stat().st_mode & 0o777 == 0o700
-    stamp = (folder / "codes.npy").stat().st_mtime_ns
+    stamp = (folder / "codes-0.npy").stat().st_mtime_ns
     assert open_cache(run / "out.zarr", tmp_path).folder == folder
-    assert (folder / "codes.npy").stat().st_mtime_ns == stamp
-    (folder / "targets.npy").unlink()
+    assert (folder / "codes-0.npy").stat().st_mtime_ns == stamp
+    (folder / "targets-0.npy").unlink()
     open_cache(run, tmp_path)
-    assert (folder / "codes.npy").stat().st_mtime_ns != stamp
+    assert (folder / "codes-0.npy").stat().st_mtime_ns != stamp
     assert not [p for p in folder.parent.iterdir() if p.is_dir() and p != folder]
 
 
@@ -76,7 +79,7 @@ def test_a_lock_that_is_never_released_does_not_hang(
 ) -> None:
     folder = open_cache(run, tmp_path).folder
     shutil.rmtree(folder)
-    monkeypatch.setattr(cache, "LOCK_WAIT_S", 0.3)
+    monkeypatch.setattr(cache_room, "LOCK_WAIT_S", 0.3)
     with open(f"{folder}.lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         start = time.monotonic()
@@ -85,7 +88,7 @@ def test_a_lock_that_is_never_released_does_not_hang(
 
 
 def _open(run: str, folder: str) -> int:
-    return int(open_cache(run, Path(folder)).codes.sum())
+    return int(open_cache(run, Path(folder)).codes["seq"].sum())
 
 
 def test_processes_race_for_one_cache(run: Path, tmp_path: Path) -> None:
@@ -113,7 +116,7 @@ def test_no_space_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
     def full(folder: Path, *, need_bytes: int, need_files: int) -> None:
         raise InputError("not enough space")
 
-    monkeypatch.setattr(cache, "require_space", full)
+    monkeypatch.setattr(cache_build, "require_space", full)
     with pytest.raises(InputError, match="not enough space"):
         open_cache(run, tmp_path)
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drg_hpc.store.layout import dataset_arrays, row_bytes, row_geometry
+from drg_hpc.store.dataset_layout import (
+    INTERVAL_TYPES,
+    Input,
+    Modality,
+    contents,
+    dataset_arrays,
+    row_bytes,
+    row_geometry,
+)
+from drg_hpc.store.layout import FORMAT
 from drg_hpc.store.writer import PartWriter, assemble
 
 LENGTH = 40
@@ -29,31 +38,54 @@ def _planted(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_store(
-    path: Path, codes: np.ndarray, targets: np.ndarray, *, valid: int, partners: list[int] | None = None
-) -> Path:
-    """A dataset store of one part; NaN targets become missing values."""
+    path: Path, codes: np.ndarray, targets: np.ndarray, *, valid: int, partners: list[int] | None = None,
+    flank: int = 0, dtype: str = "float32", second_input: int = 0, second_modality: int = -1,
+) -> Path:  # fmt: skip
+    """A dataset store of one part; NaN targets become missing values.
+
+    Parameters
+    ----------
+    codes : (rows, length + 2 * flank)
+    second_input : length of an input besides; 0: none
+    second_modality : bins of a modality of one track besides; -1: none
+    """
     rows, tracks = targets.shape[:2]
     bins = targets.shape[2] if targets.ndim == 3 else 0
     names = ["bound"] if tracks == 1 else [f"t{i}" for i in range(tracks)]
-    partners = partners or list(range(tracks))
-    shard, chunk = row_geometry(row_bytes(length=LENGTH, tracks=tracks, bins=bins))
-    header: dict[str, Any] = {
-        "format": "drg-store/1", "kind": "dataset", "rows": rows, "kept": rows, "inputs": {"seq": LENGTH},
-        "splits": {"train": rows - valid, "valid": valid, "test": 0, "excluded": 0},
-        "tracks": names, "bins": bins, "seed": 0, "row_shard": shard, "row_chunk": chunk,
-        "track_info": [{"name": n, "strand_partner": p} for n, p in zip(names, partners, strict=True)],
-    }  # fmt: skip
+    info = [{"name": n, "strand_partner": p} for n, p in zip(names, partners or range(tracks), strict=True)]
+    inputs = [Input("seq", codes.shape[1] - 2 * flank, flank)]
+    modalities = [Modality("main", tuple(info), bins, dtype)]
+    generator = np.random.default_rng(rows)
     text = np.dtypes.StringDType()
     columns: dict[str, np.ndarray] = {
         "regions/chrom": np.array(["chr1"] * rows, dtype=text),
-        "regions/start": np.arange(rows), "regions/end": np.arange(rows) + LENGTH,
+        "regions/start": np.arange(rows), "regions/end": np.arange(rows) + inputs[0].length,
         "regions/name": np.array([f"r{i}" for i in range(rows)], dtype=text),
         "regions/strand": np.array(["."] * rows, dtype=text),
         "regions/split": np.array(["train"] * (rows - valid) + ["valid"] * valid, dtype=text),
         "regions/fold": np.full(rows, -1, np.int32),
         "regions/kept": np.ones(rows, bool), "regions/reason": np.array([""] * rows, dtype=text),
+        "regions/origin": np.array(["given"] * rows, dtype=text), "regions/parent": np.arange(rows),
         "inputs/seq": codes[:, :, None] == np.arange(4),
-        "targets/main": np.nan_to_num(targets).astype(np.float32), "targets_mask/main": ~np.isnan(targets),
+        "targets/main": np.nan_to_num(targets).astype(dtype), "targets_mask/main": ~np.isnan(targets),
+    }  # fmt: skip
+    if second_input:
+        inputs.append(Input("rna", second_input))
+        other = generator.integers(0, 5, (rows, second_input))
+        columns |= {"inputs/rna": other[:, :, None] == np.arange(4)}
+        columns |= {f"intervals/rna/{name}": columns[f"regions/{name}"] for name in INTERVAL_TYPES}
+    if second_modality >= 0:
+        modalities.append(Modality("more", ({"name": "extra", "strand_partner": 0},), second_modality, "float16"))
+        shape = modalities[1].shape(rows)
+        columns |= {
+            "targets/more": generator.random(shape).astype(np.float16),
+            "targets_mask/more": np.ones(shape, bool),
+        }
+    shard, chunk = row_geometry(row_bytes(inputs, modalities))
+    header: dict[str, Any] = {
+        "format": FORMAT, "kind": "dataset", "rows": rows, "positives": rows, "kept": rows, "seed": 0,
+        "splits": {"train": rows - valid, "valid": valid, "test": 0, "excluded": 0},
+        "row_shard": shard, "row_chunk": chunk, **contents(inputs, modalities),
     }  # fmt: skip
     writer = PartWriter(path.parent / f"{path.name}.part", dataset_arrays(header))
     for name, values in columns.items():
@@ -75,9 +107,12 @@ def make_store(tmp_path: Path) -> StoreMaker:
 
     def make(
         rows: int = 300, *, valid: int = 60, kind: str = "binary", tracks: int = 1, bins: int = 0, nan: float = 0.0,
-        partners: list[int] | None = None, name: str = "store.zarr", seed: int = 5,
+        partners: list[int] | None = None, name: str = "store.zarr", seed: int = 5, flank: int = 0,
+        **more: Any,
     ) -> Path:  # fmt: skip
         codes, labels = _planted(rows, seed)
+        sides = np.random.default_rng(seed + 2).integers(0, 4, (2, rows, flank))
+        codes = np.concatenate([sides[0], codes, sides[1]], axis=1)
         generator = np.random.default_rng(seed + 1)
         shape = (rows, tracks, bins) if bins else (rows, tracks)
         signal = labels.reshape((rows,) + (1,) * (len(shape) - 1))
@@ -88,6 +123,6 @@ def make_store(tmp_path: Path) -> StoreMaker:
         else:
             targets = (signal + generator.normal(0, 0.3, shape)).astype(np.float32)
         targets[generator.random(shape) < nan] = np.nan
-        return write_store(tmp_path / name, codes, targets, valid=valid, partners=partners)
+        return write_store(tmp_path / name, codes, targets, valid=valid, partners=partners, flank=flank, **more)
 
     return make

@@ -12,17 +12,13 @@ from pydantic import ValidationError
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
+from drg_hpc.store.mixture import Mixture
 from drg_hpc.store.reader import open_dataset
+from drg_hpc.training.augment import choose_flips, sample_keys
 from drg_hpc.training.config import OptimTable, TrainOptions, parse_duration, settle
-from drg_hpc.training.data import (
-    TrainingData,
-    choose_flips,
-    require_partners,
-    sample_keys,
-    select_tracks,
-    strand_partners,
-)
+from drg_hpc.training.data import TrainingData
 from drg_hpc.training.schedule import learning_rate
+from drg_hpc.training.tracks import require_partners, select_tracks, strand_partners
 
 Maker = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -31,7 +27,7 @@ CPU = torch.device("cpu")
 def test_batches_are_the_stores_rows(make_store: Maker) -> None:
     path = make_store(100, kind="real", tracks=3, nan=0.2)
     store, rows = open_dataset(path), np.array([90, 3, 3, 41])
-    batch = TrainingData(open_cache(path), tracks=[2, 0], partners=[0, 1], device=CPU).batch(rows)
+    batch = TrainingData(Mixture([open_cache(path)]), tracks=[2, 0], partners=[0, 1], device=CPU).batch(rows)
     assert np.array_equal(batch.sequence.numpy(), store.sequences(rows))
     target = np.where(batch.valid.numpy(), batch.target.numpy(), np.nan)
     np.testing.assert_array_equal(target, store.targets(rows)[:, [2, 0]])
@@ -42,7 +38,7 @@ def test_reverse_complement_turns_bins_and_exchanges_strands(make_store: Maker) 
     info = [{"name": n, "strand_partner": p} for n, p in (("t0", 1), ("t1", 0), ("t2", 2))]
     partners = require_partners(strand_partners(info, [0, 1, 2]), ["t0", "t1", "t2"])
     assert partners == [1, 0, 2]
-    data = TrainingData(open_cache(path), tracks=[0, 1, 2], partners=partners, device=CPU)
+    data = TrainingData(Mixture([open_cache(path)]), tracks=[0, 1, 2], partners=partners, device=CPU)
     rows = np.arange(10, 16)
     plain, turned = data.batch(rows), data.batch(rows, flips=np.array([True, False] * 3))
     assert torch.equal(turned.sequence[1::2], plain.sequence[1::2])
@@ -68,13 +64,15 @@ def test_keys_belong_to_rows() -> None:
 
 
 def test_scan_and_missing_splits(make_store: Maker) -> None:
-    data = TrainingData(open_cache(make_store(50, kind="binary")), tracks=[0], partners=[0], device=CPU)
+    data = TrainingData(Mixture([open_cache(make_store(50, kind="binary"))]), tracks=[0], partners=[0], device=CPU)
     facts = data.scan(np.arange(50))
     assert facts.binary
     assert facts.non_negative
     with pytest.raises(InputError, match=r"no rows in split 'test' \(data\.valid\)"):
         data.split("test", key="data.valid")
-    empty = TrainingData(open_cache(make_store(50, nan=1.0, name="empty.zarr")), tracks=[0], partners=[0], device=CPU)
+    empty = TrainingData(
+        Mixture([open_cache(make_store(50, nan=1.0, name="empty.zarr"))]), tracks=[0], partners=[0], device=CPU
+    )
     with pytest.raises(InputError, match="every target"):
         empty.scan(np.arange(50))
 
