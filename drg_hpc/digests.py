@@ -20,7 +20,20 @@ from drg_hpc.errors import InputError
 from drg_hpc.files import sha256_file
 
 _HASHING_THREADS = 4
-_RECORDED = ("torch", "numpy", "h5py", "zarr", "dask", "pyfaidx", "pyBigWig", "captum", "numba", "memelite", "pydantic")
+_RECORDED = (
+    "torch",
+    "numpy",
+    "h5py",
+    "zarr",
+    "dask",
+    "pyfaidx",
+    "pyBigWig",
+    "captum",
+    "numba",
+    "memelite",
+    "deflate",
+    "pydantic",
+)
 
 
 def canonical_json(value: Any) -> bytes:

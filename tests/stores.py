@@ -9,6 +9,7 @@ from typing import Any
 from support import EXAMPLES
 
 from drg_hpc.bodies import shard_genome_plan, shard_regions_plan, shard_sequences_plan
+from drg_hpc.genome.counts import load_rows, read_names
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import write_plan
 from drg_hpc.runs.spec import RunSpec
@@ -44,3 +45,9 @@ def fasta(path: Path, records: dict[str, str]) -> Path:
     """A FASTA file of a few sequences."""
     path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in records.items()))
     return path
+
+
+def load_matrix(path: Path) -> tuple[list[str], Any]:
+    """Names and values of a whole matrix of labels."""
+    names = read_names(path)
+    return names, load_rows(path, names)

@@ -65,6 +65,8 @@ HEAVY = {
     "captum",
     "pyBigWig",
     "pyfaidx",
+    "deflate",
+    "numcodecs",
 }
 LIGHT = [
     "errors.py",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drg_hpc.bodies.datasets import BOUND, without_labels
 from drg_hpc.bodies.split_options import splitter_of
 from drg_hpc.files import read_json, write_json
-from drg_hpc.genome.counts import load_matrix
+from drg_hpc.genome.counts import load_rows, read_names
 from drg_hpc.genome.negatives import parse_negatives
 from drg_hpc.genome.regions import Region
 from drg_hpc.genome.shuffle import dinucleotide_shuffle, dinucleotide_shuffle_compat, shuffle_keys
@@ -68,27 +68,29 @@ class DatasetBody(ABC):
         """Per input the interval of every positive; rows without labels are not kept."""
         found = self.read_rows()
         first = next(iter(found))
-        return found | {first: without_labels(found[first], {f: n for f, (n, _) in self._matrices.items()})}
+        return found | {first: without_labels(found[first], {str(path): read_names(path) for path in self._paths})}
 
     @property
     def regions(self) -> list[Region]:
         """The first input's intervals of the positives."""
         return next(iter(self.intervals.values()))
 
-    @cached_property
-    def _matrices(self) -> dict[str, tuple[list[str], Values]]:
-        """Row names and values of every matrix, by its path."""
-        paths = [Path(self.plan.inputs[s["input"]]["path"]) for s in self.header["labels"] if s["kind"] == "matrix"]
-        return {str(path): load_matrix(path) for path in paths}
+    @property
+    def _paths(self) -> list[Path]:
+        """Matrices of labels."""
+        return [Path(self.plan.inputs[s["input"]]["path"]) for s in self.header["labels"] if s["kind"] == "matrix"]
 
     @cached_property
-    def _places(self) -> dict[str, Rows]:
-        """Row of each matrix that every positive has its labels from; 0 for those that are not kept."""
-        found = {}
-        for path, (names, _) in self._matrices.items():
-            index = {name: i for i, name in enumerate(names)}
-            found[path] = np.array([index[row.name] if row.kept else 0 for row in self.regions], np.int64)
-        return found
+    def _matrices(self) -> dict[str, Values]:
+        """Labels of the positives that are kept, by the path of each matrix."""
+        names = [row.name for row in self.regions if row.kept]
+        return {str(path): load_rows(path, names) for path in self._paths}
+
+    @cached_property
+    def _places(self) -> Rows:
+        """Where a positive's labels are among those of the ones that are kept; -1, the last, for the others."""
+        kept = np.array([row.kept for row in self.regions])
+        return np.where(kept, np.cumsum(kept) - 1, -1)
 
     def labels(self, modality: int, regions: Sequence[Region], rows: Rows, origin: str) -> Values:
         """Targets (n, tracks[, bins]) of rows of one origin, NaN where missing.
@@ -104,8 +106,7 @@ class DatasetBody(ABC):
         if source["kind"] == BOUND:
             return np.ones((len(rows), 1), np.float32)
         path = self.plan.inputs[source["input"]]["path"]
-        values: Values = self._matrices[path][1][self._places[path][rows]]
-        return values
+        return self._matrices[path][self._places[rows]]
 
     @cached_property
     def _splits(self) -> list[tuple[str, int]]:

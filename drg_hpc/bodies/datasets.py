@@ -33,6 +33,8 @@ _ALL_TRAIN = (
 class DatasetOptions(SplitOptions):
     """Flags of every command that makes a dataset store."""
 
+    group = "labels"
+
     counts: list[str] = flag(
         [],
         help="labels by row name: TSV or CSV (names in column 1, tracks in the header), DRG .npz, .parquet; several "

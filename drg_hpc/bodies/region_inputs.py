@@ -24,6 +24,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]+")
 class RegionOptions(SplitOptions):
     """Which regions, and the window of each that is stored."""
 
+    group = "regions"
+
     regions: Path | None = flag(
         None,
         help="BED, narrowPeak, broadPeak, GTF, GFF3, or a table (CSV, TSV) with the columns chrom, start, end and, "

@@ -102,7 +102,8 @@ def read_rows(
     sources = [read_source(entry, params, files[entry["file"]], contigs) for entry in params["inputs"]]
     for source in sources:
         _mark_repeats(source, join=join)
-        _mark_blacklisted(source, blacklist)
+        if blacklist.intervals:
+            _mark_blacklisted(source, blacklist)
     left_over = _join(sources, strict=params["strict"]) if len(sources) > 1 else {sources[0].name: []}
     first = sources[0]
     if not any(row.kept for row in first.regions):

@@ -10,19 +10,23 @@ from typing import Any, Literal
 
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.files import nearest_existing
 from drg_hpc.genome.assemblies import ASSEMBLIES, check_assembly
 from drg_hpc.genome.fasta import Contig, Scan, scan_file
 from drg_hpc.genome.twobit import is_twobit, scan_twobit
 from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage, block_shards
 from drg_hpc.store.genome_layout import GENOME_SHARD, genome_files, genome_units, is_shared, pieces_of, place_contigs
-from drg_hpc.store.header import describe_store, require_kind
+from drg_hpc.store.header import describe_store, find_store, require_kind
 from drg_hpc.store.layout import FORMAT
+from drg_hpc.store.manifest import read_manifest
 
 SUMMARY = "Genome (FASTA plain, gzip or bgzip, or 2bit; one file or many) to a one-hot store."
 STAGE = "contigs"
 STORE_INPUT = "store"
-_UNITS_PER_SHARD = 8
+_UNITS_PER_SHARD = 6
 _NAMED = 5
+_CONTIG_BYTES = 1000
+"""What the record of a contig takes in the plan, done.json and the header together."""
 
 
 class Options(FanoutOptions):
@@ -109,7 +113,7 @@ def _scan_all(options: Options, old: Mapping[str, Mapping[str, Any]]) -> _Genome
     if not genome.records:
         raise InputError(f"every contig is in {options.append} already, the same bases", fix="nothing to append")
     if present:
-        genome.notes.append(f"{len(present)} contigs are in {options.append} already and stay: {_some(present)}")
+        genome.notes.append(f"{len(present)} of the contigs given are in {options.append} already: {_some(present)}")
     return genome
 
 
@@ -131,28 +135,36 @@ def plan_shards(options: Options) -> RunSpec:
     if options.assembly is not None and options.assembly not in ASSEMBLIES:
         raise UsageError(f"--assembly {options.assembly!r} is not known", fix=f"known: {', '.join(ASSEMBLIES)}")
     old = require_kind(options.append, "genome") if options.append is not None else None
-    genome = _scan_all(options, {record["name"]: record for record in (old or {"contigs": []})["contigs"]})
+    genome = _scan_all(options, {record["name"]: record for record in old["contigs"]} if old else {})
     header = _header(options, genome, old)
     if options.assembly is not None:
         check_assembly(options.assembly, {record["name"]: record["length"] for record in header["contigs"]})
     if options.append is not None:
         genome.inputs[STORE_INPUT] = describe_store(options.append)
+        header["appended_to"].append(genome.inputs[STORE_INPUT]["sha256"])
     before = len(old["contigs"]) if old else 0
     units = genome_units(header, skip=before)
     shards = _shards(options, header, genome, before)
-    bases = sum(record["length"] for record in genome.records)
-    per_base = 0.26 if header["codec"] == "packbits" else 0.44
     return RunSpec(
         command="shard-genome",
         params={"header": header, "appended_to": before, "read_from": genome.read_from, "files": genome.files},
         inputs=genome.inputs,
         stages=(Stage(STAGE, shards),),
         threads=options.threads,
-        estimate=Estimate(
-            int(bases * per_base) + (1 << 20), genome_files(header) + 2 * len(units) + 2 * len(shards), 400 << 20
-        ),
+        estimate=_estimate(options, header, genome, len(units) + len(shards)),
         notes=(*_notes(header, genome, before), *genome.notes),
     )
+
+
+def _estimate(options: Options, header: Mapping[str, Any], genome: _Genome, parts: int) -> Estimate:
+    """Bytes and files of the store and the run; the old files of a store that cannot be linked are copied."""
+    bases = sum(record["length"] for record in genome.records)
+    size = int(bases * (0.26 if header["codec"] == "packbits" else 0.44)) + _CONTIG_BYTES * len(header["contigs"])
+    if options.append is not None:
+        store = find_store(options.append)
+        if store.stat().st_dev != nearest_existing(options.out).stat().st_dev:
+            size += sum(record["bytes"] for record in read_manifest(store).values())
+    return Estimate(size + (1 << 20), genome_files(header) + 2 * parts, 400 << 20)
 
 
 def _header(options: Options, genome: _Genome, old: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -163,7 +175,7 @@ def _header(options: Options, genome: _Genome, old: Mapping[str, Any] | None) ->
     if options.codec not in (None, codec):
         raise UsageError(f"--codec {options.codec}: the store that is appended to has {codec}", fix="leave it out")
     if old and old["assembly"] not in ("", assembly):
-        raise UsageError(f"--assembly {assembly}: the store that is appended to is {old['assembly']}")
+        raise UsageError(f"--assembly {assembly}: the store that is appended to is of {old['assembly']}")
     sources = dict(old["sources"]) if old else {}
     sources |= {f"fasta{len(sources) + i}": record["sha256"] for i, record in enumerate(genome.inputs.values())}
     return {
@@ -173,6 +185,7 @@ def _header(options: Options, genome: _Genome, old: Mapping[str, Any] | None) ->
         "codec": codec,
         "assembly": assembly,
         "sources": sources,
+        "appended_to": list(old["appended_to"]) if old else [],
     }
 
 

@@ -37,7 +37,7 @@ class Options(RegionOptions, datasets.DatasetOptions):
     bin: int | None = flag(None, help="one value per bin of B bases (default: one per region)", metavar="B", ge=1)
     reduce: Literal["mean", "sum", "max"] = flag("mean", help="how the base pairs of a bin become one value")
     apply_transforms: bool = flag(
-        False, help="apply each track's sum_stat, scale, clip_soft and clip of the table; its sum_stat, not --reduce, rules"
+        False, help="apply each track's sum_stat (in place of --reduce), scale, clip_soft and clip of the table"
     )
     transform_order: Literal["new", "old"] = flag(
         "new", help="order of Borzoi's transforms: new, or old as for the published weights"
@@ -50,8 +50,8 @@ class Options(RegionOptions, datasets.DatasetOptions):
     negatives: str | None = flag(
         None,
         help="add R negatives of each region, with its split: dinuc:R dinucleotide shuffles, dinuc-compat:R those of "
-        "tangermeme's stream, gc:R other regions of its contig with its GC content. Labels are 0 (those of --tracks are "
-        "read for gc); without --counts or --tracks the one track is 'bound', 1 or 0",
+        "tangermeme's stream, gc:R other regions of its contig with its GC content. Labels are 0 (those of --tracks "
+        "are read for gc); without --counts or --tracks the one track is 'bound', 1 or 0",
         metavar="KIND:R",
     )
     gc_tolerance: float = flag(0.02, help="largest difference of GC content for --negatives gc", gt=0, le=1)
@@ -103,6 +103,8 @@ def _check(options: Options) -> Negatives | None:
     if options.tracks is None and (options.bin is not None or options.apply_transforms):
         given = f"--bin {options.bin}" if options.bin is not None else "--apply-transforms"
         raise UsageError(f"{given} needs --tracks")
+    if options.spliced and options.tracks is not None:
+        raise UsageError("--tracks with --spliced: tracks are read over intervals, not over joined exons")
     negatives = parse_negatives(options.negatives)
     if not options.counts and options.tracks is None:
         datasets.bound_labels(negatives)
@@ -149,6 +151,7 @@ def plan_shards(options: Options) -> RunSpec:
         sources={"genome": describe_store(options.genome)} | describe_inputs(files),
         header={
             "stranded": options.stranded,
+            "spliced": options.spliced,
             "contigs": [{key: c[key] for key in ("name", "length", "sha256")} for c in genome["contigs"]],
             "assembly": genome["assembly"],
         },

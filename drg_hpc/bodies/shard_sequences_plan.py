@@ -111,7 +111,7 @@ def plan_shards(options: Options) -> RunSpec:
         labels=labels,
         negatives=negatives,
         sources={"sequences": describe_input(path)},
-        header={"stranded": False, "contigs": [], "assembly": ""},
+        header={"stranded": False, "spliced": False, "contigs": [], "assembly": ""},
         params={},
         memory=2 * sum(size for _, size in names),
         notes=notes,

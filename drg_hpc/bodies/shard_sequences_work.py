@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from drg_hpc.bodies.dataset_body import Codes, DatasetBody, Rows
 from drg_hpc.bodies.shard_sequences_plan import kept_table, rows_of
 from drg_hpc.genome.fasta import read_records
-from drg_hpc.genome.npz import load_onehot
-from drg_hpc.genome.onehot import UNKNOWN, encode, onehot_to_codes
+from drg_hpc.genome.npz import load_codes
+from drg_hpc.genome.onehot import UNKNOWN, encode
 from drg_hpc.genome.regions import Region
 
 
@@ -28,8 +28,7 @@ class Body(DatasetBody):
         out = np.full((self.positives, length), UNKNOWN, np.uint8)
         names: list[tuple[str, int]] = []
         if path.suffix == ".npz":
-            found, onehot = load_onehot(path)
-            pairs: Iterable[tuple[str, NDArray[np.uint8]]] = zip(found, onehot_to_codes(onehot), strict=True)
+            pairs: Iterable[tuple[str, NDArray[np.uint8]]] = zip(*load_codes(path), strict=True)
         else:
             pairs = ((record.name, encode(record.sequence)) for record in read_records(path))
         for row, (name, codes) in enumerate(pairs):

@@ -16,6 +16,8 @@ from drg_hpc.genome.regions import Region
 class SplitOptions(FanoutOptions):
     """Split flags. One of three ways: contigs, a file, or balanced folds of contigs; without any, all rows train."""
 
+    group = "splits"
+
     valid: str | None = flag(None, help="contigs whose rows validate, comma-separated", metavar="chr8,chr9")
     test: str | None = flag(None, help="contigs whose rows test, comma-separated", metavar="chr1,chr10")
     split_file: Path | None = flag(

@@ -53,7 +53,7 @@ def _help_text(info: FieldInfo, several: bool) -> str:
     return f"{text} (default: {shown})".replace("%%%%", "%%")
 
 
-def _add_field(parser: argparse.ArgumentParser, name: str, info: FieldInfo) -> None:
+def _add_field(parser: argparse._ActionsContainer, name: str, info: FieldInfo) -> None:
     extra = typing.cast("dict[str, Any]", info.json_schema_extra or {})
     kind, several = _element(info.annotation)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -69,7 +69,20 @@ def _add_field(parser: argparse.ArgumentParser, name: str, info: FieldInfo) -> N
         parser.add_argument(*names, action=argparse.BooleanOptionalAction if info.default else "store_true", **options)
         return
     metavar = extra.get("metavar") or ("|".join(choices) if choices else name.upper())
-    parser.add_argument(*names, metavar=metavar, nargs="+" if several else None, choices=choices, **options)
+    if several:  # a flag given twice adds to the first
+        options |= {"nargs": "+", "action": "extend"}
+    parser.add_argument(*names, metavar=metavar, choices=choices, **options)
+
+
+def _by_group(model: type[BaseModel]) -> dict[str, list[str]]:
+    """Heading -> fields. The command's own flags come first, those of the most general class last."""
+    found: dict[str, list[str]] = {}
+    for owner in model.__mro__:
+        own = [name for name in vars(owner).get("__annotations__", {}) if name in model.model_fields]
+        title = vars(owner).get("group", "")
+        taken = {name for names in found.values() for name in names}
+        found.setdefault(title, []).extend(name for name in own if name not in taken)
+    return {title: names for title, names in found.items() if names}
 
 
 def _parser(prog: str, summary: str, model: type[BaseModel], epilog: str) -> argparse.ArgumentParser:
@@ -80,8 +93,11 @@ def _parser(prog: str, summary: str, model: type[BaseModel], epilog: str) -> arg
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for name, info in model.model_fields.items():
-        _add_field(parser, name, info)
+    sections: dict[str, argparse._ArgumentGroup] = {}
+    for title, fields in _by_group(model).items():
+        section = sections.setdefault(title, parser.add_argument_group(title)) if title else None
+        for name in fields:
+            _add_field(section or parser, name, model.model_fields[name])
     common = parser.add_argument_group("every command")
     common.add_argument("--config", metavar="FILE.toml", type=Path, help="read options from a file; flags win over it")
     common.add_argument(
@@ -92,7 +108,22 @@ def _parser(prog: str, summary: str, model: type[BaseModel], epilog: str) -> arg
     common.add_argument("--quiet", action="store_true", help="show warnings and errors only")
     common.add_argument("-v", "--verbose", action="count", default=0, help="show details")
     common.add_argument("--version", action="version", version=f"{prog} {package_version()}")
+    parser.usage = _usage(prog, model)
     return parser
+
+
+def _usage(prog: str, model: type[BaseModel]) -> str:
+    """What must be given; forty optional flags in brackets say nothing that their own lines do not say better."""
+    words: list[tuple[int, str]] = []
+    for name, info in model.model_fields.items():
+        extra = typing.cast("dict[str, Any]", info.json_schema_extra or {})
+        shown = (extra.get("metavar") or name.upper()) + (" …" if _element(info.annotation)[1] else "")
+        if extra.get("positional"):
+            words.append((0, shown if info.is_required() else f"[{shown}]"))
+        elif extra and info.is_required():
+            words.append((2 if extra.get("short") else 1, f"{extra.get('short') or '--' + name} {shown}"))
+    given = " ".join(text for _, text in sorted(words, key=lambda item: item[0]))
+    return f"{prog} {given} [options]".replace("%", "%%")
 
 
 def _positionals_required(parser: argparse.ArgumentParser, config_given: bool) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
+from drg_hpc.cli.inspect_store import store_facts, store_lines
 from drg_hpc.config import Options, flag, positional
 from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.files import human_bytes, read_json, sha256_file, walk_files
+from drg_hpc.files import human_bytes, read_json, sha256_file
 from drg_hpc.runs.outputs import DONE, PLAN
 
 _ALL, _NONE = "every checksum verified", "it holds no checksums, nothing was verified"
-_STORE_KEYS = ("rows", "kept", "splits", "tracks", "bins")
 
 
 class InspectOptions(Options):
@@ -43,6 +43,8 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
     from drg_hpc.runs.status import run_status
 
     plan = read_plan(path)
+    store = path / "out.zarr"  # looked at first, since it can say which of its files are damaged
+    held = {"store": store_facts(store, verify=verify)} if store.is_dir() else {}
     status = run_status(plan, full=verify)
     facts: dict[str, Any] = {
         "kind": "run" if status.merged else "unmerged run",
@@ -69,38 +71,7 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
         raise CorruptError(
             f"{path}: {status.fault or '; '.join(faults)}", fix=f"drg-work {path}, then drg-merge {path}"
         )
-    if status.merged and (path / "out.zarr").is_dir():
-        facts["store"] = _store_facts(path / "out.zarr", verify=verify)
-    return facts
-
-
-def _store_facts(store: Path, *, verify: bool) -> dict[str, Any]:
-    """What a run's store holds: rows, splits and tracks, or contigs with their lengths."""
-    from drg_hpc.store.header import read_header
-
-    if verify:
-        from drg_hpc.store.reader import verify_store
-
-        verify_store(store)
-    header = read_header(store)
-    facts: dict[str, Any] = {"kind": header["kind"]}
-    if header["kind"] == "genome":
-        return facts | {"contigs": [f"{contig['name']} {contig['length']}" for contig in header["contigs"]]}
-    return facts | {"length": header["inputs"]["seq"]} | {key: header[key] for key in _STORE_KEYS}
-
-
-def _inspect_store(path: Path, *, verify: bool) -> dict[str, Any]:
-    from drg_hpc.store.header import read_header
-
-    header = read_header(path)
-    files = walk_files(path)
-    size = sum((path / name).stat().st_size for name in files)
-    if verify:
-        from drg_hpc.store.reader import verify_store
-
-        verify_store(path)
-    facts = {"kind": f"{header['kind']} store", "on disk": f"{human_bytes(size)} in {len(files)} files"}
-    return facts | {key: value for key, value in header.items() if key != "kind"}
+    return facts | held
 
 
 def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -188,7 +159,7 @@ def _inspect_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
 # What a folder is, by the file that only its kind has; a model has a metrics.json and a training.json too.
 _KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     PLAN: _inspect_run,
-    "zarr.json": _inspect_store,
+    "zarr.json": store_facts,
     "model.json": _inspect_model,
     "motifs.json": _inspect_motifs,
     "training.json": _inspect_training,
@@ -208,11 +179,20 @@ def inspect_path(path: Path, *, verify: bool) -> dict[str, Any]:
     raise InputError(f"{path} is not a store, run, model, evaluation, motif folder, unfinished training or HDF5 file")
 
 
+def _lines(facts: dict[str, Any]) -> list[str]:
+    if facts["kind"].endswith(" store"):
+        return store_lines(facts)
+    if "store" not in facts:
+        return _flatten(facts)
+    run = _flatten({key: value for key, value in facts.items() if key != "store"})
+    return ["store:", *(f"  {line}" for line in store_lines(facts["store"])), *run]
+
+
 def _action(options: InspectOptions) -> Result:
     facts = inspect_path(options.path, verify=options.verify)
     code, verified = facts.pop("exit_code", 0), facts.pop("verified", _ALL)
     message = f"{facts['kind']}: {options.path}" + (f" ({verified})" if options.verify else "")
-    return {"message": message, "lines": _flatten(facts), "exit_code": code, **facts}
+    return {"message": message, "lines": _lines(facts), "exit_code": code, **facts}
 
 
 def main() -> NoReturn:

@@ -10,11 +10,12 @@ import typing
 from typing import NoReturn
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.errors import Stopped
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
-from drg_hpc.training.config import CheckpointTable, DataTable, OptimTable, TrainOptions, TrainTable
+from drg_hpc.training.config import CheckpointTable, DataTable, MixTable, OptimTable, TrainOptions, TrainTable
 
 # torchrun ends every rank as soon as one has failed: rank 0 needs a moment to say why all of them did.
 _GRACE_S = 0.5
@@ -26,10 +27,22 @@ _TABLES: dict[str, type[BaseModel]] = {
     'model, architecture = "drg-cnn" (the default)': DrgCnnConfig,
     'model, architecture = "dilated-residual"': DilatedResidualConfig,
     "data": DataTable,
+    "[data.mix], once for each further store": MixTable,
     "optim": OptimTable,
     "train": TrainTable,
     "checkpoints": CheckpointTable,
 }
+
+
+def _setting(key: str, info: FieldInfo) -> str:
+    """``key = default``, as in the file; a key without a default stands alone."""
+    return key if info.is_required() or info.default is None else f"{key} = {json.dumps(info.default)}"
+
+
+def _choices(info: FieldInfo) -> str:
+    if typing.get_origin(info.annotation) is not typing.Literal:
+        return ""
+    return f" ({' | '.join(map(str, typing.get_args(info.annotation)))})"
 
 
 def _table_help() -> str:
@@ -39,11 +52,8 @@ def _table_help() -> str:
         name, _, note = title.partition(", ")
         lines.append(f"\n[{name}]" + (f"  {note}" if note else ""))
         for key, info in model.model_fields.items():
-            if key == "architecture":
-                continue
-            choices = typing.get_args(info.annotation) if typing.get_origin(info.annotation) is typing.Literal else ()
-            kinds = f" ({' | '.join(map(str, choices))})" if choices else ""
-            lines.append(f"  {key + ' = ' + json.dumps(info.default):<30} {info.description}{kinds}")
+            if key not in ("architecture", "mix"):
+                lines.append(f"  {_setting(key, info):<30} {info.description}{_choices(info)}")
     return "\n".join(lines)
 
 

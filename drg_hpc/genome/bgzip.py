@@ -75,6 +75,32 @@ def bgzip_blocks(chunks: Iterable[bytes], path: Path) -> Iterator[tuple[int, byt
         raise InputError(f"truncated bgzip file: {path} (its end marker is not there)", fix=AGAIN)
 
 
+class Window:
+    """The last two blocks of a text: who reads a little too far finds the rest there."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self._blocks = (b"", b"")
+
+    @property
+    def stop(self) -> int:
+        """Offset after the last block."""
+        return self.start + sum(map(len, self._blocks))
+
+    def add(self, block: bytes) -> None:
+        """The next block; the last but one is forgotten."""
+        self.start += len(self._blocks[0])
+        self._blocks = (self._blocks[1], block)
+
+    def get(self, start: int, size: int) -> bytes:
+        """Text from an offset that is not before the window, as far as one block has it; empty after the window."""
+        at = start - self.start
+        first, second = self._blocks
+        if at < len(first):
+            return first[at : at + size]
+        return second[at - len(first) : at - len(first) + size]
+
+
 class BgzipFile:
     """Text of a bgzip file from any offset.
 
@@ -86,7 +112,7 @@ class BgzipFile:
     def __init__(self, path: Path, index: list[tuple[int, int]]) -> None:
         self._path, self._index = path, index
         self._handle = open(path, "rb", buffering=1 << 18)  # noqa: SIM115
-        self._data, self._start = b"", 0
+        self._window = Window(0)
 
     def close(self) -> None:
         """Close the file."""
@@ -95,12 +121,12 @@ class BgzipFile:
     def read(self, start: int, size: int) -> bytes:
         """Text from an offset, shorter at the end of the file."""
         text, block = self._index[bisect_right(self._index, start, key=lambda entry: entry[0]) - 1]
-        if start < self._start or text > self._start + len(self._data):
+        if start < self._window.start or text > self._window.stop:
             self._handle.seek(block)
-            self._data, self._start = b"", text
+            self._window = Window(text)
         found: list[bytes] = []
         while size > 0:
-            piece = self._data[start - self._start : start - self._start + size] if start >= self._start else b""
+            piece = self._window.get(start, size)
             found.append(piece)
             start, size = start + len(piece), size - len(piece)
             if size > 0 and not self._advance():
@@ -116,8 +142,7 @@ class BgzipFile:
         block = header + self._handle.read(size - len(header)) if size else b""
         if not size or len(block) < size:
             raise InputError(f"damaged bgzip file: {self._path}, no block at byte {offset}", fix=AGAIN)
-        self._start += len(self._data)
-        self._data = _inflate(memoryview(block), self._path, offset)
+        self._window.add(_inflate(memoryview(block), self._path, offset))
         return True
 
 

@@ -18,7 +18,7 @@ from drg_hpc.errors import InputError
 from drg_hpc.genome.bigwig_header import BigWigHeader
 from drg_hpc.genome.bigwig_index import BLOCK_LIMIT, Blocks, OpenFile, damaged, find_blocks, merge_spans, read_plan
 from drg_hpc.genome.bigwig_kernels import FAULTS, GOOD, UNSORTED, add_blocks
-from drg_hpc.genome.inflate import Content, InflateError, inflate
+from drg_hpc.genome.inflate import InflateError, inflate
 
 _BATCH = 1 << 20  # inflated bytes given to one call of the kernel: they still lie in the cache of a core
 
@@ -93,9 +93,9 @@ def add_regions(file: OpenFile, spans: Spans, sums: Sums) -> None:
             raise damaged(file.path, f"{FAULTS[fault]}, at byte {blocks.offset[first + at]}", fix=fix)
 
 
-def _batches(file: OpenFile, blocks: Blocks) -> Iterator[tuple[int, int, list[Content]]]:
+def _batches(file: OpenFile, blocks: Blocks) -> Iterator[tuple[int, int, list[bytes | bytearray]]]:
     """First block, the one after the last, and inflated blocks."""
-    content: list[Content] = []
+    content: list[bytes | bytearray] = []
     begin, held = 0, 0
     offsets, sizes = blocks.offset.tolist(), blocks.size.tolist()
     for first, stop in read_plan(blocks):
@@ -112,7 +112,7 @@ def _batches(file: OpenFile, blocks: Blocks) -> Iterator[tuple[int, int, list[Co
         yield begin, len(offsets), content
 
 
-def _inflated(file: OpenFile, stored: memoryview, offset: int) -> Content:
+def _inflated(file: OpenFile, stored: memoryview, offset: int) -> bytes | bytearray:
     if not file.header.buffer:
         return bytes(stored)
     try:
@@ -121,7 +121,7 @@ def _inflated(file: OpenFile, stored: memoryview, offset: int) -> Content:
         raise damaged(file.path, f"the block at byte {offset} does not inflate: {error}") from None
 
 
-def _words(content: Sequence[Content], order: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+def _words(content: Sequence[bytes | bytearray], order: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """All blocks as native 32-bit words, and the word at which each begins."""
     lengths = [len(block) for block in content]
     if any(length % 4 for length in lengths):  # bytes after the last item: fill up the word

@@ -20,6 +20,7 @@ Keys = NDArray[np.int64]
 
 _MAGIC = 0x2468ACE0
 _HEADER = 48  # bytes of the tree's header; the root follows
+_LEAF_ITEM, _INNER_ITEM = 32, 24
 _DEPTH_LIMIT = 32
 _FAR = np.iinfo(np.int64).max
 # One system call costs about as much as copying this many bytes, and far less than a seek on a shared file system.
@@ -92,49 +93,57 @@ def find_blocks(file: OpenFile, start: Keys, end: Keys) -> Blocks:
     ------
     InputError : the tree is truncated or damaged (the byte is named)
     """
-    order, top = file.header.order, file.header.index
+    top = file.header.index
     if top == 0:  # pyBigWig's form of a file without entries: a count of 0, then the closing magic
         if file.header.size != file.header.data + 12:
             raise damaged(file.path, "it has no index; the program that wrote it did not finish")
         return Blocks(*np.empty((4, 0), np.int64))
-    (magic,) = struct.unpack(f"{order}I", file.read(top, _HEADER, "index")[:4])
+    (magic,) = struct.unpack(f"{file.header.order}I", file.read(top, _HEADER, "index")[:4])
     if magic != _MAGIC:
         raise damaged(file.path, f"no index at byte {top}")
-    # each node of a level: its place, and the bounds that its parent gives it
-    level = np.array([[top + _HEADER], [0], [_FAR]], np.int64)
+    # nodes of a level: the bounds that their parents give them, and their places
+    level = np.array([[0], [_FAR], [top + _HEADER]], np.int64)
     start = np.append(start, _FAR)
-    found: list[NDArray[np.int64]] = []
+    leaves = [np.empty((4, 0), np.int64)]
     for _ in range(_DEPTH_LIMIT):
         if not level.size:
-            return _checked(file, np.concatenate(found, axis=1) if found else np.empty((4, 0), np.int64))
-        nodes = _read_nodes(file, level[0])
-        children: list[NDArray[np.int64]] = []
-        for is_leaf in (True, False):
-            chosen = [i for i, (leaf, _) in enumerate(nodes) if leaf is is_leaf]
-            if chosen:
-                items = _bounded(file, [nodes[i][1] for i in chosen], level[:, chosen])
-                items = items[:, start[np.searchsorted(end, items[0], side="right")] < items[1]]
-                (found if is_leaf else children).append(items)
-        level = np.concatenate(children, axis=1)[[2, 0, 1]] if children else np.empty((3, 0), np.int64)
-        level = level[:, np.argsort(level[0])]
-        if (np.diff(level[0]) == 0).any():
+            return _checked(file, np.concatenate(leaves, axis=1))
+        nodes = _read_nodes(file, level[2])
+        is_leaf = np.array([leaf for leaf, _ in nodes])
+        leaves.append(_overlapping(file, nodes, level, is_leaf, start, end))
+        level = _overlapping(file, nodes, level, ~is_leaf, start, end)[:3]
+        level = level[:, np.argsort(level[2])]
+        if (np.diff(level[2]) == 0).any():
             raise damaged(file.path, "two parts of the index point to the same place")
     raise damaged(file.path, f"the index is deeper than {_DEPTH_LIMIT} levels")
 
 
-def _bounded(file: OpenFile, nodes: list[NDArray[np.void]], parents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Items (fields, n) of nodes of one kind as integers: low, high, offset[, size]; all within their parents."""
-    counts = [len(node) for node in nodes]
-    items = np.concatenate(nodes)
+def _overlapping(
+    file: OpenFile,
+    nodes: list[tuple[bool, memoryview]],
+    level: NDArray[np.int64],
+    chosen: NDArray[np.bool_],
+    start: Keys,
+    end: Keys,
+) -> NDArray[np.int64]:
+    """Low, high, offset and size (4, n) of the items that overlap a span, in the chosen nodes, all of one kind."""
+    if not chosen.any():
+        return np.empty((4, 0), np.int64)
+    places = np.flatnonzero(chosen)
+    form = _item_form(file.header.order, leaf=nodes[places[0]][0])
+    counts = [len(nodes[i][1]) // form.itemsize for i in places]
+    items = np.frombuffer(b"".join(nodes[i][1] for i in places), form)
     low = items["c0"].astype(np.int64) << 32 | items["b0"]
     high = items["c1"].astype(np.int64) << 32 | items["b1"]
-    faulty = (low > high) | (low < np.repeat(parents[1], counts)) | (high > np.repeat(parents[2], counts))
-    faulty |= items["offset"] > file.header.size  # which also fits a signed integer
-    if faulty.any():
-        node = int(np.searchsorted(np.cumsum(counts), np.flatnonzero(faulty)[0], side="right"))
-        raise damaged(file.path, f"the index at byte {parents[0, node]} contradicts itself")
-    rest = [np.minimum(items[name], _FAR).astype(np.int64) for name in (items.dtype.names or ())[4:]]
-    return np.stack([low, high, *rest])
+    inside = (low >= np.repeat(level[0, chosen], counts)) & (high <= np.repeat(level[1, chosen], counts))
+    size = items["size"] if "size" in (form.names or ()) else np.zeros(len(items), np.uint64)
+    good = inside & (low <= high) & (items["offset"] <= file.header.size) & (size <= file.header.size)
+    if not good.all():
+        node = int(np.searchsorted(np.cumsum(counts), np.flatnonzero(~good)[0], side="right"))
+        raise damaged(file.path, f"the index at byte {level[2, places[node]]} contradicts itself")
+    wanted = start[np.searchsorted(end, low, side="right")] < high
+    fields = (low, high, items["offset"], size)
+    return np.stack([field[wanted].astype(np.int64) for field in fields])
 
 
 def _checked(file: OpenFile, leaves: NDArray[np.int64]) -> Blocks:
@@ -148,29 +157,31 @@ def _checked(file: OpenFile, leaves: NDArray[np.int64]) -> Blocks:
     return Blocks(low, high, offset, size)
 
 
-def _read_nodes(file: OpenFile, places: NDArray[np.int64]) -> list[tuple[bool, NDArray[np.void]]]:
+def _item_form(order: str, *, leaf: bool) -> np.dtype[np.void]:
+    bounds = [(name, f"{order}u4") for name in ("c0", "b0", "c1", "b1")]
+    return np.dtype([*bounds, ("offset", f"{order}u8"), *([("size", f"{order}u8")] if leaf else [])])
+
+
+def _read_nodes(file: OpenFile, places: NDArray[np.int64]) -> list[tuple[bool, memoryview]]:
     """Leaf or not and items of the nodes at sorted ``places``."""
     order = file.header.order
-    bounds = [(name, f"{order}u4") for name in ("c0", "b0", "c1", "b1")]
-    inner = np.dtype([*bounds, ("offset", f"{order}u8")])
-    leaf = np.dtype([*bounds, ("offset", f"{order}u8"), ("size", f"{order}u8")])
-    nodes: list[tuple[bool, NDArray[np.void]]] = []
+    nodes: list[tuple[bool, memoryview]] = []
     for group in np.split(places, np.flatnonzero(np.diff(places) > _GAP) + 1):
         for part in np.array_split(group, 1 + int(group[-1] - group[0]) // _READ):
             begin = int(part[0])
             size = min(int(part[-1]) - begin + _GAP, file.header.size - begin)
-            content = file.read(begin, max(size, 4), "index")
+            content = memoryview(file.read(begin, max(size, 4), "index"))
             for place in part.tolist():
                 at = place - begin
                 if at + 4 > len(content):
                     raise damaged(file.path, f"the index is cut off at byte {place}")
-                form = leaf if content[at] else inner
+                leaf = bool(content[at])
                 count = int.from_bytes(content[at + 2 : at + 4], "little" if order == "<" else "big")
-                if at + 4 + count * form.itemsize <= len(content):
-                    items = np.frombuffer(content, form, count, at + 4)
+                length = count * (_LEAF_ITEM if leaf else _INNER_ITEM)
+                if at + 4 + length <= len(content):
+                    nodes.append((leaf, content[at + 4 : at + 4 + length]))
                 else:
-                    items = np.frombuffer(file.read(place + 4, count * form.itemsize, "index"), form)
-                nodes.append((bool(content[at]), items))
+                    nodes.append((leaf, memoryview(file.read(place + 4, length, "index"))))
     return nodes
 
 

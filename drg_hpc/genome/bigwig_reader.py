@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,15 +17,12 @@ from numpy.typing import DTypeLike, NDArray
 from drg_hpc.errors import InputError
 from drg_hpc.genome.bigwig_file import FilePool, Spans, Sums, add_regions, open_limit
 from drg_hpc.genome.bigwig_header import BigWigHeader, read_header
-from drg_hpc.genome.bigwig_kernels import medians
+from drg_hpc.genome.bigwig_reduce import Floats, Missing, Reduce, reduce_bins, sums_per_row
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.transforms import Transform
 
 log = logging.getLogger(__name__)
 
-Reduce = Literal["mean", "sum", "max", "median"]
-Missing = Literal["zero", "mask"]
-Floats = NDArray[np.float64]
 
 # Bins that one job holds: 24 bytes each, so that threads together stay at some tens of megabytes.
 _JOB_BINS = 1 << 19
@@ -77,22 +74,6 @@ class _Job:
     rows: NDArray[np.int64]
     reduce: Reduce
     transform: Transform | None
-
-
-def _reduce(sums: Sums, length: NDArray[np.int64], *, bins: int, reduce: Reduce, missing: Missing) -> Floats:
-    """Values (rows, bins) of rows of ``length``."""
-    mask, width, shape = missing == "mask", (length // bins)[:, None], (len(length), bins)
-    if reduce == "median":  # the sums are those of single base pairs
-        edges = np.concatenate([[0], np.cumsum(np.repeat(width, bins))])
-        return medians(sums.total, sums.count, edges, mask).reshape(shape)
-    total, count, largest = (part.reshape(shape) for part in (sums.total, sums.count, sums.largest))
-    if reduce == "max":
-        values = largest if mask else np.where(count < width, np.maximum(largest, 0.0), largest)
-    elif reduce == "mean":
-        values = total / (np.maximum(count, 1) if mask else width)
-    else:
-        values = total
-    return np.asarray(np.where(count > 0, values, np.nan) if mask else values, np.float64)
 
 
 class BigWigReader:
@@ -200,6 +181,7 @@ class BigWigReader:
     ) -> Iterator[_Job]:
         """The work in parts: one or more per track, each with a bounded number of bins."""
         placed = np.flatnonzero(intervals.contig >= 0)
+        length = intervals.end - intervals.start
         orders: dict[int, NDArray[np.int64]] = {}  # by the numbering of contigs, most often one for all files
         for column, (track, transform) in enumerate(zip(tracks, transforms, strict=True)):
             numbers = self._numbers[track]
@@ -211,7 +193,7 @@ class BigWigReader:
             how = reduce if transform is None else transform.reduce
             if not len(rows):
                 continue
-            held = np.cumsum(_bin_counts(intervals, rows, bins, how))
+            held = np.cumsum(sums_per_row(length[rows], bins, how))
             parts = -(-2 * self._threads // len(tracks))  # enough of them for all threads
             most = min(_JOB_BINS, -(-int(held[-1]) // parts))
             for part in np.split(rows, np.flatnonzero(np.diff((held - 1) // most)) + 1):
@@ -248,13 +230,13 @@ class BigWigReader:
     def _fill(self, out: NDArray[Any], intervals: Intervals, missing: Missing, job: _Job) -> None:
         """Read the rows of one job into ``out`` (n, columns, bins)."""
         rows, bins, name = job.rows, out.shape[2], str(self.files[job.track])
-        count = _bin_counts(intervals, rows, bins, job.reduce)
+        length = intervals.end[rows] - intervals.start[rows]
+        count = sums_per_row(length, bins, job.reduce)
         sums, spans = Sums.none(int(count.sum())), self._spans(intervals, job, count)
         if len(spans.contig):
             with self._pool.use(job.track) as file:
                 add_regions(file, spans, sums)
-        length = intervals.end[rows] - intervals.start[rows]
-        values = _reduce(sums, length, bins=bins, reduce=job.reduce, missing=missing)
+        values = reduce_bins(sums, length, bins=bins, reduce=job.reduce, missing=missing)
         if job.transform is not None:
             values = job.transform.forward(values, name=name)
         with np.errstate(over="ignore"):
@@ -272,13 +254,6 @@ class BigWigReader:
         start, end = np.maximum(origin, 0), np.minimum(end, self._lengths[contig])
         inside = (number >= 0) & (start < end)
         return Spans(*(part[inside] for part in (number, origin, start, end, width, np.cumsum(count) - count)))
-
-
-def _bin_counts(intervals: Intervals, rows: NDArray[np.int64], bins: int, reduce: Reduce) -> NDArray[np.int64]:
-    """Sums to be held per row: a median needs every base pair."""
-    if reduce == "median":
-        return intervals.end[rows] - intervals.start[rows]
-    return np.full(len(rows), bins)
 
 
 def _contig_numbers(path: Path, header: BigWigHeader, contigs: Mapping[str, int]) -> NDArray[np.int64]:

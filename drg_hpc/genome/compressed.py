@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.bgzip import AGAIN, BgzipFile, bgzip_blocks, block_size, read_chunks
+from drg_hpc.genome.bgzip import AGAIN, BgzipFile, Window, bgzip_blocks, block_size, read_chunks
 
 Kind = Literal["plain", "gzip", "bgzip"]
 BLOCK = 1 << 18
@@ -43,7 +43,9 @@ def text_kind(path: Path) -> Kind:
     return "gzip" if start[:2] == b"\x1f\x8b" else "plain"
 
 
-def text_blocks(path: Path, kind: Kind, *, seen: Callable[[bytes], object] = len) -> Iterator[tuple[int, bytes]]:
+def text_blocks(
+    path: Path, kind: Kind, *, seen: Callable[[bytes], object] = len
+) -> Generator[tuple[int, bytes], None, None]:
     """(offset in the file, text that begins there) of a whole file, in blocks.
 
     Parameters
@@ -119,7 +121,7 @@ def iter_read(read: Callable[[int], bytes], size: int) -> Iterator[bytes]:
 
 
 class _GzipFile:
-    """gzip can only be read forwards; an earlier offset starts again."""
+    """gzip can only be read forwards; an offset before the last two blocks means starting again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -127,25 +129,24 @@ class _GzipFile:
 
     def _restart(self) -> None:
         self._blocks = text_blocks(self._path, "gzip")
-        self._data, self._start = b"", 0
+        self._window = Window(0)
 
     def close(self) -> None:
-        self._data = b""
+        self._blocks.close()
 
     def read(self, start: int, size: int) -> bytes:
-        if start < self._start:
+        if start < self._window.start:
             self._restart()
         found: list[bytes] = []
         while size > 0:
-            piece = self._data[start - self._start :][:size] if start >= self._start else b""
+            piece = self._window.get(start, size)
             found.append(piece)
             start, size = start + len(piece), size - len(piece)
             if size > 0:
                 following = next(self._blocks, None)
                 if following is None:
                     break
-                self._start += len(self._data)
-                self._data = following[1]
+                self._window.add(following[1])
         return b"".join(found)
 
 

@@ -113,14 +113,12 @@ def load_rows(path: Path, names: Sequence[str]) -> NDArray[np.float32]:
     return found[np.array([slot[name] for name in names], np.int64)]
 
 
-def load_matrix(path: Path) -> tuple[list[str], NDArray[np.float32]]:
-    """Names and values ``(rows, tracks[, bins])`` of a whole matrix that was scanned; NaN where a label is missing."""
+def read_names(path: Path) -> list[str]:
+    """Row names of a matrix that was scanned."""
     matrix = _open(path)
     if isinstance(matrix, TextMatrix):
-        names = [row[1] for row in matrix]
-    else:
-        names = [name for block, _ in matrix.blocks() for name in block]
-    return names, load_rows(path, names)
+        return [row[1] for row in matrix]
+    return [name for block, _ in matrix.blocks() for name in block]
 
 
 def _text_rows(matrix: TextMatrix, slot: dict[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from drg_hpc.errors import InputError
 from drg_hpc.files import disk_full, require_space, write_json
-from drg_hpc.genome.remote import TryAgain, Version, open_remote, words
+from drg_hpc.genome.remote import OFFLINE, TryAgain, Version, open_remote, words
 from drg_hpc.log import Progress
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 _LONGEST_PAUSE = 60.0
-_OFFLINE = "compute nodes often have no internet: run it on a login node, or set https_proxy"
 
 
 def part_of(target: Path) -> Path:
@@ -62,7 +61,7 @@ def download(url: str, target: Path, *, timeout: float) -> tuple[str, bool]:
             except TryAgain as fault:
                 tries, best = (0, state.done) if state.done > best else (tries, best)
                 if tries == len(_PAUSES):
-                    raise InputError(f"cannot fetch {url}: {fault}", fix=_OFFLINE) from None
+                    raise InputError(f"cannot fetch {url}: {fault}", fix=OFFLINE) from None
                 pause = min(max(_PAUSES[tries], fault.after), _LONGEST_PAUSE)
                 tries += 1
                 log.warning("%s: %s; trying again in %g s", url, fault, pause)

@@ -32,6 +32,18 @@ GENOMIC = ("given", "gc")
 _FASTA_WIDTH = 60
 
 
+Contigs = dict[str, int]
+"""Name -> length, in the order of the genome."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an exported file holds, in numbers, and why rows are not in it, and how many."""
+
+    counts: Mapping[str, int]
+    left_out: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class Placed:
     """Rows that have a place on the genome.
@@ -80,8 +92,8 @@ def place_rows(
     if length is not None:
         refuse(f"rows do not span {length} bases (spliced)", end - start != length)
     names = list(dict.fromkeys(chrom[left]))
-    known = {name: 0 for name in names} if contigs is None else contigs
-    mapping = map_contigs(names, known, what="the rows") if names else {}
+    known = dict.fromkeys(names, 0) if contigs is None else contigs
+    mapping = map_contigs(names, known, what="the table of regions") if names else {}
     if contigs is not None:
         refuse("rows lie on contigs that the genome does not have", np.array([c not in mapping for c in chrom]))
         sizes = np.array([known[mapping[c]] if c in mapping else 0 for c in chrom], np.int64)
@@ -203,7 +215,8 @@ def write_table(path: Path, names: Sequence[str], tracks: Sequence[str], blocks:
         table.writerow(["name", *tracks])
         at = 0
         for block in blocks:
-            text = np.where(np.isnan(block), "NA", block.astype(str))
+            text = block.astype(str)
+            text[np.isnan(block)] = "NA"
             table.writerows([name, *row] for name, row in zip(names[at : at + len(block)], text.tolist(), strict=True))
             at += len(block)
         assert at == len(names)

@@ -5,6 +5,8 @@ Regions are swept by start, so that memory holds some of them and never a contig
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from drg_hpc.genome.export import Placed, new_file
 _AT_ONCE_BYTES = 128 << 20
 _STRETCH = 1 << 20
 _RUNS = 1 << 16
+_TOTAL_SUMMARY = 44
+"""Where a bigWig file's header says where its total summary is, which begins with the bases covered."""
 _FIXED_STEP = 128
 """Shortest stretch without runs that is written as one fixed step: a third of the bytes, but a block of its own."""
 
@@ -27,7 +31,14 @@ Read = Callable[[NDArray[np.int64]], NDArray[Any]]
 
 
 def write_bigwig(
-    path: Path, contigs: Mapping[str, int], placed: Placed, *, start: NDArray[np.int64], width: int, read: Read
+    path: Path,
+    contigs: Mapping[str, int],
+    placed: Placed,
+    *,
+    start: NDArray[np.int64],
+    width: int,
+    positions: int,
+    read: Read,
 ) -> int:
     """Write values over regions; NaN is left out, and so is what lies off a contig.
 
@@ -36,7 +47,8 @@ def write_bigwig(
     contigs : name -> length, in the order of the genome
     placed : the rows, in that order
     start : of every row (not only the placed ones)
-    width : bases of a region; positions are bins of equal size
+    width : bases of a region
+    positions : values of a region, which are bins of equal size
     read : values of rows
 
     Returns
@@ -45,23 +57,25 @@ def write_bigwig(
 
     Raises
     ------
-    InputError : no value at all, or a file that was not written whole
+    InputError : no value at all, bins that do not fit the regions, or a file that was not written whole
     """
+    size, odd = divmod(width, positions)
+    if odd:
+        raise InputError(f"{positions} positions do not divide regions of {width} bases")
     with new_file(path) as private:
         handle = pyBigWig.open(str(private), "w")
         try:
             handle.addHeader(list(contigs.items()))
             runs = _Runs(handle, contigs)
             sweep = _Sweep(runs)
-            for first, last in _groups(len(placed.rows), width):
+            for first, last in _groups(len(placed.rows), positions):
                 rows = placed.rows[first:last]
                 order = np.argsort(rows, kind="stable")
                 values = read(rows[order])
-                assert width % values.shape[1] == 0
                 back = np.empty_like(order)
                 back[order] = np.arange(len(order))
                 for i, row in enumerate(rows):
-                    bases = np.repeat(values[back[i]].astype(np.float64), width // values.shape[1])
+                    bases = np.repeat(values[back[i]].astype(np.float64), size)
                     sweep.add(int(placed.contig[first + i]), int(start[row]), bases)
             sweep.finish()
             if not runs.bases:
@@ -72,21 +86,28 @@ def write_bigwig(
     return runs.bases
 
 
-def _groups(rows: int, width: int) -> list[tuple[int, int]]:
-    step = max(1, _AT_ONCE_BYTES // (8 * width))
+def _groups(rows: int, positions: int) -> list[tuple[int, int]]:
+    """Rows that are read at once: as many as fit, since rows in genome order may lie anywhere in a store."""
+    step = max(1, _AT_ONCE_BYTES // (4 * positions))
     return [(first, min(first + step, rows)) for first in range(0, rows, step)]
 
 
 def _check(written: Path, path: Path, bases: int) -> None:
-    """pyBigWig reports no fault of a full disk."""
-    try:
-        handle = pyBigWig.open(str(written))
-        found = int(handle.header()["nBasesCovered"])
-        handle.close()
-    except RuntimeError:
-        found = -1
-    if found != bases:
-        raise InputError(f"{path} was not written whole", fix="is the disk full?")
+    """Compare the file's total summary and its end: pyBigWig reports no fault of a full disk.
+
+    Read by hand, since pyBigWig's ``header()`` crashes where the sum of squares is not finite.
+    """
+    with open(written, "rb") as handle:
+        magic = handle.read(4)
+        try:
+            handle.seek(_TOTAL_SUMMARY)
+            handle.seek(*struct.unpack("<Q", handle.read(8)))
+            found = struct.unpack("<Q", handle.read(8))[0]
+            handle.seek(-4, os.SEEK_END)
+        except (struct.error, OSError):
+            found = -1
+        if found != bases or handle.read(4) != magic:
+            raise InputError(f"{path} was not written whole", fix="is the disk full?")
 
 
 class _Sweep:
@@ -137,6 +158,7 @@ class _Runs:
         self._contig, self._start, self._end = -1, 0, 0
         self._pieces: list[NDArray[np.float32]] = []
         self._waiting: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+        self._count = 0
         self.bases = 0
 
     def add(self, contig: int, start: int, values: NDArray[np.float32]) -> None:
@@ -178,13 +200,14 @@ class _Runs:
             return
         ends = np.append(firsts[1:], len(values))
         self._waiting.append((start + firsts, start + ends, values[firsts]))
-        if sum(len(item[0]) for item in self._waiting) >= _RUNS:
+        self._count += len(firsts)
+        if self._count >= _RUNS:
             self._write_runs()
 
     def _write_runs(self) -> None:
         if not self._waiting:
             return
         starts, ends, values = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
-        self._waiting = []
+        self._waiting, self._count = [], 0
         names = np.full(len(starts), self._names[self._contig])
         self._handle.addEntries(names, starts, ends=ends, values=values)

@@ -60,7 +60,7 @@ _CALDERON = (
     "https://raw.githubusercontent.com/mostafavilabuw/Calderon2019ATACmodel/5aee3d496363044f320b0b9ec2e1060488ae75c6/"
     "Models/ATACcountsonPeak400rcomp-cv10-1_Cormsek256l15FfGELUwei81rcTvlCotasft101tr0.0001SGD0.9bs64-F_"
 )
-_OURS = "computed from the repository's files at this commit"
+_OURS = "the repository's files at this commit"
 
 TABLE: dict[str, Entry] = {
     "hg38": _genome(

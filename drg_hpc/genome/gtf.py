@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,18 +116,6 @@ class _Draft:
         self.attributes = feature.attributes
 
 
-def features_with_roles(path: Path) -> Iterator[tuple[str, Feature]]:
-    """Every row with what it is in GTF's terms: gene, transcript, exon, CDS or nothing.
-
-    GFF3 rows have the attributes of GTF besides their own.
-    """
-    if dialect_of(path) == "gff3":
-        yield from Chains(path).features()
-        return
-    for feature in read_features(path):
-        yield (feature.type if feature.type in _ROLES else ""), feature
-
-
 def read_genes(path: Path, *, selection: Selection | None = None, of: str = "gene") -> list[Gene]:
     """Genes with their transcripts, in the order in which the file first names them.
 
@@ -145,9 +132,13 @@ def read_genes(path: Path, *, selection: Selection | None = None, of: str = "gen
     InputError : a faulty file, a row without gene_id (with its line number)
     """
     builder = _Builder(path, selection, of)
-    for role, feature in features_with_roles(path):
-        if role:
-            builder.add(role, feature)
+    if dialect_of(path) == "gff3":
+        for role, feature in Chains(path).features():
+            if role:
+                builder.add(role, feature)
+    else:
+        for feature in read_features(path, types=_ROLES):
+            builder.add(feature.type, feature)
     return builder.genes()
 
 

@@ -19,7 +19,9 @@ Dialect = Literal["gtf", "gff3"]
 
 _COLUMNS = 9
 _SHARED = 1 << 16
-_PAIR = re.compile(r'\s*([^\s";=]+)\s+(?:"([^"]*)"|([^";]*[^";\s]))\s*(?:;\s*|$)')
+_PAIR = r'\s*([^\s";=]+)\s+("[^"]*"|[^";]*[^";\s])\s*(?:;[\s;]*|$)'
+_PAIRS = re.compile(_PAIR)
+_WHOLE = re.compile(f"(?:{_PAIR})*+")
 _GFF3_KEY = re.compile(r'\s*[^\s"=;]+=')
 _NAME_KEYS = ("gene_name", "transcript_name", "Name", "gene")
 _ID_KEYS = ("gene_id", "transcript_id", "exon_id", "protein_id", "ID")
@@ -104,6 +106,8 @@ def read_features(path: Path, *, types: Collection[str] | None = None) -> Iterat
             raise InputError(
                 f"{path}: line {number}: {len(fields)} columns, a GTF or GFF3 row has {_COLUMNS}, separated by tabs"
             )
+        if not fields[2]:
+            raise InputError(f"{path}: line {number}: the feature type (column 3) is empty")
         if types is None or fields[2] in types:
             yield parser.feature(fields, number)
     if not rows:
@@ -130,8 +134,6 @@ class _Parser:
         if chrom is None:
             chrom = contig_name(unquote(written) if self._dialect == "gff3" else written, at)
             self._chroms[written] = chrom
-        if not fields[2]:
-            raise InputError(f"{at}: the feature type (column 3) is empty")
         attributes = self._gff3(fields[8], at) if self._dialect == "gff3" else self._gtf(fields[8], at)
         return Feature(chrom, start, end, strand_of(fields[6], at, unknown=".?"), fields[2], attributes, number)
 
@@ -146,18 +148,17 @@ class _Parser:
     def _gtf(self, text: str, at: str) -> dict[str, Values]:
         """``key "value"; key value; …``."""
         found: dict[str, Values] = {}
-        position, end = 0, len(text.rstrip("; ")) if text != "." else 0
-        while position < end:
-            pair = _PAIR.match(text, position)
-            if pair is None:
-                raise InputError(
-                    f"{at}: cannot read the attributes from {text[position : position + 30]!r} on",
-                    fix='GTF attributes are key "value"; …',
-                )
-            key, quoted, bare = pair.groups()
-            value = self._shared(bare if quoted is None else quoted)
-            found[key] = found[key] + value if key in found else value
-            position = pair.end()
+        if text == ".":
+            return found
+        if (whole := _WHOLE.match(text)) is None or whole.end() < len(text):
+            rest = text[whole.end() if whole else 0 :]
+            raise InputError(
+                f"{at}: cannot read the attributes from {rest[:30]!r} on", fix='GTF attributes are key "value"; …'
+            )
+        shared = self._shared
+        for key, value in _PAIRS.findall(text):
+            key, values = shared(key)[0], shared(value[1:-1] if value[0] == '"' else value)
+            found[key] = found[key] + values if key in found else values
         return found
 
     def _gff3(self, text: str, at: str) -> dict[str, Values]:
@@ -171,6 +172,6 @@ class _Parser:
                 raise InputError(f"{at}: the attribute {item[:30]!r} is not key=value")
             values = rest.split(",") if "," in rest else [rest]
             shared = tuple(self._shared(unquote(value) if "%" in value else value)[0] for value in values)
-            key = unquote(key)
+            key = self._shared(unquote(key))[0]
             found[key] = found[key] + shared if key in found else shared
         return found

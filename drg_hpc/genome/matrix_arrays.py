@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.matrix_text import FLOAT32_MAX, bad_label
+from drg_hpc.genome.matrix_text import FLOAT32_LIMIT, bad_label
 from drg_hpc.genome.npz_blocks import NpzReader
 
 _BATCH_VALUES = 1 << 20
@@ -50,8 +50,9 @@ def check_block(matrix: ArrayMatrix, names: Sequence[str], values: NDArray[Any],
     """
     if values.dtype.kind in "biu":
         return
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(values) <= FLOAT32_MAX)
+    bad = ~np.isfinite(values)
+    if values.dtype.itemsize > np.dtype(np.float32).itemsize:
+        bad |= np.abs(values) > FLOAT32_LIMIT
     if allow_missing:
         bad &= ~np.isnan(values)
     if bad.any():

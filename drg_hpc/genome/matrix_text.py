@@ -16,7 +16,8 @@ from pathlib import Path
 from drg_hpc.errors import InputError
 from drg_hpc.genome.text import numbered_lines
 
-FLOAT32_MAX = 3.4028234663852886e38
+FLOAT32_LIMIT = math.nextafter(2.0**128 - 2.0**103, 0.0)
+"""The largest number that float32 rounds to a finite one."""
 _MISSING = {"", "na", "nan", "n/a", "#n/a", "<na>", "null", "none", "."}
 _DELIMITERS: dict[str | None, str] = {"\t": "a tab", ",": "a comma", ";": "a semicolon", None: "blanks"}
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
@@ -140,7 +141,7 @@ class TextMatrix:
         try:
             values = list(map(float, fields))
             # hypot is not below any of them, and not finite where one is not; float() would read 1_0 and other digits
-            if math.hypot(*values) <= FLOAT32_MAX and "_" not in text and text.isascii():
+            if math.hypot(*values) <= FLOAT32_LIMIT and "_" not in text and text.isascii():
                 return values
         except ValueError:
             pass  # looked at one by one below
@@ -149,7 +150,7 @@ class TextMatrix:
 
     def _value(self, number: int, name: str, track: str, text: str, allow_missing: bool) -> float:
         value = math.nan if text.lower() in _MISSING else _number(text)
-        if value is None or (math.isnan(value) and not allow_missing) or abs(value) > FLOAT32_MAX:
+        if value is None or (math.isnan(value) and not allow_missing) or abs(value) > FLOAT32_LIMIT:
             raise bad_label(self.path, f"line {number}: ", name, track, text)
         return value
 

@@ -60,14 +60,6 @@ def load_codes(path: Path) -> tuple[list[str], NDArray[np.uint8]]:
     return names, out
 
 
-def load_onehot(path: Path) -> tuple[list[str], NDArray[np.bool_]]:
-    """Names and one-hot ``(rows, length, 4)`` in the order A, C, G, T; errors as :func:`load_codes`."""
-    from drg_hpc.genome.onehot import codes_to_onehot
-
-    names, codes = load_codes(path)
-    return names, codes_to_onehot(codes)
-
-
 def write_onehot(path: Path, names: Sequence[str], length: int, blocks: Iterable[NDArray[Any]]) -> None:
     """Write sequences.
 

@@ -18,7 +18,6 @@ from numpy.typing import DTypeLike, NDArray
 from drg_hpc.errors import InputError
 
 _BLOCK_BYTES = 8 << 20
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -115,7 +114,7 @@ class NpzWriter:
     """Writes an ``.npz`` file, array after array and in blocks; equal arrays give equal bytes."""
 
     def __init__(self, path: Path) -> None:
-        self._zip = zipfile.ZipFile(path, "x", allowZip64=True)
+        self._zip = zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED, compresslevel=1)
 
     def __enter__(self) -> NpzWriter:
         return self
@@ -125,12 +124,9 @@ class NpzWriter:
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike, blocks: Iterable[NDArray[Any]]) -> None:
         """Write an array from consecutive blocks of its rows."""
-        entry = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        entry.external_attr = 0o644 << 16
         kind, rows = np.dtype(dtype), 0
         header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-        with self._zip.open(entry, "w", force_zip64=True) as handle:
+        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as handle:  # zipfile dates it 1980
             npy.write_array_header_1_0(handle, header)
             for block in blocks:
                 assert block.shape[1:] == shape[1:]

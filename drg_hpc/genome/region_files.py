@@ -12,7 +12,8 @@ from typing import Literal
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.bed import read_bed
-from drg_hpc.genome.gtf import Gene, Transcript, features_with_roles, read_genes
+from drg_hpc.genome.gff3 import Chains
+from drg_hpc.genome.gtf import Gene, Transcript, read_genes
 from drg_hpc.genome.gtf_rows import Attributes, Feature, dialect_of, first_of, read_features, values_of
 from drg_hpc.genome.region_table import read_table
 from drg_hpc.genome.regions import Region
@@ -118,7 +119,7 @@ def _rows(path: Path, feature: str, *, plain: bool) -> Iterator[tuple[str, Featu
     if plain:
         yield from ((feature, row) for row in read_features(path, types=(feature,)))
         return
-    for role, row in features_with_roles(path):
+    for role, row in Chains(path).features():
         if feature in (role, row.type):
             yield role or row.type, row
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from drg_hpc.digests import package_version
 from drg_hpc.errors import InputError, UsageError
 
+OFFLINE = "compute nodes often have no internet: run it on a login node, or set https_proxy"
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -100,6 +102,8 @@ def open_remote(url: str, known: Version | None, start: int, timeout: float) -> 
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise InputError(f"cannot fetch {url}: {words(error.reason)}", fix="check the certificates") from None
+        if isinstance(error.reason, socket.gaierror) and error.reason.errno == socket.EAI_NONAME:
+            raise InputError(f"cannot fetch {url}: {words(error.reason)}", fix=OFFLINE) from None
         raise TryAgain(words(error.reason)) from None
     except (http.client.InvalidURL, ValueError) as error:
         raise UsageError(f"cannot fetch {url}: {words(error)}") from None

@@ -6,12 +6,13 @@ identifier, file; where present clip, clip_soft, scale, sum_stat, strand_pair, d
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.fasta import text_lines
+from drg_hpc.genome.text import numbered_lines
 
 Order = Literal["new", "old"]
 Stat = Literal["sum", "mean", "sum_sqrt", "mean_sqrt", "sum_exp75", "median", "max", "peak"]
@@ -78,7 +79,7 @@ def read_targets(path: Path) -> list[Target]:
     InputError : with the line: columns missing or twice, a wrong number of them, an index or identifier twice, a file
         that is not there, a setting that is no number or out of range, a strand_pair that is no index or not mutual
     """
-    lines = [(number, line.split("\t")) for number, line in text_lines(path) if line.strip()]
+    lines = [(number, line.split("\t")) for number, line in numbered_lines(path) if line.strip()]
     if len(lines) < 2:
         raise InputError(f"no targets in {path}", fix="a header line, then one row per track")
     columns = _columns(path, lines[0][0], [name.strip() for name in lines[0][1]])
@@ -151,7 +152,7 @@ def _target(path: Path, row: _Row, i: int, rows: list[_Row], index: dict[str, in
     if back != row.fields[0]:
         raise InputError(f"{row.where}: strand_pair {pair!r} is not mutual: that row's strand_pair is {back!r}")
     name, file = row.text("identifier"), path.parent / row.text("file")
-    if not file.is_file():
+    if not os.path.isfile(file):  # also for a name that no file can have
         raise InputError(f"{row.where}: no such file: {file}", fix="paths are relative to the table")
     stat = row.text("sum_stat", "mean") or "mean"
     stat = _OTHER_NAMES.get(stat, stat)

@@ -1,8 +1,8 @@
 """Seqlets on disk: one HDF5 table with genome coordinates and centred windows, and a BED file.
 
 ``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,name,origin,genome_start,genome_end}`` are columns of
-equal length, sorted by row and start; ``name`` and ``origin`` are the row's. A row that has no place on the genome (a sequence without
-coordinates, a shuffled negative) has its own name as ``chrom`` and coordinates within the sequence.
+equal length, sorted by row and start; ``name`` and ``origin`` are the row's. A row that has no place on the genome (a
+sequence without coordinates, a shuffled negative) has its own name as ``chrom`` and coordinates within the sequence.
 ``seqlets/contribution`` (n, 4, W) and ``seqlets/sequence`` (n, 4, W) are windows centred on the seqlets' midpoints,
 zero beyond the ends of the row.
 """

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import InputError
+from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.files import read_json, sha256_file, write_json
 from drg_hpc.store.cache_build import FORMAT, NOT_KEPT, build
-from drg_hpc.store.cache_room import building, cache_root, use
+from drg_hpc.store.cache_room import building, bytes_of, cache_root, room_for, use
 from drg_hpc.store.dataset_layout import SPLITS, Input, Modality, inputs_of, modalities_of
 from drg_hpc.store.header import find_store, read_header, split_count
 from drg_hpc.store.manifest import MANIFEST, check_hashes, check_sizes, read_manifest
@@ -42,28 +42,21 @@ class CachedDataset:
     mask : by modality, bool like its targets, true where a value is there; None when that is everywhere
     """
 
-    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
-        self._mark = use(folder)
-        self.folder, self.header = folder, header
+    def __init__(self, folder: Path, header: dict[str, Any], mark: IO[str]) -> None:
+        self.folder, self.header, self._mark = folder, header, mark
         self.rows = int(header["rows"])
         self.inputs: dict[str, Input] = {item.name: item for item in inputs_of(header)}
         self.modalities: dict[str, Modality] = {item.name: item for item in modalities_of(header)}
         self.codes: dict[str, NDArray[np.uint8]] = {}
         self.targets: dict[str, NDArray[np.floating[Any]]] = {}
         self.mask: dict[str, NDArray[np.bool_] | None] = {}
-
-    def attach(self) -> None:
-        """Map the files."""
-        all_present = read_json(self.folder / "cache.json")["all_present"]
+        all_present = read_json(folder / "cache.json")["all_present"]
         for i, name in enumerate(self.inputs):
-            self.codes[name] = self._map(f"codes-{i}")
+            self.codes[name] = _map(folder, f"codes-{i}")
         for i, name in enumerate(self.modalities):
-            self.targets[name] = self._map(f"targets-{i}")
-            self.mask[name] = None if all_present[i] else self._map(f"mask-{i}")
-        self._split: NDArray[np.uint8] = self._map("split")
-
-    def _map(self, name: str) -> Any:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            self.targets[name] = _map(folder, f"targets-{i}")
+            self.mask[name] = None if all_present[i] else _map(folder, f"mask-{i}")
+        self._split: NDArray[np.uint8] = _map(folder, "split")
 
     def close(self) -> None:
         """Let the cache be removed when others need room; arrays that were taken from it stay readable."""
@@ -74,6 +67,10 @@ class CachedDataset:
         split_count(self.header, split)
         chosen = self._split != NOT_KEPT if split == "all" else self._split == SPLITS.index(split)
         return np.flatnonzero(chosen).astype(np.int64)
+
+
+def _map(folder: Path, name: str) -> Any:
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
 def open_cache(store_path: Path | str, cache_dir: Path | None = None, *, limit: int | None = None) -> CachedDataset:
@@ -96,40 +93,53 @@ def open_cache(store_path: Path | str, cache_dir: Path | None = None, *, limit: 
     if header["kind"] != "dataset":
         raise InputError(f"{store_path} is a genome store, a dataset store is needed here")
     manifest = read_manifest(store)
-    check_sizes(store, manifest)
+    stamp = _stamp(store, manifest)
     folder = cache_root(cache_dir) / sha256_file(store / MANIFEST)[:32]
-    cache = CachedDataset(folder, header)
+    mark = use(folder)
     try:
-        _settle(cache, store, manifest, limit)
-        cache.attach()
+        if not _is_settled(folder, stamp):
+            with building(folder):
+                if not _is_settled(folder, stamp):
+                    _settle(folder, store, manifest, limit=limit)
+                    write_json(folder / _CHECKED, [*_checked(folder), stamp][-_CHECKED_KEPT:])
+        with room_for(folder, need=bytes_of(folder), limit=limit):
+            return CachedDataset(folder, header, mark)
     except BaseException:
-        cache.close()
+        mark.close()
         raise
-    return cache
 
 
-def _settle(cache: CachedDataset, store: Path, manifest: dict[str, dict[str, Any]], limit: int | None) -> None:
-    """Build the cache, or check the store behind it again, where that has to be."""
-    folder, stamp = cache.folder, _stamp(store, manifest)
-    if _is_whole(folder) and stamp in _checked(folder):
-        return
-    with building(folder):
-        if _is_whole(folder) and stamp in _checked(folder):
-            return
-        if _is_whole(folder):
-            log.info("files of %s are not as they were when its training cache was built: checking them", store)
-            check_hashes(store, manifest)
-        else:
-            build(open_dataset(store), folder, is_whole=_is_whole, limit=limit)
-        write_json(folder / _CHECKED, [*_checked(folder), stamp][-_CHECKED_KEPT:])
+def _is_settled(folder: Path, stamp: str) -> bool:
+    """Whether the cache is there and the hashes of the store behind it, as it is now, were found right."""
+    return _is_whole(folder) and stamp in _checked(folder)
 
 
-def _stamp(store: Path, manifest: Mapping[str, Any]) -> str:
+def _settle(folder: Path, store: Path, manifest: dict[str, dict[str, Any]], *, limit: int | None) -> None:
+    """Build the cache, or check the store behind it again."""
+    if _is_whole(folder):
+        log.info("files of %s are not as they were when its training cache was built: checking them", store)
+        check_hashes(store, manifest)
+    else:
+        build(open_dataset(store), folder, is_whole=_is_whole, limit=limit)
+
+
+def _stamp(store: Path, manifest: dict[str, dict[str, Any]]) -> str:
     """Digest of size and times of every file of a store; the time of the last change of any kind is what a user
-    cannot set back."""
+    cannot set back.
+
+    Raises
+    ------
+    CorruptError : a file is missing or has another size
+    """
     digest = hashlib.sha256()
     for name in sorted(manifest):
-        found = (store / name).stat()
+        try:
+            found = os.stat(store / name)
+        except OSError:
+            found = None
+        if found is None or found.st_size != manifest[name]["bytes"]:
+            check_sizes(store, manifest)
+            raise CorruptError(f"store file {store / name} changes while it is read", fix="leave finished stores alone")
         digest.update(f"{name} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -20,6 +20,8 @@ from drg_hpc.store.cache_room import room_for
 from drg_hpc.store.dataset_layout import SPLITS
 from drg_hpc.store.manifest import check_hashes
 from drg_hpc.store.reader import DatasetStore
+from drg_hpc.store.shard_files import checked_codes
+from drg_hpc.store.zarr_io import open_array
 
 log = logging.getLogger(__name__)
 
@@ -98,39 +100,66 @@ def build(store: DatasetStore, folder: Path, *, is_whole: Callable[[Path], bool]
         raise disk_full(error, folder) or error from None
 
 
-def _fill(store: DatasetStore, staging: Path, files: dict[str, _File]) -> None:
-    step = int(store.header["row_shard"])
-    shards = range(-(-store.rows // step))
-    all_present = np.ones(len(store.modalities), bool)
-    sharded = {spec.shard_file(i) for spec in store_arrays(store.header) for i in range(spec.shard_count)}
-    check_hashes(store.path, store.manifest, [name for name in store.manifest if name not in sharded])
+class _Filler:
+    """Fills the files shard by shard, several at a time.
 
-    def fill(index: int) -> int:
-        check_hashes(store.path, store.manifest, [s.shard_file(index) for s in store_arrays(store.header)])
-        start, stop = index * step, min((index + 1) * step, store.rows)
+    Attributes
+    ----------
+    all_present : per modality, whether no value was missing so far
+    splits : uint8 (rows,), number of the split of kept rows
+    """
+
+    def __init__(self, store: DatasetStore, files: dict[str, _File]) -> None:
+        self.all_present = np.ones(len(store.modalities), bool)
+        self.splits = np.full(store.rows, NOT_KEPT, np.uint8)
+        self._store, self._files = store, files
+        self._step = int(store.header["row_shard"])
+        self.shards = range(-(-store.rows // self._step))
+        self._specs = {spec.path: spec for spec in store_arrays(store.header)}
+        # Opened before there are threads: silencing zarr's warnings is not for several at a time.
+        self._split, self._kept = (open_array(store.path, f"regions/{name}") for name in ("split", "kept"))
+        for name in store.modalities:
+            store.target_block(0, 0, name)
+
+    def check_others(self) -> None:
+        """Check the files that are not shards of rows."""
+        sharded = {spec.shard_file(i) for spec in self._specs.values() for i in self.shards}
+        manifest = self._store.manifest
+        check_hashes(self._store.path, manifest, [name for name in manifest if name not in sharded])
+
+    def fill(self, index: int) -> int:
+        """Check and copy one shard of every array; returns its rows."""
+        store, start = self._store, index * self._step
+        stop = min(start + self._step, store.rows)
+        check_hashes(store.path, store.manifest, [spec.shard_file(index) for spec in self._specs.values()])
         for i, name in enumerate(store.inputs):
-            files[f"codes-{i}"].write(start, store.codes(start, stop, name=name, flank=True))
+            codes = checked_codes(store.path, self._specs[f"inputs/{name}"], store.manifest, start, stop)
+            self._files[f"codes-{i}"].write(start, codes)
         for i, name in enumerate(store.modalities):
             targets, mask = store.target_block(start, stop, name)
-            files[f"targets-{i}"].write(start, targets)
-            files[f"mask-{i}"].write(start, mask)
+            self._files[f"targets-{i}"].write(start, targets)
+            self._files[f"mask-{i}"].write(start, mask)
             if not mask.all():
-                all_present[i] = False
+                self.all_present[i] = False
+        names, kept = np.asarray(self._split[start:stop]), np.asarray(self._kept[start:stop])
+        for number, name in enumerate(SPLITS):
+            self.splits[start:stop][kept & (names == name)] = number
         return stop - start
 
+
+def _fill(store: DatasetStore, staging: Path, files: dict[str, _File]) -> None:
+    filler = _Filler(store, files)
+    filler.check_others()
     with Progress(store.rows, "training cache") as progress, ThreadPoolExecutor(min(_THREADS, cpu_count())) as pool:
         try:
-            for count in pool.map(fill, shards):
+            for count in pool.map(filler.fill, filler.shards):
                 progress.add(count)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    for i, present in enumerate(all_present):
+    for i, present in enumerate(filler.all_present):
         if present:
             files[f"mask-{i}"].path.unlink()
-    split = np.full(store.rows, NOT_KEPT, np.uint8)
-    for number, name in enumerate(SPLITS):
-        split[store.split_rows(name)] = number
-    np.save(staging / "split.npy", split)
-    sizes = {path.name: path.stat().st_size for path in staging.iterdir()}
-    write_json(staging / "cache.json", {"format": FORMAT, "files": sizes, "all_present": all_present.tolist()})
+    np.save(staging / "split.npy", filler.splits)
+    record = {"format": FORMAT, "all_present": filler.all_present.tolist()}
+    write_json(staging / "cache.json", record | {"files": {p.name: p.stat().st_size for p in staging.iterdir()}})

@@ -92,7 +92,8 @@ def building(folder: Path) -> Iterator[None]:
         yield
 
 
-def _bytes_of(folder: Path) -> int:
+def bytes_of(folder: Path) -> int:
+    """Size of the files in a folder."""
     total = 0
     try:
         for path in folder.iterdir():
@@ -148,7 +149,7 @@ def _make_room(folder: Path, *, need: int, limit: int, shown: str) -> None:
     for path in folder.parent.iterdir():
         if path.is_dir() and _owner(path) != folder.name:
             caches.setdefault(_owner(path), []).append(path)
-    sizes = {key: sum(_bytes_of(path) for path in paths) for key, paths in caches.items()}
+    sizes = {key: sum(bytes_of(path) for path in paths) for key, paths in caches.items()}
     total, removed = sum(sizes.values()), 0
     for key in sorted(caches, key=lambda key: _last_used(folder.with_name(key))):
         if total + need <= limit:

@@ -115,11 +115,11 @@ def train(options: TrainOptions) -> Path:
     recipe = settle(options)
     max_seconds = None if options.max_time is None else parse_duration(options.max_time)
     stop = StopRequests(options.out, started=started, max_seconds=max_seconds, max_steps=options.max_steps)
-    stores = find_stores(options.store, recipe.data)
-    record = recorded(recipe, stores.inputs)
     threads = _threads(options)
     prepare_torch(threads)
     with stop.listening(), join(options.device) as group, ExitStack() as stack:
+        stores = group.first_on_node(lambda: find_stores(options.store, recipe.data))
+        record = recorded(recipe, stores.inputs)
 
         def enter() -> dict[str, Any]:
             stack.enter_context(locked(options.out))

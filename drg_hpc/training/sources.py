@@ -18,7 +18,7 @@ from drg_hpc.store.mixture import Mixture, require_alike
 from drg_hpc.store.reader import open_dataset
 from drg_hpc.store.sampler import Sampler, Source
 from drg_hpc.training.config import DataTable, TrainOptions, parse_size
-from drg_hpc.training.weights import class_weights, file_weights
+from drg_hpc.training.weights import class_weights, file_weights, read_weights
 
 Array = np.ndarray[Any, Any]
 CACHE_SIZE = "DRG_CACHE_SIZE"
@@ -45,7 +45,8 @@ def find_stores(store: Path, data: DataTable) -> Stores:
 
     Raises
     ------
-    InputError : no dataset store, several inputs, modalities of differing bins, or stores that hold different things
+    InputError : no dataset store, several inputs, modalities of differing bins, stores that hold different things, or
+        a faulty file of weights
     CorruptError : a store that was not finished
     UsageError : jitter that the flanks or bins do not allow
     """
@@ -59,6 +60,7 @@ def find_stores(store: Path, data: DataTable) -> Stores:
     inputs = {"store": describe_store(paths[0])}
     inputs |= {f"mix.{number}": describe_store(path) for number, path in enumerate(paths[1:])}
     if data.weights is not None:
+        read_weights(data.weights)  # a fault in it is said before anything is built
         inputs["weights"] = describe_input(data.weights)
     return Stores(paths, headers[0], inputs)
 

@@ -100,7 +100,8 @@ def test_shuffles_have_no_place_on_the_genome(tmp_path: Path, arrays: tuple[np.n
     names = [f"chr9:{i}-{i + 9}" + ("_dinuc0" if i % 3 == 1 else "") for i in range(ROWS)]
     origins = ["dinuc" if i % 3 == 1 else "given" for i in range(ROWS)]
     attributes = {"stranded": True}
-    write_attributions(tmp_path / "a.h5", *arrays, tracks=1, keep=False, attributes=attributes, name=names, origin=origins)
+    columns = {"name": names, "origin": origins}
+    write_attributions(tmp_path / "a.h5", *arrays, tracks=1, keep=False, attributes=attributes, **columns)
     plan, _ = do_run(Options(attributions=tmp_path / "a.h5", out=tmp_path / "run", shards=2))
     table = read_seqlets(plan.folder / "out.h5").table
     made = table["row"] % 3 == 1

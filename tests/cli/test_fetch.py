@@ -52,7 +52,7 @@ def test_names_are_listed_without_anything_being_fetched() -> None:
     result = _action(FetchOptions())
     assert len(result["lines"]) == len(TABLE) == len(result["known"])
     assert any(line.startswith("hg38 ") and "more than three public records" in line for line in result["lines"])
-    assert any("no sha256 known: --sha256 or --first-use" in line for line in result["lines"])
+    assert any("no sha256 is known: --sha256 or --first-use" in line for line in result["lines"])
 
 
 def test_no_other_module_fetches() -> None:

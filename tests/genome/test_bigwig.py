@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -218,6 +219,18 @@ def test_few_files_are_open(several: list[Path]) -> None:
         reader.read(intervals, on_part=lambda: seen.append(len(list(descriptors.iterdir()))))
         assert max(seen) <= before + 3 < before + len(several)
     assert len(list(descriptors.iterdir())) == before
+
+
+def test_a_file_is_opened_once(several: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    original = os.open
+    monkeypatch.setattr(
+        "drg_hpc.genome.bigwig_file.os.open", lambda path, *a: opened.append(path) or original(path, *a)
+    )
+    with BigWigReader(several, LENGTHS, threads=2) as reader:
+        for seed in range(3):  # as row-shards follow each other
+            reader.read(many_intervals(100 + seed, 96))
+    assert sorted(opened) == sorted(several)
 
 
 def test_what_on_part_raises_stops_the_reading(several: list[Path]) -> None:

@@ -126,7 +126,8 @@ def test_sizes_are_checked_before_memory_is_asked_for(tmp_path: Path) -> None:
         (52, "<I", 2**32 - 1, ""),  # bytes of an inflated block: a hint only
         (24, "<Q", 2**63 + 5, "index at byte"),
         (index + 16, "<Q", 2**62, "contradicts itself"),
-        (index + 24, "<Q", 10**11, "a block of 100000000000 bytes"),
+        (index + 24, "<Q", 10**11, "contradicts itself"),
+        (index + 24, "<Q", header.size, f"a block of {header.size} bytes"),
         (header.index + 48 + 2, "<H", 65535, "index at byte"),
     ]
     intervals = Intervals.of(["a"], [0], [500], contigs=SMALL_CONTIGS)

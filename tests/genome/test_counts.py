@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from stores import load_matrix
 from support import ROOT, environment
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.counts import MatrixInfo, join_hint, load_matrix, load_rows, scan_matrix
+from drg_hpc.genome.counts import MatrixInfo, join_hint, load_rows, scan_matrix
 
 
 def write(folder: Path, text: str, name: str = "x.tsv") -> Path:
@@ -78,9 +79,23 @@ def test_bad_labels_of_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "i.npz", counts=np.array([[[0, 1], [2, -np.inf]]]), names=["r"])
     with pytest.raises(InputError, match="row 'r', column 'C1': label '-inf'"):
         scan_matrix(tmp_path / "i.npz", allow_missing=True)
+    np.savez(tmp_path / "h.npz", counts=np.array([[np.inf]], np.float16), names=["r"])
+    with pytest.raises(InputError, match="row 'r', column 'C0': label 'inf'"):
+        scan_matrix(tmp_path / "h.npz", allow_missing=True)
     pd.DataFrame({"n": ["a", "b"], "t": [1.0, 1e39]}).to_parquet(tmp_path / "m.parquet", index=False)
     with pytest.raises(InputError, match=r"row 'b', column 't': label '1e\+39'"):
         scan_matrix(tmp_path / "m.parquet", allow_missing=True)
+
+
+def test_the_limit_is_where_float32_rounds_to_infinity(tmp_path: Path) -> None:
+    path = write(tmp_path, "n\tt\nr0\t3.4028235e38\nr1\t-3.4028235677973362e38\n")
+    scan_matrix(path, allow_missing=False)
+    assert np.isfinite(load_matrix(path)[1]).all()
+    path = write(tmp_path, "n\tt\nr0\t3.4028235677973366e38\n")
+    with pytest.raises(InputError, match="row 'r0'"):
+        scan_matrix(path, allow_missing=False)
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.float32("3.4028235677973366e38"))
 
 
 def test_missing_labels_when_allowed(tmp_path: Path) -> None:
@@ -235,6 +250,8 @@ def test_any_table_reads_as_pandas_wrote_it(
     end: str,
     corner: str | None,
 ) -> None:
+    # a comma in every name of a table with semicolons leaves nothing to tell the two apart by
+    assume(separator != ";" or not any("," in name for name in (*names, *tracks)))
     row = st.lists(_VALUE, min_size=len(tracks), max_size=len(tracks))
     rows = data.draw(st.lists(row, min_size=len(names), max_size=len(names)))
     frame = pd.DataFrame(rows, index=names, columns=tracks, dtype="float64")

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -257,6 +258,18 @@ def test_faults_that_pass_and_those_that_do_not(site: Site, tmp_path: Path) -> N
         assert len(site.asked) == 1 and names(tmp_path / "c") == []
     with pytest.raises(InputError, match="refused"):
         get("http://127.0.0.1:1/x", tmp_path / "d", sha256=sha(CONTENT))
+
+
+def test_without_internet_it_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(transfers.time, "sleep", unknown)
+    with pytest.raises(InputError, match=r"Name or service not known; compute nodes often have no internet"):
+        get("http://nowhere.invalid/x", tmp_path / "d", sha256=sha(CONTENT))
+    assert names(tmp_path / "d") == []
 
 
 def test_redirects(site: Site, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from support import EXAMPLES
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.gtf import Gene, features_with_roles, read_genes
+from drg_hpc.genome.gff3 import Chains
+from drg_hpc.genome.gtf import Gene, read_genes
 from drg_hpc.genome.gtf_rows import Feature, read_features
 from drg_hpc.genome.region_files import Format, Reading, format_of, read_regions
 from drg_hpc.genome.regions import Region, merged
@@ -151,7 +152,7 @@ def test_gff3_of_other_houses(tmp_path: Path) -> None:
     }
     assert genes["A"].attributes["Dbxref"] == ("GeneID:1", "HGNC:2")
     assert (genes["A"].name, genes["A"].biotype, genes["T"].tss) == ("A", "protein_coding", 299)
-    shared = [feature for role, feature in features_with_roles(tmp_path / "x.gff") if role == "exon"][1]
+    shared = [feature for role, feature in Chains(tmp_path / "x.gff").features() if role == "exon"][1]
     assert shared.attributes["transcript_id"] == ("NM_1.2", "NM_2.1") and shared.get("gene_name") == "A"
     with pytest.raises(InputError, match="line 2: its Parents form a circle"):
         read_genes(write(tmp_path, NCBI.replace("ID=gene-A;", "ID=gene-A;Parent=rna-NM_1.2;"), "y.gff"))

@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 from drg_hpc.errors import InputError
 from drg_hpc.genome import npz, npz_blocks
 from drg_hpc.genome.counts import load_rows, scan_matrix
+from drg_hpc.genome.onehot import codes_to_onehot
 
 # What DRG's transform_seqtofeature.py leaves: int8, zero rows for N and padding, names sorted.
 LETTERS = np.array(list("ACGT"))
+
+
+def load_onehot(path: Path) -> tuple[list[str], np.ndarray]:
+    names, codes = npz.load_codes(path)
+    return names, codes_to_onehot(codes)
 
 
 def drg_file(path: Path, codes: NDArray[np.uint8], names: list[str]) -> NDArray[np.int8]:
@@ -48,7 +54,7 @@ def test_in_and_out_are_the_same_arrays(
         found, read = npz.load_codes(folder / "in.npz")
         assert found == names[:rows]
         np.testing.assert_array_equal(read, codes)
-        blocks = (npz.load_onehot(folder / "in.npz")[1][i : i + 2] for i in range(0, rows, 2))
+        blocks = (load_onehot(folder / "in.npz")[1][i : i + 2] for i in range(0, rows, 2))
         npz.write_onehot(folder / "out.npz", found, length, blocks)
     with np.load(folder / "out.npz", allow_pickle=False) as out:
         assert sorted(out) == ["featurenames", "genenames", "seqfeatures"]
@@ -85,13 +91,13 @@ def test_channels_in_any_order(tmp_path: Path) -> None:
     features = np.zeros((1, 3, 4), np.int8)
     features[0, 0, 3] = features[0, 1, 0] = 1
     np.savez(tmp_path / "s.npz", seqfeatures=features, genenames=["a"], featurenames=list("TGCA"))
-    names, onehot = npz.load_onehot(tmp_path / "s.npz")
+    names, onehot = load_onehot(tmp_path / "s.npz")
     assert names == ["a"]
     assert onehot[0].astype(int).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     np.savez(
         tmp_path / "f.npz", seqfeatures=np.asfortranarray(features, float), genenames=[b"a"], featurenames=list("TGCA")
     )
-    np.testing.assert_array_equal(npz.load_onehot(tmp_path / "f.npz")[1], onehot)
+    np.testing.assert_array_equal(load_onehot(tmp_path / "f.npz")[1], onehot)
 
 
 def test_the_legacy_form_is_refused_as_a_pickle(tmp_path: Path) -> None:

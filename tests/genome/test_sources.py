@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sequence_files import KINDS, write
+from sequence_files import KINDS, wrapped, write
 
 from drg_hpc.errors import InputError
 from drg_hpc.genome import compressed, fasta
+from drg_hpc.genome.bgzip import Window
 from drg_hpc.genome.fasta import scan_file
 from drg_hpc.genome.onehot import encode
 from drg_hpc.genome.sources import open_source
@@ -78,3 +79,22 @@ def test_a_file_that_shrank_is_refused(tmp_path: Path, kind: str) -> None:
         path.write_bytes(path.read_bytes()[:-100])
         with pytest.raises(InputError, match=r"is not what it was when the run was planned|truncated"):
             source.codes("c4", scan.contigs[4].places, 0, np.empty(len(RECORDS["c4"]), np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bgzip"])
+def test_sequences_in_order_are_inflated_once(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small they are and wherever blocks end: what was read too far is not sought again."""
+    records = {f"c{number}": "ACGTN" * 19 for number in range(3000)}
+    path = write(tmp_path / "x", records, kind)
+    monkeypatch.setattr(compressed, "BLOCK", 2000)
+    scan = scan_file(path)
+    assert scan.kind == kind
+    inflated: list[int] = []
+    add = Window.add
+    monkeypatch.setattr(Window, "add", lambda window, block: inflated.append(len(block)) or add(window, block))
+    with closing(open_source(path, scan.kind, scan.index[:1])) as source:
+        for contig in scan.contigs:
+            for start in (0, 50):
+                out = np.empty(95 - start, np.uint8)
+                source.codes(contig.name, contig.places, start, out[:50])
+    assert sum(inflated) <= len(wrapped(records))

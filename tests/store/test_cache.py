@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import multiprocessing
+import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from small_stores import write_store
 from stores import fasta, shard
 
-from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.store import cache_build, cache_room
-from drg_hpc.store.cache import open_cache
+from drg_hpc.errors import EXIT_CORRUPT, CorruptError, DrgError, InputError
+from drg_hpc.store import cache, cache_build, cache_room
+from drg_hpc.store.cache import _is_whole, open_cache
 from drg_hpc.store.cache_room import cache_root
 from drg_hpc.store.reader import open_dataset
-from drg_hpc.store.sampler import epoch_order
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +132,133 @@ def test_unfinished_store(run: Path, tmp_path: Path) -> None:
         open_cache(store, tmp_path / "c")
 
 
-def test_epoch_order() -> None:
-    order = epoch_order(1000, 5, 2)
-    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
-    np.testing.assert_array_equal(order, epoch_order(1000, 5, 2))
-    assert order.dtype == np.int64
-    assert (order != epoch_order(1000, 5, 3)).any() and (order != epoch_order(1000, 6, 2)).any()
-    assert len(epoch_order(0, 0, 0)) == 0
+def _write(path: Path, rows: int = 90, **more: Any) -> Path:
+    generator = np.random.default_rng(rows)
+    targets = generator.normal(size=(rows, 2, 3)).astype(np.float32)
+    return write_store(path, generator.integers(0, 5, (rows, 50)), targets, valid=20, shard_rows=32, **more)
+
+
+def test_inputs_flanks_and_modalities(tmp_path: Path) -> None:
+    """Three shards, written by several threads in any order."""
+    path = _write(tmp_path / "s.zarr", flank=7, dtype="float16", second_input=11, second_modality=0)
+    store, cached = open_dataset(path), open_cache(path, tmp_path)
+    assert list(cached.codes) == ["seq", "rna"]
+    for name, item in store.inputs.items():
+        assert cached.codes[name].shape == (90, item.length + 2 * item.flank)
+        np.testing.assert_array_equal(cached.codes[name], store.codes(0, 90, name=name, flank=True))
+    for name in ("main", "more"):
+        assert cached.targets[name].dtype == np.float16
+        assert cached.mask[name] is None  # every value is there
+        np.testing.assert_array_equal(
+            cached.targets[name].astype(np.float32), store.targets(slice(None), modality=name)
+        )
+    assert not list(cached.folder.glob("mask*"))
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "flipped": lambda path: path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1])),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "deleted": lambda path: path.unlink(),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _write(tmp_path_factory.mktemp("whole") / "s.zarr")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("file", ["inputs/seq/c/1/0/0", "targets_mask/main/c/0/0/0", "regions/name/c/2", "zarr.json"])
+def test_damaged_store_is_refused_with_a_cache_too(
+    whole: Path, tmp_path: Path, damage: str, cached: bool, file: str
+) -> None:
+    path = Path(shutil.copytree(whole, tmp_path / "s.zarr"))
+    if cached:
+        open_cache(path, tmp_path).close()
+    DAMAGES[damage](path / file)
+    for _ in range(2):  # a refusal does not count as a check
+        with pytest.raises(DrgError, match=file) as caught:
+            open_cache(path, tmp_path)
+        assert caught.value.exit_code == EXIT_CORRUPT
+
+
+def test_times_that_a_user_sets_back_do_not_hide_a_change(whole: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(whole, tmp_path / "s.zarr"))
+    open_cache(path, tmp_path)
+    file = path / "targets/main/c/1/0/0"
+    found = file.stat()
+    DAMAGES["flipped"](file)
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with pytest.raises(CorruptError, match="targets/main/c/1/0/0"):
+        open_cache(path, tmp_path)
+
+
+def test_hashes_are_read_again_only_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, checks = _write(tmp_path / "s.zarr"), []
+    stamp = (open_cache(path, tmp_path).folder / "codes-0.npy").stat().st_mtime_ns
+    monkeypatch.setattr(cache, "check_hashes", lambda *arguments: checks.append(arguments))
+    open_cache(path, tmp_path)
+    assert not checks
+    os.utime(path / "targets/main/c/0/0/0")
+    copy = Path(shutil.copytree(path, tmp_path / "copy.zarr"))
+    for other in (path, copy, path, copy):
+        folder = open_cache(other, tmp_path).folder
+    assert len(checks) == 2
+    assert (folder / "codes-0.npy").stat().st_mtime_ns == stamp
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_least_recently_used_caches_make_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [_write(tmp_path / f"s{i}.zarr", rows=90 + i) for i in range(4)]
+    caches = [open_cache(path, tmp_path) for path in paths[:3]]
+    folders = [item.folder for item in caches]
+    for seconds, folder in zip((300, 100, 200), folders, strict=True):  # the second is the oldest, then the third
+        mark = folder.with_name(f"{folder.name}.used")
+        os.utime(mark, (mark.stat().st_mtime - seconds,) * 2)
+    for item in caches:
+        item.close()
+    os.utime(folders[0].with_name(f"{folders[0].name}.used"), (1, 1))
+    limit = sum(map(_bytes, folders)) + 1000
+    logger = logging.getLogger("drg_hpc")
+    monkeypatched, logger.propagate = logger.propagate, True
+    caplog.set_level(logging.INFO, "drg_hpc")
+    last = open_cache(paths[3], tmp_path, limit=limit)
+    logger.propagate = monkeypatched
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    assert caplog.text.count("removed 1 training caches used least recently, to stay within --cache-size") == 1
+    assert last.rows == 93
+
+
+def test_caches_in_use_stay(tmp_path: Path) -> None:
+    first, second = _write(tmp_path / "a.zarr"), _write(tmp_path / "b.zarr", rows=91)
+    held = open_cache(first, tmp_path)
+    again = open_cache(first, tmp_path)
+    limit = int(1.5 * _bytes(held.folder))
+    held.close()
+    with pytest.raises(InputError, match=r"needs .* KiB, and .* KiB of --cache-size .* are in use by others"):
+        open_cache(second, tmp_path, limit=limit)
+    assert _is_whole(held.folder)
+    assert not [path for path in held.folder.parent.iterdir() if path.name.startswith(".")]
+    codes = again.codes["seq"]
+    again.close()
+    open_cache(second, tmp_path, limit=limit)
+    assert not held.folder.exists()
+    assert codes.sum() > 0  # what is mapped stays readable
+    with pytest.raises(InputError, match=r"needs .*, more than --cache-size 1000 B"):
+        open_cache(first, tmp_path, limit=1000)
+
+
+def test_debris_of_killed_builders_goes(tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.zarr")
+    cached = open_cache(path, tmp_path)
+    debris = cached.folder.with_name(f".{cached.folder.name}.0123")
+    debris.mkdir()
+    open_cache(path, tmp_path)
+    assert debris.exists()  # somebody may be building there
+    cached.close()
+    open_cache(path, tmp_path)
+    assert not debris.exists()

@@ -77,12 +77,17 @@ def finish(ranks: int, store: Path, out: Path, *extra: object) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_resume_is_bitwise(make_store: Maker, tmp_path: Path, ranks: int) -> None:
-    store = make_store(250, valid=31)  # 7 steps an epoch; the last batch has 27 rows
+@pytest.mark.parametrize(("ranks", "mixed"), [(2, False), (2, True), (3, True)])
+def test_resume_is_bitwise(make_store: Maker, tmp_path: Path, ranks: int, mixed: bool) -> None:
+    """7 steps an epoch; the last batch has 27 rows. Mixed: two stores, drawn by class, windows moved."""
+    store, more = make_store(150 if mixed else 250, valid=31, flank=3), list[str]()
+    if mixed:
+        other = make_store(106, valid=6, flank=3, name="other.zarr", seed=9, dtype="float16")
+        tables = {"mix": f'[{{store = "{other}", weight = 2.5}}]', "balance": "bound", "jitter": "3"}
+        more = [word for key, value in tables.items() for word in ("--set", f"data.{key}={value}")]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert len(finish(ranks, store, whole)) == 1
-    assert len(finish(ranks, store, parts, "--max-steps", 4)) > 3
+    assert len(finish(ranks, store, whole, *more)) == 1
+    assert len(finish(ranks, store, parts, "--max-steps", 4, *more)) > 3
     for name in ("weights.safetensors", "model.json", "metrics.json"):
         assert digest(parts / name) == digest(whole / name), name
     for name in ("weights.safetensors", "optimizer.safetensors", "best.safetensors"):
@@ -141,6 +146,12 @@ def test_errors_of_rank_0_reach_all_and_are_said_once(make_store: Maker, tmp_pat
     done = run(2, store, out, "--lr", 0.5)
     assert done.returncode != 0
     assert len(re.findall(r"drg-train: error: .*optim\.lr = 0\.5 \(was 0\.01\)", done.stderr)) == 1
+    file = store / "inputs/seq/c/0/0/0"
+    raw = bytearray(file.read_bytes())
+    raw[30] ^= 1
+    file.write_bytes(raw)
+    done = run(2, store, tmp_path / "n")
+    assert len(re.findall(r"drg-train: error: .*inputs/seq/c/0/0/0 does not match its sha256", done.stderr)) == 1
 
 
 def _wait_for(path: Path, process: subprocess.Popen[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -18,45 +17,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support import ROOT, drg, drg_json, error_line
+from training.trainings import SMALL, drive, history, options, weights
 
 from drg_hpc.errors import CorruptError, DrgError, InputError, Stopped, UsageError
 from drg_hpc.models.io import load_model
 from drg_hpc.store.reader import open_dataset
-from drg_hpc.training.config import TrainOptions
 from drg_hpc.training.run import train
 
 Maker = Callable[..., Path]
-SMALL: dict[str, Any] = {
-    "model": {"kernels": 6, "kernel_size": 7, "pool_size": 5, "hidden": [8], "dropout": 0.2},
-    "data": {"reverse_complement": 0.5},
-    "train": {"epochs": 2, "batch_size": 50},
-    "optim": {"lr": 0.01, "schedule": "cosine", "warmup_steps": 2, "clip_norm": 1.0},
-    "device": "cpu",
-}
-
-
-def options(store: Path, out: Path, **changes: Any) -> TrainOptions:
-    return TrainOptions.model_validate({"store": store, "out": out, **SMALL, **changes})
-
-
-def weights(model: Path) -> str:
-    return hashlib.sha256((model / "weights.safetensors").read_bytes()).hexdigest()
-
-
-def history(model: Path) -> list[list[str]]:
-    """history.tsv without the columns of speed."""
-    return [line.split("\t")[:-2] for line in (model / "history.tsv").read_text().splitlines()]
-
-
-def drive(store: Path, out: Path, **changes: Any) -> int:
-    """Run until done; how often it stopped on the way."""
-    for stops in range(100):
-        try:
-            train(options(store, out, **changes))
-        except Stopped:
-            continue
-        return stops
-    raise AssertionError("does not end")
 
 
 def test_learns_and_commits(make_store: Maker, tmp_path: Path) -> None:
