@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from drg_hpc.errors import InputError, UsageError
 
@@ -20,6 +21,8 @@ class Options(BaseModel):
     """Base of every option and configuration model: unknown keys are errors, values are not coerced silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    group: ClassVar[str] = ""
+    """Heading of the class's own flags in ``--help``; without one they come first."""
 
 
 def positional(default: Any = ..., *, help: str, metavar: str | None = None) -> Any:
@@ -33,13 +36,111 @@ def flag(default: Any = ..., *, help: str, metavar: str | None = None, short: st
     return Field(default, description=help, json_schema_extra=extra, **rules)
 
 
-class FanoutOptions(Options):
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
+
+
+def minutes_of(text: str) -> int | None:
+    """Minutes of a time as Slurm writes it (``90``, ``1:30:00``, ``2-12``), rounded up; None when it is not one."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return None
+    days, *rest = match.groups()
+    fields = [int(field) for field in rest if field is not None]
+    if days is not None:
+        hours, minutes, seconds = (*fields, 0, 0)[:3]
+    elif len(fields) == 3:
+        hours, minutes, seconds = fields
+    else:
+        hours, minutes, seconds = 0, *(*fields, 0)[:2]
+    total = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    return -(-total // 60) or None
+
+
+def megabytes_of(text: str) -> int | None:
+    """MiB of a memory as Slurm writes it (``4000``, ``64G``), rounded up; None when it is not one."""
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        return None
+    kib = float(match[1]) * {"K": 1, "M": 1024, "": 1024, "G": 1024**2, "T": 1024**3}[match[2]]
+    return int(-(-kib // 1024)) or None
+
+
+class ClusterFlags(Options):
+    """What jobs ask a scheduler for: flags, the ``[cluster]`` table of a configuration file, or that of the site."""
+
+    group = "on a cluster"
+
+    partition: str | None = flag(None, help="partition of the jobs", metavar="NAME")
+    account: str | None = flag(None, help="account that is charged", metavar="NAME")
+    qos: str | None = flag(None, help="quality of service", metavar="NAME")
+    time: str | None = flag(None, help="time limit of a task, such as 90 (minutes) or 4:00:00 (default: 1:00:00)")
+    gpus: int | None = flag(None, help="GPUs of a task; one worker each (default: none)", metavar="N", ge=0)
+    gres: str | None = flag(
+        None, help="what the site calls a GPU, as in --gres=gpu:a100:N (default: gpu)", metavar="TYPE"
+    )
+    cpus: int | None = flag(None, help="CPUs of a task (default: threads times workers)", metavar="N", ge=1)
+    mem: str | None = flag(None, help="memory of a task, such as 16G (default: estimated)")
+    max_running: int | None = flag(None, help="tasks that may run at once (default: no limit)", metavar="N", ge=1)
+    pack: int | None = flag(
+        None,
+        help="shards of a task (default: as many as take five minutes where their time is known, else 1)",
+        metavar="N",
+        ge=1,
+    )
+    retries: int | None = flag(
+        None, help="how often jobs submit what is missing again by themselves (default: 2)", metavar="N", ge=0
+    )
+    image: Path | None = flag(
+        None, help="run workers and merges in this Apptainer image; planning and submitting stay outside", metavar="SIF"
+    )
+    bind: list[str] = flag([], help="further paths to see in the image", metavar="SOURCE[:TARGET]")
+    slurm_arg: list[str] = flag([], help="further options of sbatch, such as constraint=a100", metavar="KEY=VALUE")
+    setup: list[str] = flag(
+        [], help="shell lines that every job runs first, such as 'module load cuda'", metavar="LINE"
+    )
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, value: str | None) -> str | None:
+        if value is not None and minutes_of(value) is None:
+            raise ValueError("must be a time such as 90 (minutes), 4:00:00 or 1-12:00:00")
+        return value
+
+    @field_validator("mem")
+    @classmethod
+    def _is_memory(cls, value: str | None) -> str | None:
+        if value is not None and megabytes_of(value) is None:
+            raise ValueError("must be a size such as 800M or 16G")
+        return value
+
+    @field_validator("partition", "account", "qos", "gres")
+    @classmethod
+    def _is_one_line(cls, value: str | None) -> str | None:
+        if value is not None and (not value.isprintable() or not value.strip()):
+            raise ValueError("must be a name on one line")
+        return value
+
+    @field_validator("slurm_arg")
+    @classmethod
+    def _are_pairs(cls, values: list[str]) -> list[str]:
+        for value in values:
+            if not re.fullmatch(r"[a-z][a-z0-9-]*(=.*)?", value) or not value.isprintable():
+                raise ValueError(f"{value!r} is not KEY=VALUE, such as constraint=a100")
+        return values
+
+
+class FanoutOptions(ClusterFlags):
     """Options that every fan-out command shares."""
+
+    group = "running it"
 
     out: Path = flag(help="run folder to create or continue", metavar="RUN", short="-o")
     shards: int | None = flag(None, help="split into at most N shards", metavar="N", ge=1)
     shard_size: int | None = flag(None, help="rows per shard, rounded up to whole blocks", metavar="ROWS", ge=1)
-    launch: Literal["local"] = flag("local", help="who runs the workers")
+    launch: Literal["local", "slurm", "submitit", "mpi"] = flag(
+        "local", help="who runs the workers: processes here, jobs of Slurm (sbatch or submitit), or the ranks of mpirun"
+    )
     workers: int | None = flag(
         None, help="worker processes (default: one per CPU, or one per visible GPU)", metavar="N", ge=1
     )
@@ -47,7 +148,9 @@ class FanoutOptions(Options):
     seed: int = flag(0, help="seed of every random number; numbers depend on (seed, row) only", metavar="N", ge=0)
     threads: int = flag(1, help="threads per worker; part of the plan, since sums depend on it", metavar="N", ge=1)
     plan_only: bool = flag(False, help="write the plan and stop; then drg-work and drg-merge")
-    dry_run: bool = flag(False, help="print the plan, write nothing")
+    dry_run: bool = flag(False, help="print the plan, what it will cost, and the sbatch scripts; write nothing")
+    calibrate: bool = flag(False, help="with --dry-run: run one shard of each stage here to measure the cost")
+    cluster: ClusterFlags = flag(ClusterFlags(), help="the cluster flags as a table")
 
 
 def nearest(key: str, known: typing.Iterable[str]) -> str:
@@ -93,7 +196,7 @@ def _submodels(annotation: Any) -> list[type[BaseModel]]:
     """The models that a field may hold: one for a table, several for a choice of tables."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple, list):
         return [found for item in typing.get_args(annotation) for found in _submodels(item)]
     return []
 
@@ -107,6 +210,9 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, lis
     names: list[str] = []
     known: list[str] = []
     for part in location:
+        if isinstance(part, int):  # which item of a list of tables
+            names.append(str(part))
+            continue
         tagged = [m for m in candidates if any(part in typing.get_args(f.annotation) for f in m.model_fields.values())]
         if len(candidates) > 1 and tagged:
             candidates = tagged

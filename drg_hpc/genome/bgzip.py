@@ -127,10 +127,10 @@ class BgzipFile:
         found: list[bytes] = []
         while size > 0:
             piece = self._window.get(start, size)
+            if not piece and not self._advance():
+                break
             found.append(piece)
             start, size = start + len(piece), size - len(piece)
-            if size > 0 and not self._advance():
-                break
         return b"".join(found)
 
     def _advance(self) -> bool:

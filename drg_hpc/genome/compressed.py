@@ -140,13 +140,13 @@ class _GzipFile:
         found: list[bytes] = []
         while size > 0:
             piece = self._window.get(start, size)
-            found.append(piece)
-            start, size = start + len(piece), size - len(piece)
-            if size > 0:
+            if not piece:
                 following = next(self._blocks, None)
                 if following is None:
                     break
                 self._window.add(following[1])
+            found.append(piece)
+            start, size = start + len(piece), size - len(piece)
         return b"".join(found)
 
 

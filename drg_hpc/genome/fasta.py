@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,25 +79,6 @@ def is_compressed(path: Path) -> bool:
 
 def _open(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path, "rb")) if is_compressed(path) else open(path, "rb")
-
-
-def text_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number, line without its end) of a text file, plain or gzip, for the other table readers.
-
-    Raises
-    ------
-    InputError : missing, truncated gzip, or not UTF-8 text
-    """
-    try:
-        with _open(path) as handle:
-            for number, raw in enumerate(handle, 1):
-                yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except EOFError:
-        raise InputError(f"truncated gzip file: {path}", fix="copy or download it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"damaged gzip file: {path} ({error})", fix="copy or download it again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"not a text file: {path}") from None
 
 
 def read_records(path: Path) -> Iterator[Record]:

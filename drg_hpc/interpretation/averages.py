@@ -58,11 +58,6 @@ class FoundMotif:
         """Trimmed PFM."""
         return self.pfm[:, self.start : self.end]
 
-    @property
-    def core_cwm(self) -> NDArray[np.float64]:
-        """Trimmed CWM."""
-        return self.cwm[:, self.start : self.end]
-
     def turned(self, window: int) -> FoundMotif:
         """The same motif, reverse complemented.
 

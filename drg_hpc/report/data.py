@@ -31,11 +31,6 @@ class DataFacts:
     source: Source
     chromosomes: dict[str, list[str]]
 
-    def unseen(self, split: str) -> bool:
-        """Whether no chromosome of ``split`` has a row in training."""
-        here = set(self.chromosomes.get(split, ()))
-        return bool(here) and not here & set(self.chromosomes.get("train", ()))
-
 
 def rows_words(header: dict[str, Any]) -> str:
     """What the rows of a dataset store are: ``39,184 peaks and 39,184 dinucleotide shuffles of them``."""

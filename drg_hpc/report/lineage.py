@@ -99,6 +99,6 @@ class Lineage:
         used = {"train", "valid", data.get("train", "train"), data.get("valid", "valid")}
         split = str(evaluation.header.get("split", ""))
         here = set(chromosomes.get(split, ()))
-        if split in used or not here or "" in here:
+        if split in used or not here or "" in here or data.get("mix"):  # rows of other stores are not looked at
             return False
         return not any(here & set(chromosomes.get(name, ())) for name in used)

@@ -76,9 +76,3 @@ def read_done(path: Path) -> dict[str, Any] | None:
         if (folder / PLAN).is_file() and (record := committed(folder)) is not None:
             return record
     return None
-
-
-def run_summary(path: Path) -> dict[str, Any] | None:
-    """Sizes of a run's output (rows, length, tracks …) as its body reported them; None for a file of no run."""
-    done = read_done(path)
-    return None if done is None else dict(done["summary"])

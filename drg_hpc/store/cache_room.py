@@ -160,7 +160,7 @@ def _make_room(folder: Path, *, need: int, limit: int, shown: str) -> None:
                     remove_tree(path)
                 total, removed = total - sizes[key], removed + 1
     if removed:
-        log.info("removed %d training caches used least recently, to stay within %s", removed, shown)
+        log.info("training caches removed to stay within %s, used least recently: %d", shown, removed)
     if total + need > limit:
         raise InputError(
             f"the training cache needs {human_bytes(need)}, and {human_bytes(total)} of {shown} are in use by others",

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.onehot import onehot_to_codes
 from drg_hpc.store.base import Store
 from drg_hpc.store.dataset_layout import (
     INTERVAL_TYPES,
@@ -23,6 +22,7 @@ from drg_hpc.store.dataset_layout import (
 )
 from drg_hpc.store.header import require_bins, split_count
 from drg_hpc.store.layout import ArraySpec
+from drg_hpc.store.shard_files import checked_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,9 @@ class DatasetStore(Store):
 
     def codes(self, start: int, stop: int, *, name: str | None = None, flank: bool = False) -> NDArray[np.uint8]:
         """Base codes ``(stop - start, length)`` of consecutive rows: 0 to 3, else 4; see :meth:`onehot`."""
-        return onehot_to_codes(self.onehot(start, stop, name=name, flank=flank))
+        item = self._input(name)
+        codes = checked_codes(self.path, self._specs[f"inputs/{item.name}"], self.manifest, start, stop)
+        return codes if flank else codes[:, item.flank : item.flank + item.length]
 
     def sequences(self, rows: Rows) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """One-hot ``(n, 4, length)`` float32 of any rows (global numbers, in the order given).

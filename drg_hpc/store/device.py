@@ -5,8 +5,6 @@ The only module of this room that imports torch; training alone imports it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
 
@@ -26,21 +24,20 @@ def one_hot(codes: torch.Tensor, turned: torch.Tensor | None = None) -> torch.Te
     return (codes[:, None, :] == letters).to(torch.float32)
 
 
-def turn_targets(values: torch.Tensor, turned: torch.Tensor, partners: Sequence[int]) -> torch.Tensor:
+def turn_targets(values: torch.Tensor, turned: torch.Tensor, partners: torch.Tensor | None) -> torch.Tensor:
     """Targets of the reverse complement where ``turned``: bins reversed, tracks from the other strand.
 
     Parameters
     ----------
     values : (rows, tracks[, bins])
     turned : bool (rows,)
-    partners : for each track, which one takes its place
+    partners : int64 (tracks,), for each track which one takes its place; None: each its own
     """
-    plain = list(partners) == list(range(len(partners)))
-    if plain and values.ndim == 2:
-        return values
-    other = values if plain else values[:, torch.tensor(list(partners), device=values.device)]
+    other = values if partners is None else values[:, partners]
     if values.ndim == 3:
         other = other.flip(2)
+    if other is values:
+        return values
     return torch.where(turned.reshape(-1, *([1] * (values.ndim - 1))), other, values)
 
 

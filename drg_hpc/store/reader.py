@@ -8,7 +8,7 @@ from drg_hpc.errors import InputError
 from drg_hpc.store.dataset_reader import DatasetStore
 from drg_hpc.store.genome_reader import GenomeStore
 from drg_hpc.store.header import find_store, read_header
-from drg_hpc.store.manifest import check_hashes, check_sizes, read_manifest
+from drg_hpc.store.manifest import check_files, read_manifest
 
 __all__ = ["DatasetStore", "GenomeStore", "open_dataset", "open_store", "verify_store"]
 
@@ -48,6 +48,5 @@ def verify_store(path: Path | str) -> int:
     """
     store = find_store(Path(path))
     files = read_manifest(store)
-    check_sizes(store, files)
-    check_hashes(store, files)
+    check_files(store, files)
     return len(files)
