@@ -47,7 +47,8 @@ class RegionOptions(SplitOptions):
     anchor: Literal["centre", "start", "summit", "tss"] | None = flag(
         None,
         help="where --length lies: around the centre; from the 5' end on (start); around the summit of a narrowPeak "
-        "row; around the 5' end (tss). start and tss go by the strand (default: centre, with --spliced start)",
+        "row; around the 5' end (tss). start and tss go by the strand (default: "
+        "summit for narrowPeak, start with --spliced, else centre)",
     )
     feature: str | None = flag(
         None,
@@ -152,10 +153,9 @@ def region_params(options: RegionOptions) -> dict[str, Any]:
     _check(options, formats)
     return {
         "inputs": [
-            {"name": name, "file": key, "format": form, "length": length}
+            {"name": name, "file": key, "format": form, "length": length, "anchor": _anchor(options, form, length)}
             for (name, _, length), key, form in zip(sources, keys, formats, strict=True)
         ],
-        "anchor": options.anchor or ("start" if options.spliced else "centre"),
         "feature": options.feature or ("transcript" if options.spliced else "gene"),
         "spliced": options.spliced,
         "select": parse_conditions(options.select),
@@ -166,6 +166,14 @@ def region_params(options: RegionOptions) -> dict[str, Any]:
         "strict": options.strict,
         "flank": options.flank,
     }
+
+
+def _anchor(options: RegionOptions, form: Format, length: int | None) -> str:
+    if options.anchor is not None:
+        return options.anchor
+    if options.spliced:
+        return "start"
+    return "summit" if form == "narrowPeak" and length else "centre"
 
 
 def _check(options: RegionOptions, formats: list[Format]) -> None:

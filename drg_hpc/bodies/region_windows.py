@@ -64,10 +64,10 @@ def read_source(entry: Mapping[str, Any], params: Mapping[str, Any], path: Path,
         asked = f"none of its {selection.seen} rows passes --select" if selection else "nothing to splice"
         raise InputError(f"no regions from {path}: {asked}")
     mapping = _contig_names(regions, contigs, path)
-    rule = _Rule(entry["length"], params["anchor"], params["stranded"])
+    rule = _Rule(entry["length"], entry["anchor"], params["stranded"])
     source = Source(entry["name"], path, entry["length"] or _common_length(regions, path), regions)
-    if rule.anchor in ("summit", "tss"):
-        _require_anchor(regions, rule.anchor, path)
+    if rule.anchor == "tss":
+        _require_strand(regions, path)
     for number, region in enumerate(regions):
         chrom = mapping.get(region.chrom)
         if chrom is not None:
@@ -90,10 +90,13 @@ def _placed(region: Region, rule: _Rule, chrom: str | None, contigs: Mapping[str
         cut = resize(region, rule.length)
         start, end, blocks = cut.start, cut.end, cut.blocks
     elif rule.length:
-        start, end = window(region, rule.length, rule.anchor)
+        known = rule.anchor != "summit" or region.summit >= 0
+        start, end = window(region, rule.length, rule.anchor if known else "centre")
     kept, reason = True, ""
     if chrom is None:
         chrom, kept, reason = region.chrom, False, "unknown contig"
+    elif rule.length and rule.anchor == "summit" and region.summit < 0:
+        kept, reason = False, "no summit"
     elif start < 0 or end > contigs[chrom]:
         kept = start < contigs[chrom] and end > 0 and not blocks
         reason = OUTSIDE
@@ -130,12 +133,9 @@ def _common_length(regions: list[Region], path: Path) -> int:
     return next(iter(sizes))
 
 
-def _require_anchor(regions: list[Region], anchor: Anchor, path: Path) -> None:
-    """Every region must have the anchor that windows are laid around."""
+def _require_strand(regions: list[Region], path: Path) -> None:
     for region in regions:
-        if anchor == "summit" and region.summit < 0:
-            raise InputError(f"{path}: line {region.line}: no summit (-1)", fix="leave --anchor summit out")
-        if anchor == "tss" and region.strand == ".":
+        if region.strand == ".":
             raise InputError(f"{path}: line {region.line}: no strand, which --anchor tss needs")
 
 
@@ -160,4 +160,6 @@ def _notes(source: Source, rule: _Rule, selection: Selection | None, form: str) 
     if rule.anchor == "tss" and form in ANNOTATIONS and not rule.stranded:
         notes.append("windows lie around each TSS by its strand, sequences are all those of the + strand; --stranded "
                      "turns those on -")  # fmt: skip
+    if rule.anchor == "summit":
+        notes.append(f"windows lie around the summits of {source.path.name}")
     return notes

@@ -84,6 +84,10 @@ def _record(contig: Contig) -> dict[str, Any]:
 
 
 def _scan(path: Path) -> Scan:
+    if path.exists() and not path.is_file():
+        raise InputError(
+            f"not a file: {path}", fix="give files; what comes from a pipe cannot be read again by workers"
+        )
     return scan_twobit(path) if is_twobit(path) else scan_file(path)
 
 

@@ -11,7 +11,7 @@ from drg_hpc.bodies.region_inputs import RegionOptions, region_files, region_par
 from drg_hpc.bodies.region_rows import RegionRows, read_rows
 from drg_hpc.config import flag
 from drg_hpc.digests import describe_input, describe_inputs
-from drg_hpc.errors import UsageError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.bigwig_header import read_contigs
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.negatives import Negatives, parse_negatives
@@ -125,10 +125,13 @@ def _gc_stage(rows: RegionRows, options: Options, negatives: Negatives | None) -
 
 def plan_shards(options: Options) -> RunSpec:
     """Read the region files and the headers of genome and labels; settle rows, splits and reasons."""
-    negatives = _check(options)
     genome = require_kind(options.genome, "genome")
     contigs = {contig["name"]: contig["length"] for contig in genome["contigs"]}
     params, files = region_params(options), region_files(options)
+    for path in files.values():
+        if not path.is_file():
+            raise InputError(f"no such file: {path}", fix="check the path")
+    negatives = _check(options)
     found = read_rows(params, files, contigs, join=bool(options.counts))
     labels = _labels(options, length=found.inputs[0].length, negatives=negatives, contigs=contigs)
     binned = any(m.bins and s["kind"] == "matrix" for m, s in zip(labels.modalities, labels.sources, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -23,6 +24,8 @@ from drg_hpc.runs.devices import io_threads
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
 from drg_hpc.store.reader import GenomeStore, open_store
+
+log = logging.getLogger(__name__)
 
 
 class Body(DatasetBody):
@@ -85,8 +88,17 @@ class Body(DatasetBody):
         return values
 
     def kept_table(self) -> Iterable[Sequence[object]]:
-        """A line per region of the files."""
-        return replace(self._found, intervals=self.intervals).table
+        """A line per region of the files, and per genomic negative that no window was found for."""
+        yield from replace(self._found, intervals=self.intervals).table
+        if self.negatives is None or self.negatives.kind != "gc":
+            return
+        for copy, source in np.argwhere(self._matches.starts.T < 0).tolist():
+            region = self.regions[source]
+            if region.kept:
+                lost = negative_region(self._matches, region, row=source, copy=copy, matching=self._matching)
+                number = (copy + 1) * self.positives + source
+                place = (region.chrom, region.start, region.end)
+                yield (self.inputs[0].name, "", region.line, f"{region.name}_gc{copy}", *place, number, 0, lost.reason)
 
     @property
     def _matching(self) -> Matching:
@@ -126,9 +138,25 @@ class Body(DatasetBody):
             matching=self._matching,
         )
 
+    def _warn_of_unmatched(self) -> None:
+        """Positives without their negatives differ in GC content from the rest: a model could learn that."""
+        if self.negatives is None or self.negatives.kind != "gc":
+            return
+        kept = np.array([region.kept for region in self.regions])
+        lacking = (self._matches.starts < 0).sum(axis=1) * kept
+        if lacking.any():
+            gc = self._matches.gc[lacking > 0]
+            log.warning(
+                "%d of %d gc negatives were not found, those of regions with GC %.2f to %.2f (kept.tsv lists them); "
+                "--gc-tolerance above %g finds more",
+                lacking.sum(), kept.sum() * self.negatives.per_row, np.nanmin(gc), np.nanmax(gc),
+                self._matching.tolerance,
+            )  # fmt: skip
+
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Join the negatives of all contigs, or assemble the store."""
         if stage != GC_STAGE:
+            self._warn_of_unmatched()
             return super().merge(stage, parts, out)
         assert self.negatives is not None
         return join_contigs(parts, out, positives=self.positives, per_row=self.negatives.per_row)

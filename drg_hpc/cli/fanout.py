@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import FanoutOptions
+from drg_hpc.errors import UsageError
 from drg_hpc.files import human_bytes
 from drg_hpc.runs.bodies import BODIES, planner
 from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.merge import is_merged
 from drg_hpc.runs.outputs import committed
-from drg_hpc.runs.plan import Plan, write_plan
+from drg_hpc.runs.plan import Plan, preview_plan, write_plan
 from drg_hpc.runs.signals import stop_on_signals
 from drg_hpc.runs.spec import RunSpec
 
@@ -52,18 +53,34 @@ def _finished(plan: Plan, record: dict[str, Any], *, skipped: bool) -> Result:
 def run_fanout(command: str, options: FanoutOptions) -> Result:
     """Plan ``command`` and do as the options say."""
     with stop_on_signals():
-        return _run(command, options)
+        if options.launch != "mpi":
+            return _run(command, options, world=None)
+        if options.image is not None:
+            raise UsageError(
+                "--launch mpi starts in the image", fix="mpirun -n 4 apptainer exec IMAGE drg-… --launch mpi"
+            )
+        from drg_hpc.runs.launch import mpi
+
+        world = mpi.join()
+        if world.rank:
+            raise SystemExit(mpi.serve(world, device=options.device))
+        try:
+            return _run(command, options, world=world)
+        finally:
+            mpi.release(world)
 
 
-def _run(command: str, options: FanoutOptions) -> Result:
+def _run(command: str, options: FanoutOptions, *, world: Any) -> Result:
     spec: RunSpec = planner(command).plan_shards(options)
     if options.dry_run:
-        return {
-            "message": f"dry run: nothing written to {options.out}",
-            "lines": plan_lines(spec, options.shards),
-        } | _sizes(spec)
-    if not options.plan_only:
+        return _dry_run(spec, options)
+    by_slurm = options.launch in ("slurm", "submitit")
+    if not options.plan_only and not by_slurm:
         choose_gpus(options.device, uses_gpu=BODIES[command][1])  # refused before anything is written
+    if by_slurm and not options.plan_only:
+        from drg_hpc.runs.launch.scheduler import require_slurm
+
+        require_slurm()
     plan = write_plan(spec, options.out)
     if is_merged(plan):
         return _finished(plan, committed(plan.folder) or {}, skipped=True)
@@ -72,9 +89,57 @@ def _run(command: str, options: FanoutOptions) -> Result:
     if options.plan_only:
         message = f"planned: {plan.folder} (drg-work {plan.folder}, then drg-merge {plan.folder})"
         return {"message": message, "run": str(plan.folder)} | _sizes(spec)
+    if by_slurm:
+        return _submit(plan, options)
+    if world is not None:
+        from drg_hpc.runs.launch.mpi import run_mpi
+
+        return _finished(plan, run_mpi(plan, world), skipped=False)
     from drg_hpc.runs.launch.local import run_local  # not needed for --help, planning and finished runs
 
-    return _finished(plan, run_local(plan, workers=options.workers, device=options.device), skipped=False)
+    record = run_local(plan, workers=options.workers, device=options.device, inside=_inside(plan, options))
+    return _finished(plan, record, skipped=False)
+
+
+def _inside(plan: Plan, options: FanoutOptions) -> Any:
+    """The image asked for on the command line or in the configuration; the site's image is for jobs."""
+    image = options.image or options.cluster.image
+    if image is None:
+        return None
+    from drg_hpc.runs.image import Inside
+
+    return Inside.of(plan, image=image, binds=[*options.cluster.bind, *options.bind])
+
+
+def _submit(plan: Plan, options: FanoutOptions) -> Result:
+    from drg_hpc.cli.submit import submitted_result
+    from drg_hpc.runs.launch.chain import launcher_for, submit_missing
+    from drg_hpc.runs.site import cluster_settings
+
+    settings = cluster_settings(options, options.cluster)
+    launcher = launcher_for(options.launch)
+    result = submit_missing(plan, launcher, settings=settings, device=options.device, workers=options.workers)
+    return submitted_result(plan, result)
+
+
+def _dry_run(spec: RunSpec, options: FanoutOptions) -> Result:
+    from drg_hpc.runs import cost
+    from drg_hpc.runs.site import cluster_settings
+
+    measured = cost.calibrate(spec, device=options.device) if options.calibrate else {}
+    lines = plan_lines(spec, options.shards)
+    result: Result = {"message": f"dry run: nothing written to {options.out}"} | _sizes(spec)
+    settings = cluster_settings(options, options.cluster)
+    plan = preview_plan(spec, options.out)
+    told = cost.estimate(plan, settings=settings, workers=options.workers, shard_s=measured)
+    lines += told.lines()
+    if options.launch in ("slurm", "submitit"):
+        from drg_hpc.runs.launch.slurm import preview
+
+        _, scripts = preview(plan, settings=settings, workers=options.workers, shard_s=measured)
+        lines += scripts
+        result["scripts"] = scripts
+    return result | {"lines": lines, "cost": told.as_dict()}
 
 
 def _sizes(spec: RunSpec) -> dict[str, Any]:

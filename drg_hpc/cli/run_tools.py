@@ -33,6 +33,7 @@ class StatusOptions(Options):
     run: Path = positional(help="run folder")
     missing: bool = flag(False, help="print only the missing ids of the first incomplete stage, as drg-work takes them")
     full: bool = flag(False, help="read every receipt and byte, not only the folder listing")
+    why: bool = flag(False, help="of shards that jobs left undone: the reason, and the last lines of their logs")
 
 
 class MergeOptions(Options):
@@ -124,9 +125,14 @@ def _status(options: StatusOptions) -> Result:
         message = f"next: drg-work {shlex.quote(str(plan.folder))}{named} --shards {ids}"
     else:
         message = f"next: drg-merge {shlex.quote(str(plan.folder))}"
+    reasons: list[str] = []
+    if options.why:
+        from drg_hpc.runs.launch.chain import why_missing
+
+        _, reasons = why_missing(plan)
     return {
         "message": message,
-        "lines": [f"{plan.command} {plan.folder}", *_status_lines(status)],
+        "lines": [f"{plan.command} {plan.folder}", *_status_lines(status), *reasons],
         "run": str(plan.folder),
         "command": plan.command,
         "merged": status.merged,

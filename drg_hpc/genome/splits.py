@@ -14,6 +14,7 @@ from drg_hpc.genome.folds import deal_contigs
 from drg_hpc.genome.text import numbered_lines
 
 EXCLUDED = "excluded"
+_SHOWN = 5
 _HEADERS = ("split", "set", "subset", "partition")
 _SET = re.compile(r"#\s*Set_(\d+)\s*")
 _NAMES = {"train": "train", "valid": "valid", "validation": "valid", "val": "valid", "test": "test"}
@@ -184,7 +185,9 @@ def count_splits(splitter: Splitter, rows: Iterable[tuple[str, str]], *, copies:
         if not counts[split]:
             asked = sorted(name for name, value in splitter.splits.items() if value == split)
             chosen = f" ({', '.join(asked[:3])}{' …' if len(asked) > 3 else ''})" if asked else ""
-            seen = ", ".join(sorted(filter(None, contigs))) or "none, the rows have names only"
+            named = sorted(filter(None, contigs))
+            seen = ", ".join(named[:_SHOWN]) + (" …" if len(named) > _SHOWN else "")
+            seen = seen or "none, the rows have names only"
             raise InputError(f"the {split} split{chosen} has no rows", fix=f"contigs of the rows: {seen}")
     return dict(counts)
 

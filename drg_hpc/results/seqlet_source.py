@@ -20,6 +20,8 @@ from drg_hpc.results.seqlets import looks_like_hdf5
 # Forms whose value at the base that is there is that base's contribution; "global" with a reference is not one.
 _FULL_FORMS = ("hypothetical", "corrected", "raw")
 _BLOCK_BYTES = 16 << 20
+
+
 @dataclass(frozen=True)
 class Track:
     """One attributed track of the file: position in the file, name, group path."""

@@ -197,6 +197,16 @@ def write_plan(spec: RunSpec, folder: Path) -> Plan:
     return plan
 
 
+def preview_plan(spec: RunSpec, folder: Path) -> Plan:
+    """The plan that :func:`write_plan` would write, without writing it."""
+    identity = _identity(spec)
+    return Plan(
+        folder=folder.absolute(), command=spec.command, params=dict(spec.params),
+        inputs={name: dict(record) for name, record in spec.inputs.items()}, stages=spec.stages, threads=spec.threads,
+        estimate=spec.estimate, digest=digests.digest(identity),
+    )  # fmt: skip
+
+
 def _record(spec: RunSpec, identity: dict[str, Any]) -> dict[str, Any]:
     """plan.json: what determines the result and its digest, then what does not."""
     return {

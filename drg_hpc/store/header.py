@@ -25,7 +25,8 @@ def find_store(path: Path) -> Path:
     if not (store / "zarr.json").is_file():
         if (store / "manifest.json").is_file():
             raise CorruptError(f"store has lost its zarr.json: {store}", fix="make the store again with drg-shard")
-        raise InputError(f"not a store: {store}", fix="give a folder made by drg-shard (RUN or RUN/out.zarr)")
+        made = "a file; make a store of it first with drg-shard" if store.is_file() else ""
+        raise InputError(f"not a store: {store}", fix=made or "give a folder made by drg-shard (RUN or RUN/out.zarr)")
     return store
 
 

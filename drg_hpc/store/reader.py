@@ -12,6 +12,7 @@ from drg_hpc.store.manifest import check_files, read_manifest
 
 __all__ = ["DatasetStore", "GenomeStore", "open_dataset", "open_store", "verify_store"]
 
+
 def open_store(path: Path | str) -> GenomeStore | DatasetStore:
     """Open a store (RUN or store) for reading.
 

@@ -74,7 +74,9 @@ class TrainingData:
         device: torch.device,
         onehot_here: bool | None = None,
     ) -> None:
-        self._source, self._device, self._partners = source, device, list(partners)
+        self._source, self._device = source, device
+        alone = list(partners) == list(range(len(partners)))
+        self._partners = None if alone else torch.tensor(list(partners), device=device)
         self._pinned = device.type == "cuda"
         self._onehot_here = device.type == "cpu" if onehot_here is None else onehot_here
         self._picks = list(_picks(source, list(tracks)))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from drg_hpc.digests import describe_input
-from drg_hpc.errors import UsageError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
 from drg_hpc.store.dataset_layout import single_input
-from drg_hpc.store.header import describe_store, find_store, require_bins, require_kind
+from drg_hpc.store.header import describe_store, find_store, require_bins, require_kind, split_count
 from drg_hpc.store.mixture import Mixture, require_alike
 from drg_hpc.store.reader import open_dataset
 from drg_hpc.store.sampler import Sampler, Source
@@ -57,12 +57,27 @@ def find_stores(store: Path, data: DataTable) -> Stores:
     require_alike(list(zip(paths, headers, strict=True)))
     for path, header in zip(paths, headers, strict=True):
         _check_jitter(data, path, header)
+        require_rows(path, header, data.train, key="data.train")
+    require_rows(paths[0], headers[0], data.valid, key="data.valid")
     inputs = {"store": describe_store(paths[0])}
     inputs |= {f"mix.{number}": describe_store(path) for number, path in enumerate(paths[1:])}
     if data.weights is not None:
         read_weights(data.weights)  # a fault in it is said before anything is built
         inputs["weights"] = describe_input(data.weights)
     return Stores(paths, headers[0], inputs)
+
+
+def require_rows(path: Path, header: dict[str, Any], split: str, *, key: str) -> None:
+    """Refuse a store without rows in a split, before a cache is built of it.
+
+    Raises
+    ------
+    InputError : no such split, or it is empty
+    """
+    if split_count(header, split) == 0:
+        raise InputError(
+            f"{path} has no rows in split {split!r} ({key})", fix="shard with --valid, or name another split"
+        )
 
 
 def _check_jitter(data: DataTable, path: Path, header: dict[str, Any]) -> None:

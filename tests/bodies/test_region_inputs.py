@@ -201,11 +201,14 @@ def test_summits(tmp_path: Path) -> None:
         tmp_path, "chr1 10 60 . 0 . 5 -1 -1 7", "chr1 10 60 . 0 . 5 -1 -1 30", "chr1 80 90 q 0 . 5 -1 -1 -1",
         name="x.narrowPeak",
     )  # fmt: skip
-    with pytest.raises(InputError, match="line 3: no summit"):
-        rows(regions=path, length=9, anchor="summit")
-    found = rows(regions=path, length=9, anchor="summit", select=["name=chr1:10-60"])
-    assert [(row.start, row.end, row.kept) for row in found.rows] == [(13, 22, True), (36, 45, True)]
-    assert rows(regions=path, length=9).rows[1].reason == "duplicate of line 1"
+    with pytest.raises(InputError, match=r"line 3: q chr1:81-90 \(no summit\); 1 of 3 regions"):
+        rows(regions=path, length=9, strict=True)
+    found = rows(regions=path, length=9)  # summits are the anchor of narrowPeak windows unless another is named
+    windows = [(13, 22, ""), (36, 45, ""), (81, 90, "no summit")]
+    assert [(row.start, row.end, row.reason) for row in found.rows] == windows
+    assert [row.kept for row in found.rows] == [True, True, False]
+    assert "windows lie around the summits of x.narrowPeak" in found.notes
+    assert rows(regions=path, length=9, anchor="centre").rows[1].reason == "duplicate of line 1"
 
 
 def gtf_row(kind: str, start: int, end: int, strand: str, attributes: str) -> str:
@@ -371,8 +374,8 @@ def test_params_do_not_hold_paths(tmp_path: Path) -> None:
     params = region_params(options)
     assert str(tmp_path) not in json.dumps(params)
     assert params["inputs"] == [
-        {"name": "a", "file": "regions_a", "format": "bed", "length": 4},
-        {"name": "b", "file": "regions_b", "format": "gtf", "length": 9},
+        {"name": "a", "file": "regions_a", "format": "bed", "length": 4, "anchor": "centre"},
+        {"name": "b", "file": "regions_b", "format": "gtf", "length": 9, "anchor": "centre"},
     ]
     assert region_files(options) == {"regions_a": tmp_path / "a.bed", "regions_b": tmp_path / "b.gtf"}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,13 @@ def test_gzip_files_are_each_read_once(tmp_path: Path) -> None:
     notes = [note for note in spec.notes if "read from its start only" in note]
     assert len(notes) == 1 and notes[0].startswith("gzip.fa is gzip")
     assert [s.rows for s in plan("genome", tmp_path / "r", fasta=[paths[2]], shards=5).stages[0].shards] == [8]
+
+
+def test_pipes_and_folders_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(InputError, match="not a file"):
+            plan("genome", tmp_path / "r", fasta=[path])
 
 
 def test_command(tmp_path: Path) -> None:

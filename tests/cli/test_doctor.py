@@ -132,7 +132,14 @@ def test_compute_node_answers(fake: Fake) -> None:
 
 def test_srun_asks_for_what_the_site_says() -> None:
     cluster = ClusterFlags(
-        partition="gpu", account="a b", time="1-00", gpus=2, gres="a100", cpus=4, mem="8G", slurm_arg=["constraint=x y"]
+        partition="gpu",
+        account="a b",
+        time="1-00",
+        gpus=2,
+        gres="gpu:a100",
+        cpus=4,
+        mem="8G",
+        slurm_arg=["constraint=x y"],
     )
     assert srun_flags(cluster) == [
         "--time=10", "--partition=gpu", "--account=a b", "--mem=8G", "--cpus-per-task=4", "--gres=gpu:a100:2",

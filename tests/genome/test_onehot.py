@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -11,6 +11,7 @@ from drg_hpc.genome.onehot import codes_to_onehot, decode, encode, encode_lines,
 CODES = st.lists(st.integers(0, 4), max_size=50).map(lambda codes: np.array(codes, np.uint8))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_encode_letter_by_letter(sequence: bytes) -> None:
     expected = [max("ACGT".find(chr(letter).upper()), -1) % 5 for letter in sequence]
@@ -19,6 +20,7 @@ def test_encode_letter_by_letter(sequence: bytes) -> None:
     assert decode(codes) == bytes(b"ACGTN"[code] for code in expected)
 
 
+@settings(deadline=None)
 @given(CODES)
 def test_one_hot_and_back(codes: NDArray[np.uint8]) -> None:
     onehot = codes_to_onehot(codes)
@@ -39,6 +41,7 @@ def test_any_shape_and_order(shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(reverse_complement(each), expected)
 
 
+@settings(deadline=None)
 @given(st.text("ACGTNacgtnR\r\n \t", max_size=60), st.integers(0, 70), st.integers(0, 70))
 def test_letters_of_lines(text: str, skip: int, size: int) -> None:
     letters = "".join(text.split())

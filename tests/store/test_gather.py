@@ -53,12 +53,14 @@ def test_kernels(stored: int, length: int, seed: int, reach: int) -> None:
 
 def test_targets_of_the_other_strand() -> None:
     values, turned = torch.arange(24.0).reshape(4, 2, 3), torch.tensor([True, False, True, False])
-    found = turn_targets(values, turned, [1, 0])
+    swapped = torch.tensor([1, 0])
+    found = turn_targets(values, turned, swapped)
     assert torch.equal(found[::2], values[::2].flip(1, 2))
     assert torch.equal(found[1::2], values[1::2])
+    assert torch.equal(turn_targets(values, turned, None)[0], values[0].flip(1))
     flat = values[..., 0]
-    assert torch.equal(turn_targets(flat, turned, [0, 1]), flat)
-    assert torch.equal(turn_targets(flat, turned, [1, 0])[0], flat[0].flip(0))
+    assert torch.equal(turn_targets(flat, turned, None), flat)
+    assert torch.equal(turn_targets(flat, turned, swapped)[0], flat[0].flip(0))
     holes = torch.tensor([[1.0, torch.nan]])
     assert present(holes, None).tolist() == [[True, False]]
     assert present(holes, torch.tensor([[False, True]])).tolist() == [[False, False]]

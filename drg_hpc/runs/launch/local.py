@@ -20,6 +20,7 @@ from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import uses_gpu
 from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.devices import IO_THREADS, choose_gpus, cpu_count
+from drg_hpc.runs.image import Inside, forwarded
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
 from drg_hpc.runs.signals import check_stop
@@ -31,24 +32,33 @@ log = logging.getLogger(__name__)
 _DEATHS = 2
 
 
+def worker_environment(plan: Plan, gpu: str | None, io_threads: int) -> dict[str, str]:
+    """Variables of one worker process: its threads, and the one GPU it may see."""
+    return environment_for(plan.threads) | {"CUDA_VISIBLE_DEVICES": gpu or "", IO_THREADS: str(io_threads)}
+
+
 class _Worker:
     """One worker process, started when first asked, replaced when it dies, kept from stage to stage."""
 
-    def __init__(self, plan: Plan, gpu: str | None, io_threads: int) -> None:
-        self._plan, self._gpu, self._io_threads = plan, gpu, io_threads
+    def __init__(self, plan: Plan, gpu: str | None, *, io_threads: int, inside: Inside | None) -> None:
+        self._plan, self._gpu, self._io_threads, self._inside = plan, gpu, io_threads, inside
         self._process: subprocess.Popen[str] | None = None
         self._told = False
         self._lock = threading.Lock()  # between starting the process and stopping it
 
     def _start(self) -> subprocess.Popen[str]:
         quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
-        environment = os.environ | environment_for(self._plan.threads)
-        environment["CUDA_VISIBLE_DEVICES"] = self._gpu or ""
-        environment[IO_THREADS] = str(self._io_threads)
+        environment = os.environ | worker_environment(self._plan, self._gpu, self._io_threads)
         device = "cpu" if self._gpu is None else "cuda:0"
+        # -P: a random.py in the current folder must not stand in for Python's own
+        command = ["-P", "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"]
+        if self._inside is None:
+            command = [sys.executable, *command]
+        else:
+            command = self._inside.wrap(["python", *command], gpu=self._gpu is not None)
+            environment |= forwarded(environment)
         return subprocess.Popen(
-            # -P: a random.py in the current folder must not stand in for Python's own
-            [sys.executable, "-P", "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"],
+            command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which then stops its workers
         )  # fmt: skip
@@ -141,9 +151,9 @@ class _Job:
 
 
 @contextmanager
-def _worker_pool(plan: Plan, gpus: list[str | None]) -> Iterator[list[_Worker]]:
+def _worker_pool(plan: Plan, gpus: list[str | None], inside: Inside | None) -> Iterator[list[_Worker]]:
     busy = max(1, min(len(gpus), max(len(stage.shards) for stage in plan.stages)))
-    workers = [_Worker(plan, gpu, max(1, cpu_count() // busy)) for gpu in gpus]
+    workers = [_Worker(plan, gpu, io_threads=max(1, cpu_count() // busy), inside=inside) for gpu in gpus]
     try:
         yield workers
     except BaseException:
@@ -155,12 +165,12 @@ def _worker_pool(plan: Plan, gpus: list[str | None]) -> Iterator[list[_Worker]]:
             worker.close()
 
 
-def _run_stage(plan: Plan, stage: Stage, workers: list[_Worker]) -> None:
-    missing = parts.missing_shards(plan, stage)
-    if not missing:
-        return
-    with Progress(sum(s.rows for s in missing), f"{plan.command} {stage.name}") as progress:
-        job = _Job(stage, workers[: len(missing)], Chooser(plan, stage, missing, tries=TRIES), progress)
+def _run_shards(plan: Plan, stage: Stage, shards: list[Shard], workers: list[_Worker]) -> dict[int, str]:
+    """Do shards of a stage; returns the message of each that failed on every try."""
+    if not shards:
+        return {}
+    with Progress(sum(s.rows for s in shards), f"{plan.command} {stage.name}") as progress:
+        job = _Job(stage, workers[: len(shards)], Chooser(plan, stage, shards, tries=TRIES), progress)
         threads = [threading.Thread(target=job.feed, args=(worker,), daemon=True) for worker in job.workers]
         try:
             for thread in threads:
@@ -176,22 +186,11 @@ def _run_stage(plan: Plan, stage: Stage, workers: list[_Worker]) -> None:
             raise
     if job.error is not None:
         raise job.error
-    if job.failed:
-        raise failure(plan, job.failed)
+    return job.failed
 
 
-def run_local(plan: Plan, *, workers: int | None, device: str) -> dict[str, Any]:
-    """Work through all stages with local processes and merge. Returns what done.json holds.
-
-    Parameters
-    ----------
-    workers : processes; default one per visible GPU, or one per CPU and ``plan.threads``
-    device : as ``--device``
-
-    Raises
-    ------
-    DrgError : as the workers or the merge raise
-    """
+def places(plan: Plan, *, workers: int | None, device: str) -> list[str | None]:
+    """Where each worker runs: the id of its GPU, or None for the CPU."""
     gpus: list[str | None] = list(choose_gpus(device, uses_gpu=uses_gpu(plan)))
     if not gpus:
         gpus = [None] * (workers or max(1, cpu_count() // plan.threads))
@@ -199,10 +198,50 @@ def run_local(plan: Plan, *, workers: int | None, device: str) -> dict[str, Any]
         gpus = [gpus[i % len(gpus)] for i in range(workers)]
     if uses_gpu(plan):
         log.info("%s runs on %s", plan.command, "the CPU" if gpus[0] is None else f"GPU {', '.join(map(str, gpus))}")
+    return gpus
+
+
+def work_local(
+    plan: Plan, stage: Stage, shards: list[Shard], *, workers: int | None, device: str, inside: Inside | None = None
+) -> dict[int, str]:
+    """Do some shards of one stage with local processes; returns the message of each that failed on every try.
+
+    Parameters
+    ----------
+    inside : the image that the workers run in
+
+    Raises
+    ------
+    DrgError : as the workers raise; a stop signal
+    """
+    with _worker_pool(plan, places(plan, workers=workers, device=device), inside) as pool:
+        return _run_shards(plan, stage, shards, pool)
+
+
+def run_local(plan: Plan, *, workers: int | None, device: str, inside: Inside | None = None) -> dict[str, Any]:
+    """Work through all stages with local processes and merge. Returns what done.json holds.
+
+    Parameters
+    ----------
+    workers : processes; default one per visible GPU, or one per CPU and ``plan.threads``
+    device : as ``--device``
+    inside : the image that workers and merges run in
+
+    Raises
+    ------
+    DrgError : as the workers or the merge raise
+    """
+    gpus = places(plan, workers=workers, device=device)
     pin_threads(plan.threads)
-    with _worker_pool(plan, gpus) as pool:
+    with _worker_pool(plan, gpus, inside) as pool:
         for stage in plan.stages:
-            _run_stage(plan, stage, pool)
-            if stage is not plan.stages[-1]:
+            failed = _run_shards(plan, stage, parts.missing_shards(plan, stage), pool)
+            if failed:
+                raise failure(plan, failed)
+            if stage is plan.stages[-1]:
+                continue
+            if inside is None:
                 ensure_reduced(plan, stage)
-    return merge_run(plan)
+            else:
+                inside.merge(stage)
+    return merge_run(plan) if inside is None else inside.merge()

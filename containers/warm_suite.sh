@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs the suite once on very little data while the image is built, so that its compiled loops are in the image.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+examples=/opt/drg/examples
+export OMP_NUM_THREADS=1
+gzip -dc $examples/ctcf/peaks.fa.gz | awk '/^>/ { n++ } n <= 600' >"$work/peaks.fa"
+cd "$work"
+drg-shard sequences peaks.fa --negatives dinuc:1 --valid chr8 --test chr9 -o store --quiet
+drg-train store --config /opt/drg/configs/ctcf.toml --epochs 1 --device cpu -o model --quiet
+drg-attr model store --split test --method tism --device cpu -o attributions --quiet
+drg-seqlets attributions -o seqlets --quiet
+drg-motifs seqlets --database $examples/motifs/hocomoco_v12_core.meme -o motifs --quiet
+drg-shard genome $examples/hg38_tiny/genome.fa.gz -o genome --quiet
+drg-shard regions --genome genome --regions $examples/hg38_tiny/accessible.bed --length 256 --negatives gc:1 \
+    --tracks $examples/hg38_tiny/targets.tsv --valid w01 --test w02 -o regions --quiet

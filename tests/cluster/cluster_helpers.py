@@ -1,0 +1,95 @@
+"""Commands of the tests on a bed."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slurm_bed import Bed
+from support import drg, environment
+
+from drg_hpc.runs import parts
+from drg_hpc.runs.launch.submission import run_key
+from drg_hpc.runs.plan import Plan, read_plan
+
+
+def selftest(folder: Path, *, shards: int, seconds: float = 0.0, row_bytes: int = 64) -> list[object]:
+    """Arguments of drg-selftest."""
+    return [
+        "-o", folder, "--rows", shards * 64, "--shards", shards, "--seconds", seconds, "--row-bytes", row_bytes,
+    ]  # fmt: skip
+
+
+def planned(folder: Path, **options: float) -> Path:
+    """A planned run of drg-selftest."""
+    drg("drg-selftest", *selftest(folder, **options), "--plan-only")  # type: ignore[arg-type]
+    return folder
+
+
+def submit(bed: Bed, run: Path, *flags: object, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    """drg-submit on a bed."""
+    code = "import sys; sys.argv[0] = 'drg-submit'; from drg_hpc.cli.submit import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run), *map(str, flags)],
+        env=environment(**bed.env), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == exit_code, done.stderr
+    return done
+
+
+def sha256(path: Path) -> str:
+    """Of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def expected(tmp_path: Path, **options: float) -> str:
+    """sha256 of what an undisturbed local run gives."""
+    folder = tmp_path / "undisturbed"
+    drg("drg-selftest", *selftest(folder, **options | {"seconds": 0.0}), "--quiet")  # type: ignore[arg-type]
+    return sha256(folder / "out.h5")
+
+
+class Watched:
+    """A run under way on a bed."""
+
+    def __init__(self, bed: Bed, folder: Path) -> None:
+        self.bed, self.folder = bed, folder
+
+    @property
+    def plan(self) -> Plan:
+        return read_plan(self.folder)
+
+    def done(self, stage: str = "rows") -> set[int]:
+        plan = self.plan
+        return parts.list_parts(plan, plan.stage(stage)).done
+
+    def jobs(self, *, role: str = "work-rows", state: str = "") -> list[str]:
+        """Ids of this run's tasks in the queue, as Slurm's commands take them."""
+        key, found = f"-{run_key(self.plan)}-", []
+        for line in self.bed.run("squeue", "-h", "-r", "-o", "%F|%K|%T|%j").splitlines():
+            job, task, now, name = line.split("|")
+            if key in name and role in name and state in now:
+                found.append(f"{job}_{task}" if task != "N/A" else job)
+        return found
+
+    def until(self, seconds: float, what: str, ready: Callable[[], object]) -> None:
+        """Wait for something; the logs are shown when it does not come."""
+        end = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > end:
+                logs = sorted((self.folder / "logs").rglob("*.log"), key=lambda p: p.stat().st_mtime)[-6:]
+                text = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in logs)
+                raise TimeoutError(f"{what}\n{self.bed.run('squeue')}\n{text}")
+            time.sleep(0.2)
+
+    def until_merged(self, seconds: float = 120) -> None:
+        """Wait for the merged output, by the run's own jobs."""
+        self.until(seconds, "the run is not merged", (self.folder / "done.json").exists)
+
+    def logs(self) -> str:
+        """Everything the run's jobs logged."""
+        return "\n".join(p.read_text() for p in sorted((self.folder / "logs" / "jobs").glob("*.log")))

@@ -1,0 +1,152 @@
+"""Every launcher gives the bytes of a local run: sbatch, submitit, mpirun of two families, srun, and a real body."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cluster_helpers import Watched, expected, planned, selftest, sha256, submit
+from slurm_bed import Bed
+from support import EXAMPLES, argv, drg, environment
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+OPENMPI = ["mpirun", "--oversubscribe", "--allow-run-as-root"]
+
+
+@pytest.fixture(scope="session")
+def mpich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """bin folder of an environment with the MPICH wheel; it sees this one's other packages."""
+    folder = tmp_path_factory.mktemp("mpich") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run([python, "-m", "pip", "install", "--quiet", "mpich", "mpi4py"], check=False)
+    if done.returncode:
+        pytest.skip("the MPICH wheel cannot be installed here")
+    (site,) = folder.glob("lib/python*/site-packages")
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "others.pth").write_text("\n".join(others))
+    return folder / "bin"
+
+
+def under_mpi(start: list[str], python: Path | str, *arguments: object, env: dict[str, str] | None = None) -> list[str]:
+    """Command line of drg-selftest on ranks."""
+    _, flag, code = argv("drg-selftest")
+    return [*start, str(python), flag, code, *map(str, arguments), "--launch", "mpi"]
+
+
+def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environment(**changes), capture_output=True, text=True, timeout=120, check=False
+    )  # fmt: skip
+
+
+def test_mpirun_of_mpich(mpich: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = run(under_mpi([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=12)))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"wrote: {folder / 'out.h5'}"
+    assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no Open MPI here (apt-get install openmpi-bin)")
+def test_mpirun_of_openmpi(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    done = run(under_mpi([*OPENMPI, "-n", "4"], sys.executable, *selftest(folder, shards=12)))
+    assert done.returncode == 0, done.stderr
+    assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
+
+
+def test_srun_with_pmi2_over_two_nodes(mpich: Path, plain_bed: Bed, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start = ["srun", "--mpi=pmi2", "-N2", "--ntasks-per-node=2"]
+    command = under_mpi(start, mpich / "python", *selftest(folder, shards=12))
+    done = run(command, UCX_NET_DEVICES="lo", **plain_bed.env)  # both nodes are this host
+    assert done.returncode == 0, done.stderr
+    assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
+
+
+def test_a_killed_rank_ends_all_and_the_same_command_completes(mpich: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = under_mpi([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=30, seconds=0.4))
+    started = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    watched = Watched.__new__(Watched)
+    watched.folder = folder
+    until = time.monotonic() + 60
+    while not (folder / "plan.json").exists() or len(watched.done()) < 4:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    beats = [path.read_text().split()[-1] for path in folder.glob("parts/rows/.*/.heartbeat")]
+    os.kill(int(beats[0]), signal.SIGKILL)
+    assert started.wait(60) != 0
+    before = watched.done()
+    assert 0 < len(before) < 30
+    done = run(command)
+    assert done.returncode == 0, done.stderr
+    assert sha256(folder / "out.h5") == expected(tmp_path, shards=30)
+
+
+def test_bad_input_on_ranks_ends_all_with_its_code(mpich: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "other").touch()
+    done = run(under_mpi([str(mpich / "mpirun"), "-n", "3"], mpich / "python", *selftest(tmp_path / "run", shards=3)))
+    assert done.returncode == 2
+    assert done.stderr.count("exists and is not a run") == 1
+
+
+def test_one_rank_is_refused(tmp_path: Path) -> None:
+    done = run(under_mpi([], sys.executable, *selftest(tmp_path / "run", shards=3)))
+    assert done.returncode == 2
+    assert "one rank" in done.stderr
+
+
+def test_submitit_disturbed(any_bed: Bed, tmp_path: Path) -> None:
+    bed = any_bed
+    watched = Watched(bed, planned(tmp_path / "run", shards=24, seconds=1.5))
+    submit(bed, watched.folder, "--launch", "submitit", "--pack", 4, "--partition", "low", "--time", 20)
+    watched.until(60, "some shards are done", lambda: len(watched.done()) >= 3)
+    running = watched.jobs(state="RUNNING")
+    bed.run("scontrol", "requeue", running[0])
+    bed.run("scancel", "--signal=USR2", running[1])
+    watched.until(60, "more are done", lambda: len(watched.done()) >= 6)
+    bed.run("sbatch", "-p", "high", "-w", "node1", "-n", "4", "--mem=100", "-o", "/dev/null", "--wrap", "sleep 2")
+    shutil.rmtree(next((watched.folder / "parts" / "rows").glob("0*")))
+    watched.until_merged(240)
+    assert sha256(watched.folder / "out.h5") == expected(tmp_path, shards=24)
+
+
+def test_the_launcher_may_die(plain_bed: Bed, tmp_path: Path) -> None:
+    """Between two sbatch calls: the first array runs on, and drg-submit adds what is missing."""
+    watched = Watched(plain_bed, planned(tmp_path / "run", shards=6, seconds=1))
+    code = (
+        "import os, sys; sys.argv[0] = 'drg-submit'\n"
+        "from drg_hpc.runs.launch import scheduler; real = scheduler.sbatch\n"
+        "def dying(text):\n    if '-reduce-' in text: os._exit(9)\n    return real(text)\n"
+        "scheduler.sbatch = dying; from drg_hpc.cli.submit import main; main()"
+    )
+    died = run([sys.executable, "-c", code, str(watched.folder)], **plain_bed.env)
+    assert died.returncode == 9
+    told = json.loads(submit(plain_bed, watched.folder, "--json").stdout)
+    assert told["shards"] == 6  # of stage rows; the array of the first stage is queued or done
+    watched.until_merged()
+    assert sha256(watched.folder / "out.h5") == expected(tmp_path, shards=6)
+
+
+def test_real_bodies_give_the_same_bytes(plain_bed: Bed, tmp_path: Path) -> None:
+    peaks = EXAMPLES / "ctcf" / "peaks.fa.gz"
+    split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
+    drg("drg-shard", "sequences", peaks, *split, "--shards", 5, "-o", tmp_path / "here", "--quiet")
+    for name in ("slurm", "submitit"):
+        there = tmp_path / name
+        flags = ["--launch", name, "--pack", 2, "--time", 20]
+        drg("drg-shard", "sequences", peaks, *split, "--shards", 5, "-o", there, *flags, **plain_bed.env)
+        Watched(plain_bed, there).until_merged(200)
+        same = [json.loads((folder / "done.json").read_text())["outputs"] for folder in (tmp_path / "here", there)]
+        assert same[0] == same[1]

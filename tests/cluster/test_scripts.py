@@ -1,0 +1,100 @@
+"""The scripts in slurm/: training over two nodes that is preempted twice, a plain array, and the whole chain."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cluster_helpers import Watched, expected, planned, sha256
+from slurm_bed import Bed
+from support import EXAMPLES, ROOT, drg, environment
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+SLURM = ROOT / "slurm"
+
+
+def script(bed: Bed, folder: Path, name: str, *arguments: object, **changes: str) -> str:
+    """Run one of the scripts as on a login node; its output."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [SLURM / name, *map(str, arguments)], cwd=folder, env=environment(**bed.env, PATH=path, **changes),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def until(seconds: float, log: Path, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end, log.read_text()[-3000:] if log.exists() else f"no {log}"
+        time.sleep(0.3)
+
+
+def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(any_bed: Bed, tmp_path: Path) -> None:
+    peaks = tmp_path / "peaks.fa"
+    records = gzip.decompress((EXAMPLES / "ctcf" / "peaks.fa.gz").read_bytes()).decode().split(">")[1:3001]
+    peaks.write_text("".join(f">{record}" for record in records))
+    split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
+    drg("drg-shard", "sequences", peaks, *split, "-o", tmp_path / "store", "--quiet")
+    recipe = [tmp_path / "store", "--config", ROOT / "configs" / "ctcf.toml", "--epochs", "16"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
+    train = [*torchrun, "-m", "drg_hpc.cli.train", *map(str, recipe), "-o", str(tmp_path / "undisturbed")]
+    subprocess.run(train, env=environment(), check=True, capture_output=True, timeout=300)
+
+    nodes = ["--nodes=2", "--cpus-per-task=2", "--mem=3000M", "--time=20", "--partition=low"]
+    told = script(any_bed, tmp_path, "train.sh", *nodes, "--", *recipe, "-o", "model", DRG_RANKS="2")
+    job = told.split()[1].rstrip(";")
+    log, model = tmp_path / f"drg-train.{job}.log", tmp_path / "model"
+    for life in (1, 2):
+        until(120, log, lambda: log.exists() and f"life {life} " in log.read_text())  # noqa: B023
+        before = log.read_text().count("INFO ") if log.exists() else 0
+        until(120, log, lambda: log.read_text().count("INFO ") > before)  # noqa: B023
+        time.sleep(4)
+        any_bed.run(
+            "sbatch", "-p", "high", "-N2", "--ntasks-per-node=4", "--mem=200", "-o", "/dev/null", "--wrap", "true"
+        )
+    until(240, log, (model / "done.json").exists)
+    assert "life 3 " in log.read_text()
+    assert sha256(model / "weights.safetensors") == sha256(tmp_path / "undisturbed" / "weights.safetensors")
+
+
+def test_array_and_merge_scripts(plain_bed: Bed, tmp_path: Path) -> None:
+    run = Watched(plain_bed, planned(tmp_path / "run", shards=5))
+    drg("drg-work", run.folder, "--stage", "total")
+    env = {"DRG_ROOT": str(ROOT)} | {"PYTHONPATH": str(ROOT)}
+    where = ["--mem=200M", f"--chdir={tmp_path}"]
+    job = plain_bed.run("sbatch", "--parsable", *where, "--array=0-3", SLURM / "array.sh", run.folder, "rows", env=env)
+    merge = ["sbatch", *where, "-W", SLURM / "merge.sh", run.folder]
+    plain_bed.run(*merge[:2], f"--dependency=afterany:{job.strip()}", *merge[2:], check=False, env=env)
+    (log,) = tmp_path.glob("drg-merge.*.log")
+    assert "1 of 5 missing in stage rows: 4" in log.read_text()
+    plain_bed.run("sbatch", "-W", *where, "--array=4", SLURM / "array.sh", run.folder, "rows", env=env)
+    plain_bed.run(*merge, env=env)
+    assert sha256(run.folder / "out.h5") == expected(tmp_path, shards=5)
+
+
+def test_pipeline_from_genome_and_peaks_to_the_report(plain_bed: Bed, tmp_path: Path) -> None:
+    data = EXAMPLES / "hg38_windows"
+    told = script(
+        plain_bed, tmp_path, "pipeline.sh", "--length", 200, "--valid", "w09", "--test", "w39", "--epochs", 2,
+        "--shards", 4, "--train", "--nodes=2 --cpus-per-task=2 --mem=3000M", "--time=20", "--mem=1500M", "--",
+        data / "genome.fa.gz", data / "accessible.bed", "out", DRG_RANKS="2",
+    )  # fmt: skip
+    assert "squeue -j" in told
+    jobs = re.findall(r"job (\d+): ", told)
+    assert len(jobs) == 6
+    logs = tmp_path / "out" / "logs"
+    until(300, logs / f"drg-store.{jobs[0]}.log", (tmp_path / "out" / "report.html").exists)
+    record = json.loads((tmp_path / "out" / "attributions" / "done.json").read_text())
+    data_sha = hashlib.sha256((tmp_path / "out" / "attributions" / "out.h5").read_bytes()).hexdigest()
+    assert record["outputs"]["out.h5"]["sha256"] == data_sha
