@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -101,10 +100,7 @@ def drg_json_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def test_every_damaged_file_of_a_store_is_named(
-    tmp_path: Path, store: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("drg_hpc"), "propagate", True)
+def test_every_damaged_file_of_a_store_is_named(tmp_path: Path, store: Path, caplog: pytest.LogCaptureFixture) -> None:
     copy = Path(shutil.copytree(store / "out.zarr", tmp_path / "out.zarr"))
     gone = [copy / f"regions/{name}/c/0" for name in ("name", "start", "end")]
     cut, flipped = copy / "inputs/seq/c/0/0/0", copy / "targets/main/c/0/0"

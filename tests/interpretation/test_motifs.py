@@ -35,6 +35,7 @@ def write_seqlets(path: Path, planted: Planted, *, window: int = 30) -> pd.DataF
     full = (planted.onehot * planted.projected[:, None, :]).astype(np.float32)
     table["sign"] = np.sign(table["attribution"]).astype(int)
     table["track"], table["chrom"], table["name"] = 0, "chr1", "r"
+    table["origin"] = "given"
     table["genome_start"], table["genome_end"] = table["start"] + row * 1000, table["end"] + row * 1000
     part = path.with_suffix(".part")
     write_part(

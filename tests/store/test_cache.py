@@ -223,11 +223,8 @@ def test_least_recently_used_caches_make_room(tmp_path: Path, caplog: pytest.Log
         item.close()
     os.utime(folders[0].with_name(f"{folders[0].name}.used"), (1, 1))
     limit = sum(map(_bytes, folders)) + 1000
-    logger = logging.getLogger("drg_hpc")
-    monkeypatched, logger.propagate = logger.propagate, True
     caplog.set_level(logging.INFO, "drg_hpc")
     last = open_cache(paths[3], tmp_path, limit=limit)
-    logger.propagate = monkeypatched
     assert [folder.exists() for folder in folders] == [False, True, True]
     assert caplog.text.count("removed to stay within --cache-size") == 1
     assert last.rows == 93

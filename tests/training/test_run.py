@@ -238,11 +238,12 @@ def test_failed_start_leaves_nothing(make_store: Maker, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no rows in split 'valid'"):
         train(options(store, out))
     assert not out.exists()
+    whole = make_store(name="whole.zarr")
     with pytest.raises(UsageError, match="no track 'nope'"):
-        train(options(store, out, tracks="nope"))
+        train(options(whole, out, tracks="nope"))
     assert not out.exists()
     with pytest.raises(UsageError, match="not a device"):
-        train(options(store, out, device="gpu"))
+        train(options(whole, out, device="gpu"))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
