@@ -13,29 +13,45 @@ fi
 export DRG_ROOT
 export PATH="$DRG_ROOT/.venv/bin:$DRG_ROOT/bin:$PATH"
 
-# site_options: one sbatch option a line, from [cluster] of configs/site.toml (or of the file that DRG_SITE names).
-site_options() {
-    python3 -P - "$DRG_ROOT" <<'PYTHON'
+# site WHAT: what configs/site.toml (or the file that DRG_SITE names) says, a line each. WHAT is
+#   options   sbatch options of any job       training  the same and the GPUs of one node
+#   setup     the shell lines that every job runs first ("module load …")
+#   image     the image that workers run in, then the paths to bind into it
+#   scratch   the fast file system of this node
+site() {
+    python3 -P - "$DRG_ROOT" "$1" <<'PYTHON'
 import sys
-sys.path.insert(0, sys.argv[1])
-from drg_hpc.runs.site import read_site
+root, what = sys.argv[1:]
+sys.path.insert(0, root)
+from drg_hpc.runs.site import node_scratch, read_site
 site = read_site().cluster
-for name in ("partition", "account", "qos"):
-    if getattr(site, name):
-        print(f"--{name}={getattr(site, name)}")
-for pair in site.slurm_arg:
-    print(f"--{pair}")
+if what in ("options", "training"):
+    for name in ("partition", "account", "qos", "time"):
+        if getattr(site, name):
+            print(f"--{name}={getattr(site, name)}")
+    if what == "training" and site.gpus:
+        print(f"--gres={site.gres or 'gpu'}:{site.gpus}")
+    for pair in site.slurm_arg:
+        print(f"--{pair}")
+elif what == "setup":
+    print("\n".join(site.setup))
+elif what == "scratch":
+    print(node_scratch() or "")
+elif site.image:
+    print("\n".join(map(str, [site.image, *site.bind])))
 PYTHON
 }
 
-# site_setup: the shell lines that every job runs first ("module load …").
-site_setup() {
-    python3 -P - "$DRG_ROOT" <<'PYTHON'
-import sys
-sys.path.insert(0, sys.argv[1])
-from drg_hpc.runs.site import read_site
-print("\n".join(read_site().cluster.setup))
-PYTHON
+# run_setup: the site's set-up lines, in this shell, and its scratch for the caches of trainings. Modules and conda
+# read unset variables, which set -u forbids.
+run_setup() {
+    local lines
+    lines=$(site setup) || die "configs/site.toml cannot be read (see above)"
+    set +u
+    eval "$lines"
+    set -u
+    [ -n "${DRG_CACHE_DIR:-}" ] || DRG_CACHE_DIR=$(site scratch)
+    [ -z "$DRG_CACHE_DIR" ] || export DRG_CACHE_DIR
 }
 
 # submit_self SCRIPT SBATCH_OPTION... -- ARGUMENT...: hand a script to sbatch; prints the job id.
@@ -47,7 +63,8 @@ submit_self() {
         shift
     done
     shift
-    found=$(site_options) || die "configs/site.toml cannot be read (see above)"
+    case $script in */train.sh) found=training ;; *) found=options ;; esac
+    found=$(site "$found") || die "configs/site.toml cannot be read (see above)"
     local site=()
     [ -z "$found" ] || mapfile -t site <<<"$found"
     sbatch --parsable "${site[@]}" "${options[@]}" "$script" "$@"

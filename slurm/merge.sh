@@ -10,6 +10,6 @@
 # afterany, not afterok: with something missing it exits 4 and lists the shards, instead of waiting for ever.
 set -euo pipefail
 DRG_ROOT=${DRG_ROOT:-$SLURM_SUBMIT_DIR}
-. "$DRG_ROOT/slurm/_common.sh"
-eval "$(site_setup)"
+. "$DRG_ROOT/slurm/_common.sh" || { echo "merge.sh: submit it from the checkout's folder, or export DRG_ROOT" >&2; exit 2; }
+run_setup
 exec drg-merge "${1:?merge.sh RUN}"

@@ -47,7 +47,7 @@ step() { # step NAME: what one job does
 
 if [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${DRG_STEP:-}" ]; then # in a job of the chain
     . "$DRG_ROOT/slurm/_common.sh"
-    setup=$(site_setup) && eval "$setup"
+    run_setup
     step "$DRG_STEP"
     exit 0
 fi
@@ -71,7 +71,9 @@ while [ $# -gt 0 ]; do
         --train) read -ra training <<<"$2"; shift ;;
         --) shift; break ;;
         -*) options+=("$1") ;;
-        *) break ;;
+        *) # the value of an option where a -- follows, else the first argument
+            case " $* " in *" -- "*) options+=("$1") ;; *) break ;; esac
+            ;;
     esac
     shift
 done

@@ -16,6 +16,7 @@
 # checkpoint; the job then goes back into the queue and continues from there, with the bits of an undisturbed run.
 # Whether the model is finished is read from MODEL/done.json, since torchrun turns every rank's exit code into 1.
 #
+# --image FILE.sif  ranks run in it (default: the image of configs/site.toml; "none": outside)
 # DRG_RANKS      ranks of a node (default: its GPUs, else 1)
 # DRG_INTERFACE  network interface of the compute nodes, for gloo and NCCL (default: as they choose)
 # DRG_REQUEUES   how often the job puts itself back into the queue (default: 20)
@@ -27,10 +28,15 @@ if [ -z "${SLURM_JOB_ID:-}" ]; then # on a login node: submit
     while [ $# -gt 0 ]; do
         case $1 in
             -h | --help) sed -n '/^# train.sh/,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-            --image) image=(--image "$(readlink -f "${2:?--image wants a file}")"); shift ;;
+            --image)
+                [ "${2:?--image wants a file}" = none ] && image=(--image none) || image=(--image "$(readlink -f "$2")")
+                shift
+                ;;
             --) shift; break ;;
             -*) options+=("$1") ;;
-            *) break ;;
+            *) # the value of an option where a -- follows, else the first argument
+                case " $* " in *" -- "*) options+=("$1") ;; *) break ;; esac
+                ;;
         esac
         shift
     done
@@ -42,12 +48,17 @@ fi
 
 DRG_ROOT=${DRG_ROOT:-$SLURM_SUBMIT_DIR}
 . "$DRG_ROOT/slurm/_common.sh" || { echo "train.sh: submit it from the checkout's folder, or set DRG_ROOT" >&2; exit 2; }
-setup=$(site_setup) && eval "$setup"
+run_setup
 
-image=
+image= binds=()
 if [ "${1:-}" = --image ]; then
     image=$2
     shift 2
+    [ "$image" != none ] || image=
+else
+    mapfile -t binds < <(site image)
+    image=${binds[0]:-}
+    binds=("${binds[@]:1}")
 fi
 model=
 for ((i = 1; i < $#; i++)); do
@@ -78,10 +89,11 @@ if [ -n "$image" ]; then
     container=$(command -v apptainer || command -v singularity) || die "neither apptainer nor singularity is on PATH"
     gpu=()
     [ -z "${SLURM_GPUS_ON_NODE:-}" ] || gpu=(--nv)
-    binds=(--bind "$PWD" --bind "$(readlink -f "$model")")
+    binds+=("$PWD" "$(readlink -f "$model")")
     for word in "$@"; do # stores and configurations that are named
-        [ ! -e "$word" ] || binds+=(--bind "$(readlink -f "$word")")
+        [ ! -e "$word" ] || binds+=("$(readlink -f "$word")")
     done
+    mapfile -t binds < <(printf -- '--bind\n%s\n' "${binds[@]}")
     command=("$container" exec "${gpu[@]}" "${binds[@]}" --pwd "$PWD" "$image" "${command[@]}")
 fi
 

@@ -19,10 +19,12 @@ from drg_hpc.runs.doctor import Finding, Place, examine, worst
 from drg_hpc.runs.doctor_files import check_folder
 from drg_hpc.runs.doctor_node import check_collectives, check_cpus, check_gpus, check_libraries, check_mpi
 from drg_hpc.runs.doctor_slurm import check_slurm, on_compute_node
+from drg_hpc.runs.launch.sbatch import replaces
 from drg_hpc.runs.site import read_site, site_path
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 _JOB_MINUTES = 10
+_JOB_MEM = "4G"
 
 
 class DoctorOptions(Options):
@@ -41,9 +43,11 @@ class DoctorOptions(Options):
 def srun_flags(cluster: ClusterFlags) -> list[str]:
     """The site's settings as options of srun, for one short task."""
     flags = [f"--time={min(minutes_of(cluster.time or '') or _JOB_MINUTES, _JOB_MINUTES)}"]
-    for name in ("partition", "account", "qos", "mem"):
+    for name in ("partition", "account", "qos"):
         if value := getattr(cluster, name):
             flags.append(f"--{name}={value}")
+    if not any(replaces(pair.partition("=")[0], "mem") for pair in cluster.slurm_arg):
+        flags.append(f"--mem={cluster.mem or _JOB_MEM}")
     if cluster.cpus:
         flags.append(f"--cpus-per-task={cluster.cpus}")
     if cluster.gpus:
@@ -80,8 +84,10 @@ def _cluster(options: DoctorOptions) -> list[Check]:
         command += ["--scratch", str(options.scratch)] if options.scratch else []
         command += ["--image", str(options.image.absolute())] if options.image else []
         command += ["--bind", *options.bind] if options.bind else []
-        flags = srun_flags(read_site().cluster)
-        checks.append(("compute node", partial(on_compute_node, command, flags=flags, timeout=options.wait)))
+        site = read_site().cluster
+        if site.setup:  # as every job has it
+            command = ["bash", "-c", "\n".join([*site.setup, 'exec "$@"']), "drg-doctor", *command]
+        checks.append(("compute node", partial(on_compute_node, command, flags=srun_flags(site), timeout=options.wait)))
     return checks
 
 

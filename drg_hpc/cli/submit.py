@@ -12,6 +12,8 @@ from drg_hpc.config import ClusterFlags, flag, positional
 from drg_hpc.runs.plan import Plan, read_plan
 
 _POLL_S = 5.0
+_LATE_S = 60.0
+"""How long a done.json that the last job wrote may take to be seen here."""
 
 
 class Options(ClusterFlags):
@@ -80,8 +82,11 @@ def _submit(options: Options) -> Result:
     told = submitted_result(plan, result)
     if not options.wait:
         return told
+    seen = time.monotonic()
     while not is_merged(plan):
-        if not chain.queued(plan).any():
+        if chain.queued(plan).any():
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _LATE_S:
             return told | {"message": f"no job of it is left, and it is not merged: {plan.folder}", "exit_code": 4}
         time.sleep(_POLL_S)
     return told | {"message": f"merged: {plan.folder}"}

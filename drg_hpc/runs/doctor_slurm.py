@@ -138,7 +138,9 @@ def on_compute_node(command: Sequence[str], *, flags: Sequence[str], timeout: fl
     answer: Answer = ask(["srun", "--ntasks=1", "--job-name=drg-doctor", *flags, *command], timeout=timeout)
     values, why = read_answer(answer)
     if values is None or "findings" not in values:
-        advice = "check partition, account and time in site.toml, or the queue (squeue --me)"
+        advice = "check partition, account, time and setup in site.toml, or the queue (squeue --me)"
+        if "Killed" in why or "emory" in why:
+            advice = "more memory: mem in site.toml"
         return [Finding("compute node", "fail", f"srun brought no answer: {why}", advice)]
     where = values["host"]
     return [Finding(**entry | {"topic": f"{where}: {entry['topic']}"}) for entry in values["findings"]]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support import environment
 
+from drg_hpc.cli import doctor
 from drg_hpc.cli.doctor import srun_flags
 from drg_hpc.config import ClusterFlags
 from drg_hpc.errors import InputError
@@ -145,7 +146,20 @@ def test_srun_asks_for_what_the_site_says() -> None:
         "--time=10", "--partition=gpu", "--account=a b", "--mem=8G", "--cpus-per-task=4", "--gres=gpu:a100:2",
         "--constraint=x y",
     ]  # fmt: skip
-    assert srun_flags(ClusterFlags(time="5")) == ["--time=5"]
+    assert srun_flags(ClusterFlags(time="5")) == ["--time=5", "--mem=4G"]
+    assert srun_flags(ClusterFlags(slurm_arg=["mem-per-cpu=2G"])) == ["--time=10", "--mem-per-cpu=2G"]
+
+
+def test_the_compute_node_has_what_every_job_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.toml").write_text("[cluster]\nsetup = [\"export MODULE='loaded; $(it)'\"]\n")
+    monkeypatch.setenv("DRG_SITE", str(tmp_path / "site.toml"))
+    monkeypatch.setattr(doctor, "on_compute_node", lambda command, **_: [Finding("x", "ok", json.dumps(command))])
+    checks = dict(doctor._cluster(doctor.DoctorOptions(submit=True)))
+    (finding,) = checks["compute node"]()
+    command = json.loads(finding.what)
+    said = subprocess.run([*command[:4], "printenv", "MODULE"], capture_output=True, text=True, check=True).stdout
+    assert said == "loaded; $(it)\n"
+    assert command[4] == sys.executable and "drg_hpc.cli.doctor" in command
 
 
 def gpus(

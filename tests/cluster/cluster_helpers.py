@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from slurm_bed import Bed
-from support import drg, environment
+from support import drg
 
 from drg_hpc.runs import parts
 from drg_hpc.runs.launch.submission import run_key
@@ -32,13 +31,7 @@ def planned(folder: Path, **options: float) -> Path:
 
 def submit(bed: Bed, run: Path, *flags: object, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
     """drg-submit on a bed."""
-    code = "import sys; sys.argv[0] = 'drg-submit'; from drg_hpc.cli.submit import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(run), *map(str, flags)],
-        env=environment(**bed.env), capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == exit_code, done.stderr
-    return done
+    return drg("drg-submit", run, *flags, exit_code=exit_code, **bed.env)
 
 
 def sha256(path: Path) -> str:

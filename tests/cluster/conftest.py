@@ -1,4 +1,4 @@
-"""Slurm for the tests: one bed of each kind for all test processes of a session."""
+"""Slurm, MPI and Apptainer for the tests: one bed of each kind for all test processes of a session."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from image_helpers import BED, KEPT, Image, build
 from slurm_bed import Bed, lacking
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "cluster: needs a real scheduler, which the test starts itself")
+def cannot(why: str) -> NoReturn:
+    """Skip a test that this machine forbids, with the reason; fail it where DRG_TEST_CLUSTER=required, as in CI."""
+    print(f"no test bed: {why}", file=sys.stderr)
+    if os.environ.get("DRG_TEST_CLUSTER") == "required":
+        pytest.fail(why)
+    pytest.skip(why)
 
 
 @contextmanager
@@ -48,8 +53,7 @@ def _free_port() -> int:
 def _shared_bed(kind: str, **options: Any) -> Iterator[Bed]:
     why = lacking(accounting=options.get("accounting", False))
     if why:
-        print(f"no Slurm test bed: {why}", file=sys.stderr)
-        pytest.skip(why)
+        cannot(why)
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     folder = Path(tempfile.gettempdir()) / f"drg-bed-{kind}-{session}"
     folder.mkdir(exist_ok=True)
@@ -87,3 +91,43 @@ def any_bed(request: pytest.FixtureRequest) -> Bed:
     """Each kind in turn."""
     bed: Bed = request.getfixturevalue(f"{request.param}_bed")
     return bed
+
+
+@pytest.fixture(scope="session")
+def apptainer() -> dict[str, str]:
+    """An environment with a real Apptainer."""
+    made = subprocess.run([str(BED), "up"], capture_output=True, text=True, check=False)
+    if made.returncode == 77:
+        cannot(made.stderr.strip())
+    assert made.returncode == 0, made.stderr
+    script = f'eval "$({BED} env)" && env -0'
+    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
+    return dict(item.split("=", 1) for item in found.split("\0") if item)
+
+
+@pytest.fixture(scope="session")
+def image(apptainer: dict[str, str]) -> Iterator[Image]:
+    """The CPU image of this checkout."""
+    if given := os.environ.get("DRG_TEST_IMAGE"):
+        yield Image(Path(given), apptainer)
+        return
+    KEPT.mkdir(mode=0o755, exist_ok=True)
+    with open(KEPT / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        print(f"image: {build(KEPT / 'drg.sif', apptainer, '--force'):.0f} s")
+    yield Image(KEPT / "drg.sif", apptainer)
+
+
+@pytest.fixture(scope="session")
+def mpich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """bin folder of an environment with the MPICH wheel; it sees this one's other packages."""
+    folder = tmp_path_factory.mktemp("mpich") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    done = subprocess.run([python, "-m", "pip", "install", "--quiet", "mpich==5.0.2", "mpi4py==4.1.2"], check=False)
+    if done.returncode:
+        cannot("the MPICH wheel cannot be installed here")
+    (site,) = folder.glob("lib/python*/site-packages")
+    others = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "others.pth").write_text("\n".join(others))
+    return folder / "bin"

@@ -1,12 +1,7 @@
-"""The image on a real Apptainer: built, run as root and as a user without network, searched for names, under Slurm.
-
-The image is built once and kept (DRG_TEST_IMAGES, default /var/tmp/drg-test-images); a change of the code rebuilds its
-last step only. DRG_TEST_IMAGE names an image to be taken as it is.
-"""
+"""The image on a real Apptainer: built, run as root and as a user without network, searched for names, under Slurm."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cluster_helpers import sha256
+from image_helpers import BED, KEPT, Image, build
 from slurm_bed import Bed
 from support import EXAMPLES, ROOT, drg, environment
 
@@ -29,68 +24,10 @@ from drg_hpc.runs.plan import read_plan
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.xdist_group("apptainer")]
 
-KEPT = Path(os.environ.get("DRG_TEST_IMAGES", "/var/tmp/drg-test-images"))
-BED = ROOT / "tests" / "cluster" / "apptainer_bed.sh"
 NOBODY = 65534
 AS_USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
 # a network of its own, with nothing but its loopback
 NO_NETWORK = ["unshare", "--net", "sh", "-c", 'PATH=$PATH:/usr/sbin ip link set lo up && exec "$@"', "sh"]
-
-
-@dataclass(frozen=True)
-class Image:
-    """A built image and the environment that runs it."""
-
-    file: Path
-    env: dict[str, str]
-
-    def run(
-        self, *command: object, verb: str = "exec", flags: tuple[str, ...] = (), before: list[str] | None = None,
-        exit_code: int = 0, **changes: str,
-    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        """A command in the image; its exit code must be the expected one."""
-        words = [*(before or []), "apptainer", "--silent", verb, *flags, str(self.file), *map(str, command)]
-        done = subprocess.run(
-            words, env=self.env | changes, capture_output=True, text=True, timeout=900, check=False, cwd="/"
-        )
-        assert done.returncode == exit_code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-
-def build(out: Path, env: dict[str, str], *more: str, before: list[str] | None = None, root: Path = ROOT) -> float:
-    """bin/build-image of the CPU image on a debootstrap base; returns its seconds."""
-    command = [*(before or []), str(root / "bin" / "build-image"), "--cpu", "--base", "debootstrap"]
-    command += ["--cache", str(KEPT / "cache"), "--squash=-comp zstd -Xcompression-level 1", "--out", str(out), *more]
-    started = time.monotonic()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return time.monotonic() - started
-
-
-@pytest.fixture(scope="session")
-def apptainer() -> dict[str, str]:
-    """An environment with a real Apptainer."""
-    made = subprocess.run([str(BED), "up"], capture_output=True, text=True, check=False)
-    if made.returncode == 77:
-        print(made.stderr, file=sys.stderr)
-        pytest.skip(made.stderr.strip())
-    assert made.returncode == 0, made.stderr
-    script = f'eval "$({BED} env)" && env -0'
-    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
-    return dict(item.split("=", 1) for item in found.split("\0") if item)
-
-
-@pytest.fixture(scope="session")
-def image(apptainer: dict[str, str]) -> Iterator[Image]:
-    """The CPU image of this checkout."""
-    if given := os.environ.get("DRG_TEST_IMAGE"):
-        yield Image(Path(given), apptainer)
-        return
-    KEPT.mkdir(mode=0o755, exist_ok=True)
-    with open(KEPT / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        print(f"image: {build(KEPT / 'drg.sif', apptainer, '--force'):.0f} s")
-    yield Image(KEPT / "drg.sif", apptainer)
 
 
 @pytest.fixture

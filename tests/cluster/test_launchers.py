@@ -13,33 +13,16 @@ from pathlib import Path
 
 import pytest
 from cluster_helpers import Watched, expected, planned, selftest, sha256, submit
+from mpi_helpers import MPIRUN_OPENMPI, ON_RANKS, needs_openmpi, under_mpi
 from slurm_bed import Bed
-from support import EXAMPLES, argv, drg, environment
+from support import EXAMPLES, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-OPENMPI = ["mpirun", "--oversubscribe", "--allow-run-as-root"]
 
-
-@pytest.fixture(scope="session")
-def mpich(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """bin folder of an environment with the MPICH wheel; it sees this one's other packages."""
-    folder = tmp_path_factory.mktemp("mpich") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", "mpich", "mpi4py"], check=False)
-    if done.returncode:
-        pytest.skip("the MPICH wheel cannot be installed here")
-    (site,) = folder.glob("lib/python*/site-packages")
-    others = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "others.pth").write_text("\n".join(others))
-    return folder / "bin"
-
-
-def under_mpi(start: list[str], python: Path | str, *arguments: object, env: dict[str, str] | None = None) -> list[str]:
+def on_ranks(start: list[str], python: Path | str, *arguments: object) -> list[str]:
     """Command line of drg-selftest on ranks."""
-    _, flag, code = argv("drg-selftest")
-    return [*start, str(python), flag, code, *map(str, arguments), "--launch", "mpi"]
+    return under_mpi(start, python, "drg-selftest", *arguments)
 
 
 def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
@@ -50,16 +33,16 @@ def run(command: list[str], **changes: str) -> subprocess.CompletedProcess[str]:
 
 def test_mpirun_of_mpich(mpich: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    done = run(under_mpi([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=12)))
+    done = run(on_ranks([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=12)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"wrote: {folder / 'out.h5'}"
     assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
 
 
-@pytest.mark.skipif(shutil.which("mpirun") is None, reason="no Open MPI here (apt-get install openmpi-bin)")
+@needs_openmpi
 def test_mpirun_of_openmpi(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    done = run(under_mpi([*OPENMPI, "-n", "4"], sys.executable, *selftest(folder, shards=12)))
+    done = run(on_ranks([*MPIRUN_OPENMPI, "-n", "4"], sys.executable, *selftest(folder, shards=12)))
     assert done.returncode == 0, done.stderr
     assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
 
@@ -67,15 +50,15 @@ def test_mpirun_of_openmpi(tmp_path: Path) -> None:
 def test_srun_with_pmi2_over_two_nodes(mpich: Path, plain_bed: Bed, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     start = ["srun", "--mpi=pmi2", "-N2", "--ntasks-per-node=2"]
-    command = under_mpi(start, mpich / "python", *selftest(folder, shards=12))
-    done = run(command, UCX_NET_DEVICES="lo", **plain_bed.env)  # both nodes are this host
+    command = on_ranks(start, mpich / "python", *selftest(folder, shards=12))
+    done = run(command, **ON_RANKS, **plain_bed.env)
     assert done.returncode == 0, done.stderr
     assert sha256(folder / "out.h5") == expected(tmp_path, shards=12)
 
 
 def test_a_killed_rank_ends_all_and_the_same_command_completes(mpich: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = under_mpi([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=30, seconds=0.4))
+    command = on_ranks([str(mpich / "mpirun"), "-n", "4"], mpich / "python", *selftest(folder, shards=30, seconds=0.4))
     started = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     watched = Watched.__new__(Watched)
     watched.folder = folder
@@ -96,13 +79,13 @@ def test_a_killed_rank_ends_all_and_the_same_command_completes(mpich: Path, tmp_
 def test_bad_input_on_ranks_ends_all_with_its_code(mpich: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "other").touch()
-    done = run(under_mpi([str(mpich / "mpirun"), "-n", "3"], mpich / "python", *selftest(tmp_path / "run", shards=3)))
+    done = run(on_ranks([str(mpich / "mpirun"), "-n", "3"], mpich / "python", *selftest(tmp_path / "run", shards=3)))
     assert done.returncode == 2
     assert done.stderr.count("exists and is not a run") == 1
 
 
 def test_one_rank_is_refused(tmp_path: Path) -> None:
-    done = run(under_mpi([], sys.executable, *selftest(tmp_path / "run", shards=3)))
+    done = run(on_ranks([], sys.executable, *selftest(tmp_path / "run", shards=3)))
     assert done.returncode == 2
     assert "one rank" in done.stderr
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cluster_helpers import Watched, expected, planned, sha256
+from image_helpers import Image
 from slurm_bed import Bed
 from support import EXAMPLES, ROOT, drg, environment
 
@@ -22,9 +23,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SLURM = ROOT / "slurm"
 
 
-def script(bed: Bed, folder: Path, name: str, *arguments: object, **changes: str) -> str:
+def script(bed: Bed, folder: Path, name: str, *arguments: object, path: str | None = None, **changes: str) -> str:
     """Run one of the scripts as on a login node; its output."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{path or os.environ['PATH']}"
     done = subprocess.run(
         [SLURM / name, *map(str, arguments)], cwd=folder, env=environment(**bed.env, PATH=path, **changes),
         capture_output=True, text=True, timeout=60, check=False,
@@ -40,19 +41,35 @@ def until(seconds: float, log: Path, ready: Callable[[], bool]) -> None:
         time.sleep(0.3)
 
 
-def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(any_bed: Bed, tmp_path: Path) -> None:
-    peaks = tmp_path / "peaks.fa"
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 3,000 CTCF peaks and their shuffles."""
+    folder = tmp_path_factory.mktemp("ctcf")
     records = gzip.decompress((EXAMPLES / "ctcf" / "peaks.fa.gz").read_bytes()).decode().split(">")[1:3001]
-    peaks.write_text("".join(f">{record}" for record in records))
+    (folder / "peaks.fa").write_text("".join(f">{record}" for record in records))
     split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
-    drg("drg-shard", "sequences", peaks, *split, "-o", tmp_path / "store", "--quiet")
-    recipe = [tmp_path / "store", "--config", ROOT / "configs" / "ctcf.toml", "--epochs", "16"]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
-    train = [*torchrun, "-m", "drg_hpc.cli.train", *map(str, recipe), "-o", str(tmp_path / "undisturbed")]
-    subprocess.run(train, env=environment(), check=True, capture_output=True, timeout=300)
+    drg("drg-shard", "sequences", folder / "peaks.fa", *split, "-o", folder / "store", "--quiet")
+    return folder / "store"
 
+
+def trained_here(store: Path, out: Path, *, ranks: int, epochs: int) -> str:
+    """sha256 of the weights of an undisturbed training on one machine."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    command = [*torchrun, "-m", "drg_hpc.cli.train", *map(str, recipe(store, epochs)), "-o", str(out)]
+    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=300)
+    return sha256(out / "weights.safetensors")
+
+
+def recipe(store: Path, epochs: int) -> list[object]:
+    return [store, "--config", ROOT / "configs" / "ctcf.toml", "--epochs", epochs]
+
+
+def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(
+    store: Path, any_bed: Bed, tmp_path: Path
+) -> None:
+    undisturbed = trained_here(store, tmp_path / "undisturbed", ranks=4, epochs=16)
     nodes = ["--nodes=2", "--cpus-per-task=2", "--mem=3000M", "--time=20", "--partition=low"]
-    told = script(any_bed, tmp_path, "train.sh", *nodes, "--", *recipe, "-o", "model", DRG_RANKS="2")
+    told = script(any_bed, tmp_path, "train.sh", *nodes, "--", *recipe(store, 16), "-o", "model", DRG_RANKS="2")
     job = told.split()[1].rstrip(";")
     log, model = tmp_path / f"drg-train.{job}.log", tmp_path / "model"
     for life in (1, 2):
@@ -65,7 +82,20 @@ def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(an
         )
     until(240, log, (model / "done.json").exists)
     assert "life 3 " in log.read_text()
-    assert sha256(model / "weights.safetensors") == sha256(tmp_path / "undisturbed" / "weights.safetensors")
+    assert sha256(model / "weights.safetensors") == undisturbed
+
+
+def test_training_in_the_image_over_two_nodes(store: Path, image: Image, plain_bed: Bed, tmp_path: Path) -> None:
+    undisturbed = trained_here(store, tmp_path / "undisturbed", ranks=2, epochs=2)
+    nodes = ["--nodes=2", "--mem=3000M", "--time=20", "--image", image.file]
+    image_env = {name: value for name, value in image.env.items() if name.startswith("APPTAINER")}
+    told = script(
+        plain_bed, tmp_path, "train.sh", *nodes, "--", *recipe(store, 2), "-o", "model", path=image.env["PATH"],
+        **image_env,
+    )  # fmt: skip
+    log = tmp_path / f"drg-train.{told.split()[1].rstrip(';')}.log"
+    until(240, log, (tmp_path / "model" / "done.json").exists)
+    assert sha256(tmp_path / "model" / "weights.safetensors") == undisturbed
 
 
 def test_array_and_merge_scripts(plain_bed: Bed, tmp_path: Path) -> None:

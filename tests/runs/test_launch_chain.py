@@ -188,6 +188,8 @@ def test_site_file_gives_defaults_and_flags_win(tmp_path: Path) -> None:
         ({"state": "time", "message": "stopped by SIGUSR1"}, "", "", "time"),
         ({"state": "stopped", "message": "stopped by SIGTERM"}, "", "", "lost"),
         ({"state": "failed", "failed": {"0": "ValueError: odd"}}, "", "", "failed"),
+        ({"state": "failed", "code": 1, "message": "a bug"}, "", "", "failed"),
+        ({"state": "failed", "code": 3, "message": "torch is not installed here"}, "", "", "input"),
         ({"state": "failed", "failed": {"0": "worker process ended with -9 (out of memory?)"}}, "", "", "memory"),
         ({"state": "failed", "failed": {"0": "MemoryError: 3 GiB"}}, "", "", "memory"),
         ({"state": "running"}, "", "OUT_OF_MEMORY", "memory"),
@@ -213,3 +215,22 @@ def test_why_a_shard_is_missing(
     verdicts = history.judge(plan, submission, "rows", [0, 7])
     assert verdicts[0].reason == reason
     assert verdicts[7].reason == "unstarted"
+
+
+def test_bad_input_is_not_submitted_again(
+    plan: Plan, queue: list[tuple[str, str, str, str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.submit_missing(plan, Recorder(), settings=ClusterFlags(pack=5))
+    (submission,) = submissions(plan)
+    end = {"job": "9_0", "host": "n", "state": "failed", "code": 3, "message": "torch is not installed here"}
+    submission.record_path("rows", 0).write_text(json.dumps(end))
+    assert chain.submit_again(plan, submission, own_job="7") == 3
+    assert "torch is not installed here" in caplog.text and "not submitted again" in caplog.text
+    assert len(submissions(plan)) == 1
+
+
+def test_an_image_that_is_not_there_is_refused(plan: Plan, queue: list[tuple[str, str, str, str]]) -> None:
+    recorder = Recorder()
+    with pytest.raises(InputError, match=r"no such image: .*nothere\.sif"):
+        chain.submit_missing(plan, recorder, settings=ClusterFlags(image=plan.folder / "nothere.sif"))
+    assert not recorder.jobs and not submissions(plan)

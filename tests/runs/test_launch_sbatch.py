@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from drg_hpc.config import ClusterFlags, build, megabytes_of, minutes_of
 from drg_hpc.errors import UsageError
 from drg_hpc.runs.launch.sbatch import Job, grace_s, script
+from drg_hpc.runs.launch.submission import Submission
+from drg_hpc.runs.launch.submitit import _parameters
 
 GOLDEN = Path(__file__).parent / "golden"
 ODD = '/s/it\'s; $(x) "q" 100%'
@@ -111,3 +113,12 @@ def test_warning_time_fits_short_limits() -> None:
 def test_values_that_no_script_can_hold_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         build(ClusterFlags, values, source="test")
+
+
+def test_memory_per_cpu_stands_for_memory() -> None:
+    job = Job("drg-x", "/run", ("/run", "1", "work", "rows", "0"))
+    text = script(job, ClusterFlags(mem="4G", slurm_arg=["mem-per-cpu=2G"]), python="/python")
+    assert "--mem-per-cpu=2G" in text and "--mem=" not in text
+    submission = Submission(Path("/run/jobs/0001"), 1, "submitit", ClusterFlags(mem="4G", slurm_arg=["mem-per-cpu=2G"]),
+                            "auto", 1, 0, {})  # fmt: skip
+    assert "mem" not in _parameters(job, submission)

@@ -6,7 +6,7 @@ The rules, the same for every launcher that talks to Slurm:
 - Between stages a small job reduces; the next array starts when it ended well. The merge starts when everything has
   ended, however it ended. Where something is missing it submits that again (twice, unless ``--retries`` says more or
   less), with twice the memory where a task ran out of memory and twice the time where one ran out of time, and exits 4;
-  after the last round it names the shards with their last log lines and exits 6.
+  after the last round it names the shards with their last log lines and exits 6. Bad input is not submitted again.
 - A task that is told to stop (USR1, USR2, the time limit) puts itself back into the queue, at most ten times, unless
   its whole time was not enough for one shard.
 """
@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from drg_hpc.config import ClusterFlags
-from drg_hpc.errors import EXIT_FAILED, EXIT_INCOMPLETE
+from drg_hpc.errors import EXIT_FAILED, EXIT_INCOMPLETE, EXIT_INPUT
 from drg_hpc.files import read_json
 from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import uses_gpu
+from drg_hpc.runs.image import check_image
 from drg_hpc.runs.launch import history, scheduler
 from drg_hpc.runs.launch.sbatch import Job
 from drg_hpc.runs.launch.submission import (
@@ -157,6 +158,8 @@ def submit_missing(
     InputError : Slurm does not answer or refuses; the folder is not fit
     """
     check_place(plan)
+    if settings.image is not None:
+        check_image(settings.image)
     settings, workers = complete_settings(settings, plan, workers=workers)
     with submitting(plan) as jobs:
         held = queued(plan, own_job=own_job)
@@ -262,9 +265,13 @@ def submit_again(plan: Plan, before: Submission, *, own_job: str) -> int:
     """What the merge job does when something is missing; returns its exit code."""
     reasons, lines = why_missing(plan)
     retries = RETRIES if before.settings.retries is None else before.settings.retries
-    if before.round >= retries:
+    if before.round >= retries or history.INPUT in reasons:
         for line in lines:
             log.error("%s", line)
+        if history.INPUT in reasons:
+            log.error("not submitted again: the same would end the same; mend it, then drg-submit %s",
+                      shlex.quote(str(plan.folder)))  # fmt: skip
+            return EXIT_INPUT
         poison = reasons & {history.MEMORY, history.TIME, history.FAILED}
         advice = f"drg-submit {shlex.quote(str(plan.folder))} submits them again, with --mem or --time where needed"
         log.error("gave up after %d submissions in a row: %s; %s", before.round + 1, ", ".join(sorted(reasons)), advice)

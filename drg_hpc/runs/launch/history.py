@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc.config import ClusterFlags, megabytes_of, minutes_of
+from drg_hpc.errors import EXIT_INPUT, EXIT_USAGE
 from drg_hpc.runs import parts
 from drg_hpc.runs.launch import scheduler
 from drg_hpc.runs.launch.sbatch import LOGS
@@ -16,7 +17,7 @@ from drg_hpc.runs.launch.submission import Submission, job_name
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Stage
 
-MEMORY, TIME, FAILED, LOST, UNSTARTED = "memory", "time", "failed", "lost", "unstarted"
+MEMORY, TIME, FAILED, INPUT, LOST, UNSTARTED = "memory", "time", "failed", "input", "lost", "unstarted"
 _MEMORY_SIGNS = ("ended with -9", "MemoryError", "out of memory")
 """In messages of workers: killed (as the kernel does it when memory ends), or an error that says so itself."""
 _SLURM_SIGNS = re.compile(r"(?P<time>DUE TO TIME LIMIT)|exceeded memory limit|oom.?kill|out of memory", re.IGNORECASE)
@@ -29,8 +30,9 @@ class Verdict:
 
     Parameters
     ----------
-    reason : ``memory``, ``time``, ``failed`` (it raised an error), ``lost`` (its task was cancelled, preempted or its
-        node died) or ``unstarted``
+    reason : ``memory``, ``time``, ``failed`` (it raised an error), ``input`` (so did the command's input or the node's
+        set-up: the same again would end the same), ``lost`` (its task was cancelled, preempted or its node died) or
+        ``unstarted``
     message : in words
     task : stage task that had it
     """
@@ -73,8 +75,9 @@ def _judge_task(record: dict[str, Any], task: int, *, told: str | None, tail: li
                 reason, told = (TIME if found["time"] else MEMORY), line.strip()
         return Verdict(reason, f"job {record.get('job')} on {record.get('host')}: {told}", task)
     if state == "failed":
-        memory = any(sign in message for sign in _MEMORY_SIGNS)
-        return Verdict(MEMORY if memory else FAILED, message, task)
+        if any(sign in message for sign in _MEMORY_SIGNS):
+            return Verdict(MEMORY, message, task)
+        return Verdict(INPUT if record.get("code") in (EXIT_USAGE, EXIT_INPUT) else FAILED, message, task)
     return Verdict(TIME if state == "time" else LOST, message or state, task)
 
 

@@ -60,9 +60,14 @@ def _directives(job: Job, settings: ClusterFlags) -> list[tuple[str, str | None]
             options.append(("kill-on-invalid-dep", "yes"))
     for pair in settings.slurm_arg:
         key, equals, value = pair.partition("=")
-        options = [option for option in options if option[0] != key]
+        options = [option for option in options if option[0] != key and not replaces(key, option[0])]
         options.append((key, value if equals else None))
     return options
+
+
+def replaces(key: str, other: str) -> bool:
+    """Whether an option of Slurm that the user gave excludes another one that we would give."""
+    return other == "mem" and key in ("mem-per-cpu", "mem-per-gpu")
 
 
 def grace_s(settings: ClusterFlags) -> int:

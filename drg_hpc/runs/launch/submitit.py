@@ -7,7 +7,7 @@ from typing import Any
 
 from drg_hpc.config import minutes_of
 from drg_hpc.errors import InputError
-from drg_hpc.runs.launch.sbatch import Job, grace_s
+from drg_hpc.runs.launch.sbatch import Job, grace_s, replaces
 from drg_hpc.runs.launch.scheduler import outside_of_jobs
 from drg_hpc.runs.launch.submission import Submission
 from drg_hpc.runs.launch.task import call_task
@@ -79,4 +79,6 @@ def _parameters(job: Job, submission: Submission) -> dict[str, Any]:
     }
     if job.tasks is not None:
         chosen["array_parallelism"] = min(job.tasks, settings.max_running or job.tasks)
+    if any(replaces(key, "mem") for key in more):
+        del chosen["mem"]
     return {name: value for name, value in chosen.items() if value is not None}

@@ -1,0 +1,58 @@
+"""Options of drg-stats; light, so that ``--help`` needs nothing but pydantic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drg_hpc.config import Options, flag, positional
+
+SUMMARY = "Summarise attributions and their sequences over all regions, by Dask on one or several nodes."
+EPILOG = """\
+Every sum follows a fixed tree over blocks of 64 rows in float64: the file is the same, byte for byte, for any number of
+workers and every scheduler.
+
+--scheduler slurm makes a Dask cluster of the tasks of one srun: rank 0 schedules, rank 1 reads the results and writes
+the file, the others work (three tasks at least). It speaks TLS with a certificate made for the occasion, handed over in
+a private folder beside -o, and ends by itself. A worker that dies is made up for by the others if srun lets it:
+
+  srun -N2 -n6 --kill-on-bad-exit=0 drg-stats attributions --scheduler slurm -o statistics.h5
+
+srun then still ends with the dead task's code; whether the statistics are there says the file.
+"""
+
+
+class StatsOptions(Options):
+    """Options of drg-stats."""
+
+    files: tuple[Path, ...] = positional(help="runs of drg-attr, or their out.h5", metavar="FILE.h5")
+    out: Path = flag(help="file to write; one made from something else is not replaced", metavar="FILE.h5", short="-o")
+    task_rows: int | None = flag(
+        None, help="rows of a task, rounded up to 64, 128, 256, … (default: by size)", metavar="N", ge=1
+    )
+
+
+class SchedulerFlags(StatsOptions):
+    """Who computes."""
+
+    group = "running it"
+
+    scheduler: str = flag(
+        "local",
+        help="local: processes here; slurm: the tasks of this srun; or the address of a Dask scheduler, tls://HOST:PORT",
+        metavar="local|ADDRESS|slurm",
+    )
+    workers: int | None = flag(
+        None,
+        help="local: worker processes (default: one per CPU); slurm: workers there must be (default: 1)",
+        metavar="N",
+        ge=1,
+    )
+    interface: str | None = flag(
+        None,
+        help="slurm: network interface to listen on, such as ib0 (default: the one that the node's name resolves to)",
+        metavar="NAME",
+    )
+    wait: float = flag(120.0, help="give up after so long without a scheduler or a worker", metavar="SECONDS", gt=0)
+    tls_ca: Path | None = flag(None, help="certificate of the authority, for tls:// (default: none)", metavar="PEM")
+    tls_cert: Path | None = flag(None, help="our certificate, for tls:// (default: none)", metavar="PEM")
+    tls_key: Path | None = flag(None, help="its key, for tls:// (default: none)", metavar="PEM")

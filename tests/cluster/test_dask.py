@@ -1,0 +1,246 @@
+"""drg-stats over the tasks of one srun on two nodes: the bytes of a local run, whoever dies; in the image, too."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bodies.seqlet_runs import write_attributions
+from cluster_helpers import sha256
+from image_helpers import Image
+from slurm_bed import Bed
+from support import argv, drg, environment
+
+from drg_hpc.runs import image as images
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+TASKS = 6
+
+
+@pytest.fixture(scope="module")
+def attributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,600 regions of two tracks: 25 blocks, 75 tasks that read."""
+    path = tmp_path_factory.mktemp("attributions") / "out.h5"
+    generator = np.random.default_rng(3)
+    onehot = (generator.integers(0, 5, (1600, 1, 60)) == np.arange(4)[:, None]).astype(np.int8)
+    projected = (generator.standard_normal((1600, 60)) * onehot.any(axis=1)).astype(np.float32)
+    write_attributions(path, projected, onehot, tracks=2, keep=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def local(attributions: Path) -> str:
+    """sha256 of what this process alone computes."""
+    out = attributions.with_name("local.h5")
+    drg("drg-stats", attributions, "--workers", 1, "-o", out)
+    return sha256(out)
+
+
+class Step:
+    """One srun of drg-stats."""
+
+    def __init__(self, bed: Bed, folder: Path, attributions: Path, *, start: list[str], env: dict[str, str]) -> None:
+        self.bed, self.out, self._started = bed, folder / "statistics.h5", time.monotonic()
+        words = [*start, str(attributions), "--scheduler", "slurm", "--task-rows", "64", "-o", str(self.out)]
+        self.env = env | bed.env | {"TMPDIR": str(folder)}
+        self.words = words
+
+    def start(
+        self, *more: str, fault: str = "", tasks: int = TASKS, ranks: str = "none", shell: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start it.
+
+        Parameters
+        ----------
+        fault : failpoints at which the tasks of ``ranks`` (a shell pattern) kill themselves
+        shell : lines that every task runs first, beside its own work
+        """
+        script = f'case $SLURM_PROCID in {ranks}) export DRG_FAILPOINTS={fault};; esac\n{shell}\nexec "$@"'
+        flags = ["-N2", f"-n{tasks}", "--mem=2G", "--time=5", "--kill-on-bad-exit=0", "--job-name=drg-stats"]
+        return subprocess.Popen(
+            ["srun", *flags, "sh", "-c", script, "sh", *self.words, *more],
+            env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *more: str, exit_code: int = 0, **how: object) -> str:
+        """Run it to its end; what it said."""
+        process = self.start(*more, **how)  # type: ignore[arg-type]
+        said, errors = process.communicate(timeout=200)
+        assert process.returncode == exit_code, f"{said}\n{errors}"
+        return said + errors
+
+    def run_losing_workers(self) -> str:
+        """Run it; rank 3 is killed in its first block, rank 4 most likely later, with results that nobody else holds.
+
+        The other workers come when rank 3 is dead, so that it certainly had work.
+        """
+        go = self.out.with_name("go")
+        late = f"case $SLURM_PROCID in 2|5) until [ -e {go} ]; do sleep 0.2; done;; esac"
+        kill = "[ $SLURM_PROCID != 3 ] || export DRG_FAILPOINTS=stats.block"
+        process = self.start(ranks="4", fault="stats.block:0.2", shell=f"{late}\n{kill}")
+        self.until_met()
+        self.until(lambda: "3" in self.pids())
+        self.until(lambda: "3" not in self.pids())
+        go.touch()
+        said, errors = process.communicate(timeout=200)
+        go.unlink()
+        assert process.returncode == 137, f"{said}\n{errors}"
+        assert re.search(r"tasks? 3\b.*: (Killed|Exited with exit code 137)", errors), errors
+        return said + errors
+
+    @property
+    def meeting(self) -> list[Path]:
+        """What is left of the folder where the tasks meet."""
+        return list(self.out.parent.glob(".statistics.h5.dask-*"))
+
+    def pids(self) -> dict[str, int]:
+        """Processes that were told to write the output, by rank ("": srun itself)."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+                variables = (folder / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if str(self.out).encode() in words:
+                rank = [item[13:].decode() for item in variables if item.startswith(b"SLURM_PROCID=")]
+                found["".join(rank)] = int(folder.name)
+        return found
+
+    def until(self, ready: Callable[[], object]) -> None:
+        """Wait for something."""
+        end = time.monotonic() + 90
+        while not ready():
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+    def until_met(self) -> None:
+        """Wait for the scheduler."""
+        self.until(lambda: list(self.out.parent.glob(".statistics.h5.dask-*/scheduler.json")))
+
+
+@pytest.fixture
+def step(plain_bed: Bed, attributions: Path, tmp_path: Path) -> Iterator[Step]:
+    """Outside the image; nothing of it runs on afterwards."""
+    made = Step(plain_bed, tmp_path, attributions, start=argv("drg-stats"), env=environment())
+    yield made
+    assert not made.pids(), "a process of the step was left over"
+
+
+def test_two_nodes_give_the_bytes_of_a_local_run(step: Step, local: str) -> None:
+    said = step.run()
+    assert sha256(step.out) == local
+    assert "Dask scheduler at tls://127.0.0.1:" in said
+    assert said.count("statistics: ") == 2  # the progress line and the result, by the client alone
+    assert not step.meeting
+
+
+def test_a_killed_worker_is_made_up_for(step: Step, local: str) -> None:
+    said = step.run_losing_workers()
+    assert said.count("statistics: ") == 2
+    assert sha256(step.out) == local
+    assert not step.meeting
+
+
+def test_no_worker_left_is_said_and_everything_ends(step: Step) -> None:
+    said = step.run("--wait", "10", tasks=4, ranks="[23]", fault="stats.block", exit_code=137)
+    assert "no worker has been there for 10 s" in said
+    assert "task 1: Exited with exit code 4" in said
+    assert not step.out.exists() and not step.meeting
+
+
+def test_a_killed_client_ends_all_and_leaves_no_output(step: Step) -> None:
+    said = step.run(ranks="1", fault="stats.before_publish", exit_code=137)
+    assert "task 1: Killed" in said and "task 0" not in said and "task 2" not in said
+    assert not step.out.exists() and not step.meeting
+
+
+def test_a_killed_scheduler_ends_all(step: Step) -> None:
+    process = step.start("--wait", "60", ranks="[2345]", fault="stats.block")
+    step.until_met()
+    step.until(lambda: set(step.pids()) == {"", "0", "1"})  # the workers are dead, so that the client waits
+    os.kill(step.pids()["0"], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert "the Dask scheduler is gone" in errors
+    assert "task 1: Exited with exit code 4" in errors
+    assert not step.out.exists()
+
+
+@pytest.mark.parametrize("stopped", ["client", "workers"])
+def test_a_stop_signal_ends_all_with_143(step: Step, plain_bed: Bed, stopped: str) -> None:
+    if stopped == "client":
+        process = step.start("--wait", "60", ranks="[2345]", fault="stats.block")
+        step.until_met()
+        step.until(lambda: set(step.pids()) == {"", "0", "1"})
+        ends = {"0", "1"}
+    else:
+        process = step.start(shell="[ $SLURM_PROCID != 1 ] || exec sleep 100")
+        step.until_met()
+        time.sleep(5)  # the workers join and wait for work
+        ends = {"0", "2", "3", "4", "5"}
+    job = plain_bed.run("squeue", "-h", "-n", "drg-stats", "-t", "R", "-o", "%A").split()[-1]
+    plain_bed.run("scancel", "--signal=TERM", job)
+    _, errors = process.communicate(timeout=60)
+    said = re.findall(r"tasks? ([\d,-]+): Exited with exit code 143", errors)
+    assert ranks_of(said) == ends, errors
+    assert not step.out.exists() and not step.meeting
+
+
+def ranks_of(lists: list[str]) -> set[str]:
+    """``["0", "2-4,5"]`` as ranks."""
+    found: set[str] = set()
+    for item in ",".join(lists).split(","):
+        first, _, last = item.partition("-")
+        found |= {str(rank) for rank in range(int(first), int(last or first) + 1)}
+    return found
+
+
+def test_too_few_tasks_are_refused_in_one_line(step: Step) -> None:
+    said = step.run(tasks=2, exit_code=2)
+    assert said.count("drg-stats: error") == 1
+    assert "needs 3 tasks (scheduler, client, 1 to work), srun has 2; srun -n 3" in said
+    said = step.run("--workers", "4", tasks=5, exit_code=2)
+    assert "needs 6 tasks" in said
+
+
+def test_a_refusal_of_the_client_ends_all_at_once(step: Step) -> None:
+    step.out.write_text("mine")
+    started = time.monotonic()
+    said = step.run("--wait", "100", exit_code=2)
+    assert time.monotonic() - started < 80
+    assert said.count("drg-stats: error") == 1 and "is not a file of drg-stats" in said
+    assert step.out.read_text() == "mine" and not step.meeting
+
+
+def test_a_batch_script_alone_is_no_srun(step: Step, plain_bed: Bed) -> None:
+    script = step.out.with_name("job.sh")
+    script.write_text("#!/bin/sh\n" + shlex.join(step.words) + "\n")
+    log = step.out.with_name("job.log")
+    plain_bed.run("sbatch", "-W", "-n3", "--mem=1G", f"--output={log}", script, check=False, env=step.env)
+    assert "this is not one; srun -N2" in log.read_text()
+
+
+def test_another_interface_is_refused_by_name(step: Step) -> None:
+    said = step.run("--interface", "nosuch0", tasks=3, exit_code=3)
+    assert "--interface nosuch0" in said
+
+
+def test_inside_the_image(image: Image, plain_bed: Bed, attributions: Path, local: str, tmp_path: Path) -> None:
+    start = images.wrap(
+        ["drg-stats"], image=image.file, binds=[tmp_path, attributions.parent], container="apptainer", folder=tmp_path
+    )
+    whole = Step(plain_bed, tmp_path, attributions, start=start, env=image.env)
+    whole.run()
+    assert sha256(whole.out) == local
+    whole.out.unlink()
+    whole.run_losing_workers()
+    assert sha256(whole.out) == local
+    assert not whole.pids() and not whole.meeting
