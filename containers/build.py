@@ -153,21 +153,29 @@ class Builder:
             return folder
         if self.options.offline:
             fail(EXIT_INPUT, f"--offline, and {folder} is not there", "run once without --offline, or copy it there")
-        staging = self.cache / f".wheels.{uuid.uuid4().hex}"
-        tags = [f"manylinux{'' if tag in ('2014', '2010', '1') else '_'}{tag}_{os.uname().machine}" for tag in _GLIBC]
-        flags = ["--only-binary=:all:", "--python-version", self.options.python, "--implementation", "cp", "--quiet"]
-        flags += [part for tag in tags for part in ("--platform", tag)]
         say("   wheels by pip, with your own pip settings")
-        pip = [sys.executable, "-m", "pip", "download", "--dest", str(staging)]
-        run([*pip, *flags, "--constraint", str(ROOT / "constraints.txt"), torch, *needs])
-        self._check_torch(staging)
-        staging.rename(folder)
+        with self.scratch() as staging:
+            target = staging / "wheels"
+            pip = [sys.executable, "-m", "pip", "download", "--dest", str(target), *self._platform()]
+            if torch.endswith("+cpu") and subprocess.run([*pip, "--no-deps", torch], check=False).returncode != 0:
+                torch = torch.removesuffix("+cpu")
+                say(f"   pip finds no CPU build, so {torch} as it is: a larger image, which also runs on CPUs.")
+                say("   PyTorch's own index of CPU wheels in PIP_EXTRA_INDEX_URL makes a small one.")
+            run([*pip, "--constraint", str(ROOT / "constraints.txt"), torch, *needs])
+            self._check_torch(target)
+            os.rename(target, folder)
         return folder
+
+    def _platform(self) -> list[str]:
+        """pip's flags for the wheels of the image's Python and C library, not this machine's."""
+        tags = [f"manylinux{'' if tag in ('2014', '2010', '1') else '_'}{tag}_{os.uname().machine}" for tag in _GLIBC]
+        named = [part for tag in tags for part in ("--platform", tag)]
+        python = ["--python-version", self.options.python, "--implementation", "cp"]
+        return ["--quiet", "--only-binary=:all:", *python, *named]
 
     def _check_torch(self, folder: Path) -> None:
         found = next(folder.glob("torch-*.whl")).name
         if self.options.variant == "gpu" and "+cpu" in found:
-            shutil.rmtree(folder)
             fail(EXIT_INPUT, f"pip found {found}, a CPU build", "let pip's settings offer a CUDA build, or --cpu")
 
     def base(self) -> tuple[str, str, str]:

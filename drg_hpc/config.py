@@ -66,6 +66,17 @@ def megabytes_of(text: str) -> int | None:
     return int(-(-kib // 1024)) or None
 
 
+_OWN_FLAGS = {
+    **{name: name for name in ("partition", "account", "qos", "time", "mem")},
+    "cpus-per-task": "cpus", "gres": "gpus", "gpus": "gpus", "gpus-per-node": "gpus", "gpus-per-task": "gpus",
+}  # fmt: skip
+"""Options of sbatch that have a flag here."""
+_JOBS_OWN = {
+    "array", "chdir", "error", "job-name", "kill-on-invalid-dep", "nodes", "ntasks", "open-mode", "output", "parsable",
+    "signal", "wait", "wrap",
+}  # fmt: skip
+
+
 class ClusterFlags(Options):
     """What jobs ask a scheduler for: flags, the ``[cluster]`` table of a configuration file, or that of the site."""
 
@@ -127,6 +138,11 @@ class ClusterFlags(Options):
         for value in values:
             if not re.fullmatch(r"[a-z][a-z0-9-]*(=.*)?", value) or not value.isprintable():
                 raise ValueError(f"{value!r} is not KEY=VALUE, such as constraint=a100")
+            key = value.partition("=")[0]
+            if key in _OWN_FLAGS:
+                raise ValueError(f"{key}: use --{_OWN_FLAGS[key]}")
+            if key in _JOBS_OWN:
+                raise ValueError(f"{key} is not for the user to choose: the chain of jobs depends on it")
         return values
 
 
@@ -142,14 +158,21 @@ class FanoutOptions(ClusterFlags):
         "local", help="who runs the workers: processes here, jobs of Slurm (sbatch or submitit), or the ranks of mpirun"
     )
     workers: int | None = flag(
-        None, help="worker processes (default: one per CPU, or one per visible GPU)", metavar="N", ge=1
+        None,
+        help="worker processes (default: one per GPU, else one per CPU and --threads; of a job, as many as --cpus "
+        "hold)",
+        metavar="N",
+        ge=1,
     )
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
     seed: int = flag(0, help="seed of every random number; numbers depend on (seed, row) only", metavar="N", ge=0)
     threads: int = flag(1, help="threads per worker; part of the plan, since sums depend on it", metavar="N", ge=1)
     plan_only: bool = flag(False, help="write the plan and stop; then drg-work and drg-merge")
     dry_run: bool = flag(False, help="print the plan, what it will cost, and the sbatch scripts; write nothing")
-    calibrate: bool = flag(False, help="with --dry-run: run one shard of each stage here to measure the cost")
+    calibrate: bool = flag(
+        False,
+        help="with --dry-run: run a shard here to measure the cost; one of each stage up to the first with several",
+    )
     cluster: ClusterFlags = flag(ClusterFlags(), help="the cluster flags as a table")
 
 

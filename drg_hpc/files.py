@@ -276,3 +276,28 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     raise AssertionError("unreachable")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A private path beside ``path`` that becomes it when the block ends well.
+
+    Raises
+    ------
+    InputError : there is a file already, or no folder for it
+    DiskFullError : no space is left
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} exists", fix="choose another -o, or remove it first")
+    if not path.parent.is_dir():
+        raise InputError(f"no such folder: {path.parent}", fix="make it first")
+    private = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    try:
+        yield private
+        fsync_file(private)
+        os.replace(private, path)
+        fsync_dir(path.parent)
+    except (OSError, RuntimeError) as error:  # HDF5 raises the latter
+        raise disk_full(error, path) or error from None
+    finally:
+        private.unlink(missing_ok=True)

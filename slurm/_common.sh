@@ -11,6 +11,7 @@ if [ -z "${DRG_ROOT:-}" ]; then
     DRG_ROOT=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 fi
 export DRG_ROOT
+[ -z "${DRG_SITE:-}" ] || DRG_SITE=$(readlink -m "$DRG_SITE") && export DRG_SITE # scripts change the folder
 export PATH="$DRG_ROOT/.venv/bin:$DRG_ROOT/bin:$PATH"
 
 # site WHAT: what configs/site.toml (or the file that DRG_SITE names) says, a line each. WHAT is
@@ -42,15 +43,16 @@ elif site.image:
 PYTHON
 }
 
-# run_setup: the site's set-up lines, in this shell, and its scratch for the caches of trainings. Modules and conda
-# read unset variables, which set -u forbids.
+# run_setup: the site's set-up lines, in this shell, one that fails ending it, and its scratch for the caches of
+# trainings. Modules and conda read unset variables, which set -u forbids.
 run_setup() {
-    local lines
+    local lines before
+    before=$(set +o)
     lines=$(site setup) || die "configs/site.toml cannot be read (see above)"
-    set +u
+    set -e +u
     eval "$lines"
-    set -u
-    [ -n "${DRG_CACHE_DIR:-}" ] || DRG_CACHE_DIR=$(site scratch)
+    eval "$before"
+    [ -n "${DRG_CACHE_DIR:-}" ] || DRG_CACHE_DIR=$(site scratch) || die "configs/site.toml: scratch (see above)"
     [ -z "$DRG_CACHE_DIR" ] || export DRG_CACHE_DIR
 }
 
@@ -67,5 +69,8 @@ submit_self() {
     found=$(site "$found") || die "configs/site.toml cannot be read (see above)"
     local site=()
     [ -z "$found" ] || mapfile -t site <<<"$found"
-    sbatch --parsable "${site[@]}" "${options[@]}" "$script" "$@"
+    (   # in a job of the user's own, what Slurm says of it would become options of this one
+        for name in ${!SLURM_@}; do [ "$name" = SLURM_CONF ] || unset "$name"; done
+        sbatch --parsable "${site[@]}" "${options[@]}" "$script" "$@"
+    )
 }

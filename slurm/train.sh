@@ -22,7 +22,8 @@
 # DRG_REQUEUES   how often the job puts itself back into the queue (default: 20)
 set -uo pipefail
 
-if [ -z "${SLURM_JOB_ID:-}" ]; then # on a login node: submit
+# In a job of its own Slurm runs a copy of that name; in salloc, or on a login node, it submits itself.
+if [ "${0##*/}" != slurm_script ]; then
     . "$(dirname "$(readlink -f "$0")")/_common.sh"
     options=() image=()
     while [ $# -gt 0 ]; do
@@ -61,8 +62,11 @@ else
     binds=("${binds[@]:1}")
 fi
 model=
-for ((i = 1; i < $#; i++)); do
-    case ${!i} in -o | --out) next=$((i + 1)) && model=${!next} ;; esac
+for ((i = 1; i <= $#; i++)); do
+    case ${!i} in
+        -o | --out) next=$((i + 1)) && model=${!next} ;;
+        --out=*) model=${!i#--out=} ;;
+    esac
 done
 [ -n "$model" ] || die "-o MODEL is needed"
 mkdir -p "$model"

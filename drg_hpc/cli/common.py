@@ -21,6 +21,7 @@ from drg_hpc import log as logs
 from drg_hpc.config import apply_set, build, load_toml
 from drg_hpc.digests import package_version
 from drg_hpc.errors import EXIT_BUG, EXIT_INPUT, EXIT_STOPPED, DiskFullError, DrgError, UsageError
+from drg_hpc.runs.site import pin_site
 
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 Result = dict[str, Any]
@@ -178,6 +179,7 @@ def run_command(
     try:
         chosen_options, chosen = _collect(_parser(prog, summary, options, epilog), options, arguments)
         logs.setup(-1 if chosen.quiet else chosen.verbose)
+        pin_site()
         result = action(chosen_options)
     except DrgError as error:
         _fail(prog, error.exit_code, str(error), as_json=as_json, at_once=isinstance(error, DiskFullError))

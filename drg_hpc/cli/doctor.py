@@ -13,14 +13,14 @@ from typing import NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import ClusterFlags, Options, flag, minutes_of
-from drg_hpc.errors import EXIT_DONE, EXIT_INPUT
+from drg_hpc.errors import EXIT_DONE, EXIT_INPUT, DrgError
 from drg_hpc.runs import image as images
 from drg_hpc.runs.doctor import Finding, Place, examine, worst
 from drg_hpc.runs.doctor_files import check_folder
 from drg_hpc.runs.doctor_node import check_collectives, check_cpus, check_gpus, check_libraries, check_mpi
 from drg_hpc.runs.doctor_slurm import check_slurm, on_compute_node
 from drg_hpc.runs.launch.sbatch import replaces
-from drg_hpc.runs.site import read_site, site_path
+from drg_hpc.runs.site import SiteFile, node_scratch, read_site, site_path
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
 _JOB_MINUTES = 10
@@ -37,7 +37,7 @@ class DoctorOptions(Options):
     image: Path | None = flag(None, help="the image that workers will run in (default: the site's)", metavar="FILE.sif")
     bind: list[str] = flag([], help="further paths to see in the image", metavar="SOURCE[:TARGET]")
     submit: bool = flag(False, help="also examine a compute node, through srun with the site's settings")
-    wait: int = flag(600, help="seconds to wait for --submit, the queue's included", metavar="SECONDS", ge=1)
+    timeout: int = flag(600, help="seconds to wait for --submit, the queue's included", metavar="SECONDS", ge=1)
 
 
 def srun_flags(cluster: ClusterFlags) -> list[str]:
@@ -55,16 +55,12 @@ def srun_flags(cluster: ClusterFlags) -> list[str]:
     return [*flags, *(f"--{pair}" for pair in cluster.slurm_arg)]
 
 
-def _scratch(options: DoctorOptions) -> Path:
-    site = read_site().scratch
-    found = options.scratch or (os.path.expandvars(site) if site else None)
-    return Path(found or os.environ.get("TMPDIR") or tempfile.gettempdir())
-
-
-def _checks(options: DoctorOptions) -> list[Check]:
-    folder, site = options.folder.absolute(), read_site().cluster
-    image = None if images.inside() else options.image or site.image
-    place = Place(image, (folder, *site.bind, *options.bind), image is not None and Path("/dev/nvidiactl").exists())
+def _checks(options: DoctorOptions, site: SiteFile) -> list[Check]:
+    folder = options.folder.absolute()
+    image = None if images.inside() else options.image or site.cluster.image
+    place = Place(
+        image, (folder, *site.cluster.bind, *options.bind), image is not None and Path("/dev/nvidiactl").exists()
+    )
     return [
         ("CPU", check_cpus),
         ("libraries", partial(check_libraries, place)),
@@ -72,11 +68,16 @@ def _checks(options: DoctorOptions) -> list[Check]:
         ("collectives", partial(check_collectives, place)),
         ("MPI", partial(check_mpi, place)),
         ("run folder", partial(check_folder, "run folder", folder, scratch=False, place=place)),
-        ("scratch", partial(check_folder, "scratch", _scratch(options), scratch=True, place=place)),
+        ("scratch", partial(_check_scratch, options, place)),
     ]
 
 
-def _cluster(options: DoctorOptions) -> list[Check]:
+def _check_scratch(options: DoctorOptions, place: Place) -> Iterable[Finding]:
+    found = options.scratch or node_scratch() or Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    return check_folder("scratch", found, scratch=True, place=place)
+
+
+def _cluster(options: DoctorOptions, site: SiteFile) -> list[Check]:
     checks: list[Check] = [("site", _site), ("Slurm", check_slurm)]
     if options.submit:
         command = [sys.executable, "-P", "-m", "drg_hpc.cli.doctor", "--json", "--quiet"]
@@ -84,25 +85,37 @@ def _cluster(options: DoctorOptions) -> list[Check]:
         command += ["--scratch", str(options.scratch)] if options.scratch else []
         command += ["--image", str(options.image.absolute())] if options.image else []
         command += ["--bind", *options.bind] if options.bind else []
-        site = read_site().cluster
-        if site.setup:  # as every job has it
-            command = ["bash", "-c", "\n".join([*site.setup, 'exec "$@"']), "drg-doctor", *command]
-        checks.append(("compute node", partial(on_compute_node, command, flags=srun_flags(site), timeout=options.wait)))
+        setup, flags = site.cluster.setup, srun_flags(site.cluster)
+        if setup:  # as every job has it
+            command = ["bash", "-c", "\n".join(["set -e", *setup, "set +e", 'exec "$@"']), "drg-doctor", *command]
+        checks.append(("compute node", partial(on_compute_node, command, flags=flags, timeout=options.timeout)))
     return checks
 
 
 def _site() -> list[Finding]:
     path = site_path()
-    read_site()
     if path is None:
         advice = "write partition, account and scratch into configs/site.toml, or let DRG_SITE name a file"
         return [Finding("site", "note", "no site settings", advice)]
     return [Finding("site", "ok", f"settings from {path}")]
 
 
+def _findings(options: DoctorOptions) -> list[Finding]:
+    try:
+        site, faults = read_site(), []
+    except DrgError as error:
+        site, faults = SiteFile(), [Finding("site", "fail", str(error))]
+    checks = _checks(options, site)
+    if "SLURM_JOB_ID" not in os.environ and images.inside() is None:
+        checks += _cluster(options, site)
+    elif options.submit:
+        advice = "run it on a login node, outside of jobs and images"
+        faults.append(Finding("compute node", "warn", "--submit does nothing inside a job or an image", advice))
+    return examine(checks) + faults
+
+
 def _doctor(options: DoctorOptions) -> Result:
-    on_node = "SLURM_JOB_ID" in os.environ or images.inside() is not None
-    findings = examine(_checks(options) + ([] if on_node else _cluster(options)))
+    findings = _findings(options)
     verdict = worst(findings)
     failed = [finding for finding in findings if finding.level == "fail"]
     counts = {level: sum(f.level == level for f in findings) for level in ("ok", "note", "warn", "fail")}

@@ -7,15 +7,17 @@ import sys
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.config import FanoutOptions
+from drg_hpc.config import ClusterFlags, FanoutOptions
 from drg_hpc.errors import UsageError
 from drg_hpc.files import human_bytes
 from drg_hpc.runs.bodies import BODIES, planner
 from drg_hpc.runs.devices import choose_gpus
+from drg_hpc.runs.image import Inside
 from drg_hpc.runs.merge import is_merged
 from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan, preview_plan, write_plan
 from drg_hpc.runs.signals import stop_on_signals
+from drg_hpc.runs.site import cluster_settings
 from drg_hpc.runs.spec import RunSpec
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def run_fanout(command: str, options: FanoutOptions) -> Result:
     with stop_on_signals():
         if options.launch != "mpi":
             return _run(command, options, world=None)
-        if options.image is not None:
+        if cluster_settings(options, options.cluster, base=ClusterFlags()).image is not None:
             raise UsageError(
                 "--launch mpi starts in the image", fix="mpirun -n 4 apptainer exec IMAGE drg-… --launch mpi"
             )
@@ -71,6 +73,8 @@ def run_fanout(command: str, options: FanoutOptions) -> Result:
 
 
 def _run(command: str, options: FanoutOptions, *, world: Any) -> Result:
+    if options.calibrate and not options.dry_run:
+        raise UsageError("--calibrate goes with --dry-run", fix="add --dry-run, or leave it out")
     spec: RunSpec = planner(command).plan_shards(options)
     if options.dry_run:
         return _dry_run(spec, options)
@@ -101,20 +105,15 @@ def _run(command: str, options: FanoutOptions, *, world: Any) -> Result:
     return _finished(plan, record, skipped=False)
 
 
-def _inside(plan: Plan, options: FanoutOptions) -> Any:
+def _inside(plan: Plan, options: FanoutOptions) -> Inside | None:
     """The image asked for on the command line or in the configuration; the site's image is for jobs."""
-    image = options.image or options.cluster.image
-    if image is None:
-        return None
-    from drg_hpc.runs.image import Inside
-
-    return Inside.of(plan, image=image, binds=[*options.cluster.bind, *options.bind])
+    settings = cluster_settings(options, options.cluster, base=ClusterFlags())
+    return None if settings.image is None else Inside.of(plan, image=settings.image, binds=settings.bind)
 
 
 def _submit(plan: Plan, options: FanoutOptions) -> Result:
     from drg_hpc.cli.submit import submitted_result
     from drg_hpc.runs.launch.chain import launcher_for, submit_missing
-    from drg_hpc.runs.site import cluster_settings
 
     settings = cluster_settings(options, options.cluster)
     launcher = launcher_for(options.launch)
@@ -124,9 +123,10 @@ def _submit(plan: Plan, options: FanoutOptions) -> Result:
 
 def _dry_run(spec: RunSpec, options: FanoutOptions) -> Result:
     from drg_hpc.runs import cost
-    from drg_hpc.runs.site import cluster_settings
 
-    measured = cost.calibrate(spec, device=options.device) if options.calibrate else {}
+    measured = {}
+    if options.calibrate:
+        measured = cost.calibrate(spec, device=options.device, inside=lambda plan: _inside(plan, options))
     lines = plan_lines(spec, options.shards)
     result: Result = {"message": f"dry run: nothing written to {options.out}"} | _sizes(spec)
     settings = cluster_settings(options, options.cluster)
@@ -136,7 +136,7 @@ def _dry_run(spec: RunSpec, options: FanoutOptions) -> Result:
     if options.launch in ("slurm", "submitit"):
         from drg_hpc.runs.launch.slurm import preview
 
-        _, scripts = preview(plan, settings=settings, workers=options.workers, shard_s=measured)
+        scripts = preview(plan, settings=settings, workers=options.workers, shard_s=measured)
         lines += scripts
         result["scripts"] = scripts
     return result | {"lines": lines, "cost": told.as_dict()}

@@ -127,7 +127,7 @@ def _status(options: StatusOptions) -> Result:
         message = f"next: drg-merge {shlex.quote(str(plan.folder))}"
     reasons: list[str] = []
     if options.why:
-        from drg_hpc.runs.launch.chain import why_missing
+        from drg_hpc.runs.launch.again import why_missing
 
         _, reasons = why_missing(plan)
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import Any, Literal, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import ClusterFlags, flag, positional
+from drg_hpc.errors import EXIT_INCOMPLETE, InputError
 from drg_hpc.runs.plan import Plan, read_plan
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 5.0
 _LATE_S = 60.0
 """How long a done.json that the last job wrote may take to be seen here."""
+_SILENT_S = 900.0
+"""How long Slurm may not answer."""
 
 
 class Options(ClusterFlags):
@@ -24,7 +30,10 @@ class Options(ClusterFlags):
         None, help="plain sbatch scripts, or submitit (default: as before, else slurm)"
     )
     workers: int | None = flag(
-        None, help="worker processes of a task (default: one per GPU, else 1)", metavar="N", ge=1
+        None,
+        help="worker processes of a task (default: as before, else one per GPU, else as many as --cpus hold, else 1)",
+        metavar="N",
+        ge=1,
     )
     device: str | None = flag(None, help="auto, cpu or cuda (default: as before, else auto)", metavar="DEVICE")
     dry_run: bool = flag(False, help="print the sbatch scripts, submit nothing")
@@ -38,6 +47,8 @@ def submitted_result(plan: Plan, result: Any) -> Result:
     if result.submission is None:
         if result.queued:
             message = f"nothing to submit: {result.queued} shards are queued or running: {plan.folder}"
+            for job, why in result.stuck.items():
+                message += f"; job {job} will not start by itself ({why}): scancel it, then drg-submit with other flags"
         else:
             message = f"nothing to submit: {plan.folder}"
         return {"message": message, "run": str(plan.folder), "shards": 0, "queued": result.queued, "jobs": {}}
@@ -49,47 +60,66 @@ def submitted_result(plan: Plan, result: Any) -> Result:
     }  # fmt: skip
 
 
+def _settings(plan: Plan, options: Options, before: Any) -> ClusterFlags:
+    """What is asked for: flags, then what the last submission had, grown where a task ran out of it; else the site."""
+    from drg_hpc.runs.launch import again, history, scheduler
+    from drg_hpc.runs.site import cluster_settings
+
+    settings = cluster_settings(options, options.cluster, base=before.asked if before else None)
+    if before is None:
+        return settings
+    given = options.model_fields_set | options.cluster.model_fields_set
+    reasons, _ = again.why_missing(plan)
+    longest = scheduler.max_minutes(settings.partition) if history.TIME in reasons else None
+    return history.grown(settings, before.settings, reasons, keep=given, longest=longest)
+
+
 def _submit(options: Options) -> Result:
-    from drg_hpc.runs.launch import chain, history
+    from drg_hpc.runs.launch import chain
     from drg_hpc.runs.launch.scheduler import require_slurm
     from drg_hpc.runs.launch.slurm import preview
     from drg_hpc.runs.launch.submission import submissions
     from drg_hpc.runs.merge import is_merged
-    from drg_hpc.runs.site import cluster_settings
 
     plan = read_plan(options.run)
     before = next(reversed(submissions(plan)), None)
-    settings = cluster_settings(options, options.cluster, base=before.settings if before else None)
-    given = {
-        name
-        for name in ClusterFlags.model_fields
-        if name in options.model_fields_set | options.cluster.model_fields_set
-    }
-    if before is not None:
-        reasons, _ = chain.why_missing(plan)
-        settings = history.grown(settings, reasons, keep=given)
+    settings = _settings(plan, options, before)
+    workers = options.workers or (before.asked_workers if before else None)
     if options.dry_run:
-        _, texts = preview(plan, settings=settings, workers=options.workers)
+        texts = preview(plan, settings=settings, workers=workers)
         return {"message": f"dry run: nothing submitted for {plan.folder}", "lines": texts, "scripts": texts}
     if is_merged(plan):
         return {"message": f"nothing to submit, already complete: {plan.folder}", "run": str(plan.folder), "jobs": {}}
     require_slurm()
     launcher = chain.launcher_for(options.launch or (before.launcher if before else "slurm"))
-    result = chain.submit_missing(
-        plan, launcher, settings=settings, device=options.device or (before.device if before else "auto"),
-        workers=options.workers or (before.workers if before else None),
-    )  # fmt: skip
+    device = options.device or (before.device if before else "auto")
+    result = chain.submit_missing(plan, launcher, settings=settings, device=device, workers=workers)
     told = submitted_result(plan, result)
-    if not options.wait:
-        return told
-    seen = time.monotonic()
+    return told | _wait(plan) if options.wait else told
+
+
+def _wait(plan: Plan) -> Result:
+    """Stay until the run is merged, or none of its jobs is left."""
+    from drg_hpc.runs.launch import chain
+    from drg_hpc.runs.merge import is_merged
+
+    seen = heard = time.monotonic()
     while not is_merged(plan):
-        if chain.queued(plan).any():
-            seen = time.monotonic()
-        elif time.monotonic() - seen > _LATE_S:
-            return told | {"message": f"no job of it is left, and it is not merged: {plan.folder}", "exit_code": 4}
+        now = time.monotonic()
+        try:
+            if chain.queued(plan).any():
+                seen = now
+            heard = now
+        except InputError as error:
+            if now - heard > _SILENT_S:
+                raise
+            log.warning("%s", error)
+        if heard == now and now - seen > _LATE_S:
+            where = shlex.quote(str(plan.folder))
+            message = f"no job of it is left, and it is not merged: {plan.folder}; drg-status {where} --why says why"
+            return {"message": message, "exit_code": EXIT_INCOMPLETE}
         time.sleep(_POLL_S)
-    return told | {"message": f"merged: {plan.folder}"}
+    return {"message": f"merged: {plan.folder}"}
 
 
 def main() -> NoReturn:

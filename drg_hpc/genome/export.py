@@ -9,8 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.files import disk_full, fsync_dir, fsync_file
+from drg_hpc.files import new_file
 from drg_hpc.genome.contigs import map_contigs
 
 if TYPE_CHECKING:
@@ -130,31 +128,6 @@ def read_sizes(path: Path) -> dict[str, int]:
     if not found:
         raise InputError(f"no contigs in {path}")
     return found
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A private path beside ``path`` that becomes it when the block ends well.
-
-    Raises
-    ------
-    InputError : there is a file already, or no folder for it
-    DiskFullError : no space is left
-    """
-    if path.exists() or path.is_symlink():
-        raise InputError(f"{path} exists", fix="choose another -o, or remove it first")
-    if not path.parent.is_dir():
-        raise InputError(f"no such folder: {path.parent}", fix="make it first")
-    private = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
-    try:
-        yield private
-        fsync_file(private)
-        os.replace(private, path)
-        fsync_dir(path.parent)
-    except OSError as error:
-        raise disk_full(error, path) or error from None
-    finally:
-        private.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -16,7 +16,8 @@ import pyBigWig
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.genome.export import Placed, new_file
+from drg_hpc.files import new_file
+from drg_hpc.genome.export import Placed
 
 _AT_ONCE_BYTES = 128 << 20
 _STRETCH = 1 << 20

@@ -6,7 +6,6 @@ Tasks carry a path and a range of rows, never data or open files; the process th
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from drg_hpc import digests
 from drg_hpc.errors import InputError, UsageError
-from drg_hpc.files import disk_full, failpoint, fsync_file, replace_path
+from drg_hpc.files import failpoint, new_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_config import StatsOptions
 from drg_hpc.log import Progress
@@ -173,13 +172,6 @@ def _record(source: Source, composition: s.Composition, tracks: list[dict[str, A
 
 
 def _publish(out: Path, records: list[stored.FileRecord], header: dict[str, Any]) -> None:
-    private = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
+    with new_file(out) as private:
         stored.write_statistics(private, records, header)
-        fsync_file(private)
         failpoint("stats.before_publish")
-        replace_path(private, out)
-    except (OSError, RuntimeError) as error:
-        raise disk_full(error, out) or error from None
-    finally:
-        private.unlink(missing_ok=True)

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc import digests
-from drg_hpc.errors import DrgError, InputError
+from drg_hpc.errors import EXIT_INPUT, DrgError, InputError
 from drg_hpc.files import disk_full, failpoint, fsync_dir, fsync_tree, read_json, write_json
 from drg_hpc.log import shard_log
 from drg_hpc.runs import parts
 from drg_hpc.runs.heartbeat import HEARTBEAT, STALE_S, beating, clock
+from drg_hpc.runs.outputs import PLAN
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop, signals_held
 from drg_hpc.runs.spec import Attempt, Body, Shard, Stage
@@ -52,6 +53,16 @@ def claimed(plan: Plan, stage: Stage) -> set[int]:
     return fresh
 
 
+def describe_error(error: Exception) -> dict[str, Any]:
+    """What a worker answers for a shard that raised: ``failed`` may be tried again, ``error`` ends the run."""
+    if isinstance(error, ModuleNotFoundError):
+        fix = "run in the worker environment or the image, or pip install 'drg_hpc[run]'"
+        return {"outcome": "error", "code": EXIT_INPUT, "message": f"{error.name} is not installed here; {fix}"}
+    if isinstance(error, DrgError):
+        return {"outcome": "error", "code": error.exit_code, "message": str(error)}
+    return {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
+
+
 def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str) -> str:
     """Do one shard unless it is done. Returns ``present``, ``done``, or ``lost`` (another attempt was first).
 
@@ -74,6 +85,8 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
     started = time.monotonic()
     attempt = Attempt(out=folder, device=device)
     try:
+        if not (plan.folder / PLAN).exists():  # moved or removed meanwhile: nothing is rebuilt in its place
+            raise InputError(f"the run is gone: {plan.folder}", fix="where it was moved to, drg-work goes on")
         folder.mkdir(parents=True)
         log_file.parent.mkdir(exist_ok=True)
         failpoint("attempt.created")

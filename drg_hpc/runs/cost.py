@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from drg_hpc.config import ClusterFlags
+from drg_hpc.errors import ShardsFailedError
 from drg_hpc.files import human_bytes
 from drg_hpc.runs import parts
+from drg_hpc.runs.image import Inside, merge_inside
 from drg_hpc.runs.launch.chain import complete_settings, pack_size
 from drg_hpc.runs.launch.local import work_local
 from drg_hpc.runs.merge import ensure_reduced
 from drg_hpc.runs.plan import Plan, write_plan
 from drg_hpc.runs.spec import Estimate, RunSpec
 
-log = logging.getLogger(__name__)
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,13 @@ class Cost:
         """In words."""
         lines = []
         for stage in self.stages:
-            text = (
-                f"as jobs, stage {stage.name}: {stage.tasks} tasks of {-(-stage.shards // max(1, stage.tasks))} shards"
-            )
+            each = -(-stage.shards // max(1, stage.tasks))
+            text = f"as jobs, stage {stage.name}: {_count(stage.tasks, 'task')} of {_count(each, 'shard')}"
             if stage.shard_s is not None and stage.hours is not None:
                 text += f"; {stage.shard_s:.2g} s a shard, {stage.hours:.3g} worker hours in all"
             lines.append(text)
-        gpus = f", {self.gpus} GPUs" if self.gpus else ""
-        lines.append(f"a task: {self.cpus} CPUs{gpus}, {self.mem} memory, time limit {self.time}")
+        gpus = f", {_count(self.gpus, 'GPU')}" if self.gpus else ""
+        lines.append(f"a task: {_count(self.cpus, 'CPU')}{gpus}, {self.mem} memory, time limit {self.time}")
         lines.append(f"out: about {human_bytes(self.bytes)} in {self.files} files")
         if all(stage.shard_s is None for stage in self.stages):
             lines.append("hours: not measured; --calibrate runs one shard here")
@@ -86,22 +87,34 @@ def estimate(plan: Plan, *, settings: ClusterFlags, workers: int | None, shard_s
     )  # fmt: skip
 
 
-def calibrate(spec: RunSpec, *, device: str) -> dict[str, float]:
+def calibrate(
+    spec: RunSpec, *, device: str, inside: Callable[[Plan], Inside | None] = lambda plan: None
+) -> dict[str, float]:
     """Seconds of a shard by stage, measured on this machine in a scratch folder that is removed.
 
     One shard of each stage is run, up to the first stage with several: later ones need all of it.
+
+    Parameters
+    ----------
+    inside : the image that the plan's workers run in
+
+    Raises
+    ------
+    ShardsFailedError : the shard fails here
     """
     seconds: dict[str, float] = {}
     small = replace(spec, estimate=Estimate(0, 0, spec.estimate.memory))
     with tempfile.TemporaryDirectory(prefix="drg-calibrate-") as scratch:
         plan = write_plan(small, Path(scratch) / "run")
         for stage in plan.stages:
-            failed = work_local(plan, stage, [stage.shards[0]], workers=1, device=device)
+            failed = work_local(plan, stage, [stage.shards[0]], workers=1, device=device, inside=inside(plan))
             if failed:
-                log.warning("shard 0 of %s failed: %s", stage.name, failed[0])
-                break
+                raise ShardsFailedError(f"shard 0 of {stage.name} failed: {failed[0]}", fix="leave --calibrate out")
             seconds[stage.name] = float(parts.load_part(plan, stage, stage.shards[0]).receipt["seconds"])
             if len(stage.shards) > 1 or stage is plan.stages[-1]:
                 break
-            ensure_reduced(plan, stage)
+            if (place := inside(plan)) is None:
+                ensure_reduced(plan, stage)
+            else:
+                merge_inside(plan, place, stage)
     return seconds

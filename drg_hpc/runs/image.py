@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from drg_hpc.errors import IncompleteError, InputError, Stopped, UsageError, from_exit_code
 from drg_hpc.runs.outputs import committed
-from drg_hpc.runs.plan import Plan
+from drg_hpc.runs.plan import Plan, environment_for
 from drg_hpc.runs.spec import Stage
 
 PROGRAMS = ("apptainer", "singularity")
@@ -165,30 +166,57 @@ class Inside:
         """``command`` in the image, from the run folder."""
         return wrap(command, image=self.image, binds=self.binds, gpu=gpu, folder=self.plan.folder)
 
-    def merge(self, stage: Stage | None = None) -> dict[str, Any]:
-        """Reduce a stage, or merge the run, in the image; what done.json then holds (nothing after a stage).
 
-        Raises
-        ------
-        DrgError : as the merge in the image ended; its own message has gone to stderr
-        """
-        named = [stage.name] if stage is not None else []
-        command = self.wrap(["python", "-P", "-m", "drg_hpc.runs.merger", str(self.plan.folder), *named])
-        environment = os.environ | forwarded(os.environ)
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment) as process:
-            try:
-                code = process.wait()
-            except Stopped:
-                process.terminate()
-                raise
-        if code != 0:
-            raise from_exit_code(code, f"the merge in {self.image.name} ended with {code}; its message is above")
-        if stage is not None:
-            return {}
-        record = committed(self.plan.folder)
-        if record is None:
-            raise IncompleteError(f"no done.json in {self.plan.folder} after its merge", fix="is the folder shared?")
-        return record
+def python_command(
+    inside: Inside | None, arguments: Sequence[str], *, environment: Mapping[str, str], gpu: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """Argument list and environment of a Python of this package, here or in the image.
+
+    Parameters
+    ----------
+    arguments : after ``python -P``, which keeps a random.py in the current folder from standing in for Python's own
+    environment : of the process outside
+    gpu : in the image: bring the host's NVIDIA driver in
+    """
+    if inside is None:
+        return [sys.executable, "-P", *arguments], dict(environment)
+    return inside.wrap(["python", "-P", *arguments], gpu=gpu), {**environment, **forwarded(environment)}
+
+
+def run_merger(plan: Plan, inside: Inside | None, stage: Stage | None = None) -> int:
+    """Merge, or reduce a stage, in a process of its own; its exit code, negative when a signal ended it.
+
+    Raises
+    ------
+    Stopped : by a signal; the merge has then ended too
+    """
+    arguments = ["-m", "drg_hpc.runs.merger", str(plan.folder), *([stage.name] if stage is not None else [])]
+    command, environment = python_command(inside, arguments, environment=os.environ | environment_for(plan.threads))
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment) as child:
+        try:
+            return child.wait()
+        except Stopped:
+            child.terminate()
+            child.wait()
+            raise
+
+
+def merge_inside(plan: Plan, inside: Inside, stage: Stage | None = None) -> dict[str, Any]:
+    """Merge, or reduce a stage, in the image; what done.json then holds (nothing after a stage).
+
+    Raises
+    ------
+    DrgError : as the merge in the image ended; its own message has gone to stderr
+    """
+    code = run_merger(plan, inside, stage)
+    if code != 0:
+        raise from_exit_code(code, f"the merge in {inside.image.name} ended with {code}; its message is above")
+    if stage is not None:
+        return {}
+    record = committed(plan.folder)
+    if record is None:
+        raise IncompleteError(f"no done.json in {plan.folder} after its merge", fix="is the folder shared?")
+    return record
 
 
 def inside() -> Path | None:

@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 from drg_hpc.config import ClusterFlags, Options, build, flag, load_toml
+from drg_hpc.errors import InputError
 
 SITE = "DRG_SITE"
 """Environment variable that names the site's file; without it configs/site.toml of this checkout is read."""
+
+
+NO_IMAGE = Path("none")
 
 
 class SiteFile(Options):
@@ -27,6 +31,12 @@ def site_path() -> Path | None:
     return path if path.is_file() else None
 
 
+def pin_site() -> None:
+    """Make DRG_SITE absolute, for jobs and processes that start elsewhere."""
+    if named := os.environ.get(SITE):
+        os.environ[SITE] = os.path.abspath(named)
+
+
 def read_site() -> SiteFile:
     """The site's settings; defaults where there is no file.
 
@@ -40,7 +50,9 @@ def read_site() -> SiteFile:
 
 
 def cluster_settings(flags: ClusterFlags, table: ClusterFlags, *, base: ClusterFlags | None = None) -> ClusterFlags:
-    """Settings in force: a flag wins over the configuration's ``[cluster]``, that over ``base``.
+    """Settings in force: a flag wins over the configuration's ``[cluster]``, that over ``base``; binds add up.
+
+    The image ``none`` means that there is none.
 
     Parameters
     ----------
@@ -51,13 +63,28 @@ def cluster_settings(flags: ClusterFlags, table: ClusterFlags, *, base: ClusterF
     found = (base or read_site().cluster).model_dump()
     for layer in (table, flags):
         names = [name for name in ClusterFlags.model_fields if name in layer.model_fields_set]
-        found |= {name: value for name in names if (value := getattr(layer, name)) is not None}
+        given = {name: value for name in names if (value := getattr(layer, name)) is not None}
+        if "bind" in given:  # what one must see and what another one must see
+            given["bind"] = list(dict.fromkeys([*found["bind"], *given["bind"]]))
+        found |= given
     if found["image"] is not None:
-        found["image"] = Path(found["image"]).absolute()  # jobs start elsewhere
+        image = Path(found["image"])
+        found["image"] = None if image == NO_IMAGE else image.absolute()  # jobs start elsewhere
     return ClusterFlags(**found)
 
 
 def node_scratch() -> Path | None:
-    """The site's scratch as this node's environment names it."""
+    """The site's scratch as this node's environment names it.
+
+    Raises
+    ------
+    InputError : it names a variable that is not set here
+    """
     scratch = read_site().scratch
-    return Path(os.path.expandvars(scratch)) if scratch else None
+    if not scratch:
+        return None
+    found = os.path.expandvars(scratch)
+    if "$" in found:
+        raise InputError(f"scratch = {scratch!r} in {site_path()} names a variable that is not set on this node",
+                         fix="set it in setup, or name a folder")  # fmt: skip
+    return Path(found)

@@ -50,7 +50,7 @@ class RunStatus:
 
     @property
     def exit_code(self) -> int:
-        """0 complete, 4 incomplete, 5 damaged."""
+        """0 complete (every part is there, merged or not), 4 incomplete, 5 damaged."""
         if self.fault or any(stage.damaged for stage in self.stages):
             return EXIT_CORRUPT
         if not self.merged and any(stage.missing for stage in self.stages):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from drg_hpc import log as logs
-from drg_hpc.errors import EXIT_DONE, EXIT_INPUT, EXIT_STOPPED, DrgError, Stopped
-from drg_hpc.runs.attempt import do_shard
+from drg_hpc.errors import EXIT_DONE, EXIT_STOPPED, DrgError, Stopped
+from drg_hpc.runs.attempt import describe_error, do_shard
 from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
 from drg_hpc.runs.signals import check_stop, signals_held, stop_on_signals
 
@@ -40,20 +40,17 @@ def _serve(folder: Path, device: str, *, questions: TextIO, answers: TextIO) -> 
             try:
                 outcome = do_shard(plan, stage, stage.shards[shard_id], body=body, device=device)
                 answer(shard=shard_id, outcome=outcome)
-            except (DrgError, BrokenPipeError):
+            except (DrgError, ModuleNotFoundError, BrokenPipeError):
                 raise
             except Exception as error:
-                answer(shard=shard_id, outcome="failed", message=f"{type(error).__name__}: {error}")
+                answer(shard=shard_id, **describe_error(error))
             check_stop()
     except BrokenPipeError:
         return EXIT_STOPPED  # the launcher is gone; what was done is done
-    except ModuleNotFoundError as error:
-        fix = "run in the worker environment or the image, or pip install 'drg_hpc[run]'"
-        answer(shard=shard_id, outcome="error", code=EXIT_INPUT, message=f"{error.name} is not installed here; {fix}")
-        return EXIT_INPUT
-    except DrgError as error:
-        answer(shard=shard_id, outcome="error", code=error.exit_code, message=str(error))
-        return error.exit_code
+    except (DrgError, ModuleNotFoundError) as error:
+        told = describe_error(error)
+        answer(shard=shard_id, **told)
+        return int(told["code"])
     return EXIT_DONE
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.files import new_file
 from drg_hpc.genome import npz
-from drg_hpc.genome.export import Contigs, Written, new_file, place_rows, write_bed, write_fasta, write_table
+from drg_hpc.genome.export import Contigs, Written, place_rows, write_bed, write_fasta, write_table
 from drg_hpc.genome.export_bigwig import write_bigwig
 from drg_hpc.genome.onehot import decode, onehot_to_codes
 from drg_hpc.store.dataset_reader import DatasetStore

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -68,6 +69,16 @@ def write_attributions(
                 )  # fmt: skip
     attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0} | (attributes or {}))
     part.unlink()
+
+
+def damaged_copy(attributions: Path, path: Path, *, track: int) -> Path:
+    """A copy whose third block of a track's projection is all zero bytes, which is no compressed data."""
+    raw = bytearray(attributions.read_bytes())
+    with h5py.File(attributions) as handle:
+        chunk = handle[f"tracks/{track:05d}/projected"].id.get_chunk_info(2)
+    raw[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    path.write_bytes(raw)
+    return path
 
 
 def do_run(options: Options) -> tuple[Plan, dict[str, Any]]:

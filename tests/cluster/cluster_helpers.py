@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from slurm_bed import Bed
-from support import drg
+from slurm_bed import PATIENCE_S, Bed
+from support import EXAMPLES, drg
 
 from drg_hpc.runs import parts
 from drg_hpc.runs.launch.submission import run_key
 from drg_hpc.runs.plan import Plan, read_plan
+
+
+def until(what: str, ready: Callable[[], object], *, told: Callable[[], str] = str) -> None:
+    """Wait for something that must come; ``told`` is shown when it does not."""
+    end = time.monotonic() + PATIENCE_S
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not after {PATIENCE_S} s: {what}\n{told()}")
+        time.sleep(0.2)
+
+
+def log_ends(logs: Iterable[Path]) -> str:
+    """The last lines of log files."""
+    return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in logs)
+
+
+def ctcf_peaks(folder: Path, count: int) -> Path:
+    """A FASTA file of the first CTCF peaks."""
+    records = gzip.decompress((EXAMPLES / "ctcf" / "peaks.fa.gz").read_bytes()).decode().split(">")[1 : count + 1]
+    (folder / "peaks.fa").write_text("".join(f">{record}" for record in records))
+    return folder / "peaks.fa"
 
 
 def selftest(folder: Path, *, shards: int, seconds: float = 0.0, row_bytes: int = 64) -> list[object]:
@@ -60,28 +82,45 @@ class Watched:
         plan = self.plan
         return parts.list_parts(plan, plan.stage(stage)).done
 
-    def jobs(self, *, role: str = "work-rows", state: str = "") -> list[str]:
+    def jobs(self, *, role: str = "work-rows", state: str = "", node: str = "") -> list[str]:
         """Ids of this run's tasks in the queue, as Slurm's commands take them."""
         key, found = f"-{run_key(self.plan)}-", []
-        for line in self.bed.run("squeue", "-h", "-r", "-o", "%F|%K|%T|%j").splitlines():
-            job, task, now, name = line.split("|")
-            if key in name and role in name and state in now:
+        for line in self.bed.run("squeue", "-h", "-r", "-o", "%F|%K|%T|%N|%j").splitlines():
+            job, task, now, where, name = line.split("|")
+            if key in name and role in name and state in now and node in where:
                 found.append(f"{job}_{task}" if task != "N/A" else job)
         return found
 
-    def until(self, seconds: float, what: str, ready: Callable[[], object]) -> None:
+    def until(self, what: str, ready: Callable[[], object]) -> None:
         """Wait for something; the logs are shown when it does not come."""
-        end = time.monotonic() + seconds
-        while not ready():
-            if time.monotonic() > end:
-                logs = sorted((self.folder / "logs").rglob("*.log"), key=lambda p: p.stat().st_mtime)[-6:]
-                text = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in logs)
-                raise TimeoutError(f"{what}\n{self.bed.run('squeue')}\n{text}")
-            time.sleep(0.2)
 
-    def until_merged(self, seconds: float = 120) -> None:
+        def told() -> str:
+            logs = sorted((self.folder / "logs").rglob("*.log"), key=lambda p: p.stat().st_mtime)[-6:]
+            return f"{self.bed.run('squeue')}\n{log_ends(logs)}"
+
+        until(what, ready, told=told)
+
+    def until_merged(self) -> None:
         """Wait for the merged output, by the run's own jobs."""
-        self.until(seconds, "the run is not merged", (self.folder / "done.json").exists)
+        self.until("the run is merged", (self.folder / "done.json").exists)
+
+    def disturb_two(self, first: Sequence[str], second: Sequence[str]) -> None:
+        """One of Slurm's commands on each of two running tasks; chosen again where one has just ended."""
+        disturbed: set[str] = set()
+        for command in (first, second):
+
+            def done(command: Sequence[str] = command) -> bool:
+                for task in self.jobs(state="RUNNING"):
+                    if task not in disturbed:
+                        try:
+                            self.bed.run(*command, task)
+                        except RuntimeError:
+                            return False
+                        disturbed.add(task)
+                        return True
+                return False
+
+            self.until(" ".join(command), done)
 
     def logs(self) -> str:
         """Everything the run's jobs logged."""

@@ -74,23 +74,35 @@ def _shared_bed(kind: str, **options: Any) -> Iterator[Bed]:
             subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"user_signal": True, "max_array": 20},
+    "accounted": {"accounting": True},
+}
+
+
 @pytest.fixture(scope="session")
 def plain_bed() -> Iterator[Bed]:
     """Two nodes without accounting; a preempted job is told by the signal it asked for."""
-    yield from _shared_bed("plain", user_signal=True, max_array=20)
+    yield from _shared_bed("plain", **KINDS["plain"])
 
 
 @pytest.fixture(scope="session")
 def accounted_bed() -> Iterator[Bed]:
     """Two nodes with accounting; a preempted job is told by SIGTERM alone."""
-    yield from _shared_bed("accounted", accounting=True)
+    yield from _shared_bed("accounted", **KINDS["accounted"])
 
 
-@pytest.fixture(params=["plain", "accounted"])
+@pytest.fixture(params=list(KINDS))
 def any_bed(request: pytest.FixtureRequest) -> Bed:
     """Each kind in turn."""
     bed: Bed = request.getfixturevalue(f"{request.param}_bed")
     return bed
+
+
+@pytest.fixture(params=list(KINDS))
+def own_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """Each kind in turn, for a test that ends daemons: nobody else's jobs are on it."""
+    yield from _shared_bed(f"own-{request.param}", **KINDS[request.param])
 
 
 @pytest.fixture(scope="session")

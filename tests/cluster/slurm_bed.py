@@ -27,6 +27,8 @@ from pathlib import Path
 NEEDED = ("sbatch", "squeue", "slurmctld", "slurmd", "munged")
 NEEDED_FOR_ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr")
 CPUS, GPUS, MEMORY_MB = 4, 2, 4096
+PATIENCE_S = 600
+"""How long the tests wait for what must come. Such waits end by themselves: this only ends what hangs."""
 _SBIN = "/usr/sbin:/usr/local/sbin"
 _HOSTS_LOCK = "/tmp/.drg-slurm-bed.hosts.lock"
 
@@ -87,10 +89,12 @@ class Bed:
         """What a client's environment needs."""
         return {"SLURM_CONF": str(self.conf)}
 
-    def run(self, *command: object, check: bool = True, env: dict[str, str] | None = None) -> str:
-        """Output of a client command."""
+    def run(
+        self, *command: object, check: bool = True, env: dict[str, str] | None = None, seconds: float = PATIENCE_S
+    ) -> str:
+        """Output of a client command (which may be ``sbatch -W``, and last as long as its job)."""
         done = subprocess.run(
-            list(map(str, command)), capture_output=True, text=True, timeout=120, check=False,
+            list(map(str, command)), capture_output=True, text=True, timeout=seconds, check=False,
             env=os.environ | self.env | (env or {}),
         )  # fmt: skip
         if check and done.returncode:
@@ -99,7 +103,7 @@ class Bed:
 
     def _answers(self, *command: object) -> bool:
         try:
-            self.run(*command)
+            self.run(*command, seconds=10)
         except (RuntimeError, subprocess.TimeoutExpired):
             return False
         return True
@@ -219,7 +223,10 @@ class Bed:
                 f"NodeName=node{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} Boards=1 "
                 f"SocketsPerBoard=1 CoresPerSocket={CPUS} ThreadsPerCore=1 RealMemory={MEMORY_MB} Gres=gpu:{GPUS}"
             )
-        for name, tier, rest in (("cpu", 10, " Default=YES"), ("low", 1, " GraceTime=8"), ("high", 100, "")):
+        # jobs of "high" preempt those of "low", and nobody's else: tests that run side by side leave each other alone
+        for name, tier, rest in (
+            ("cpu", 1, " Default=YES PreemptMode=OFF"), ("low", 1, " GraceTime=8"), ("high", 100, " PreemptMode=OFF")
+        ):  # fmt: skip
             text.append(
                 f"PartitionName={name} Nodes={names}{rest} PriorityTier={tier} MaxTime=01:00:00 DefaultTime=00:10:00"
             )

@@ -9,23 +9,34 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_helpers import sha256
+from cluster_helpers import sha256, until
 from image_helpers import BED, KEPT, Image, build
-from slurm_bed import Bed
-from support import EXAMPLES, ROOT, drg, environment
+from slurm_bed import PATIENCE_S, Bed
+from support import EXAMPLES, PROJECT, ROOT, drg, environment
 
 from drg_hpc.runs import image as images
 from drg_hpc.runs.plan import read_plan
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.xdist_group("apptainer")]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 NOBODY = 65534
-AS_USER = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+# Any user may open /dev/fuse where udev runs. Where it is root's alone, as in a bare virtual machine, the user gets an
+# open one, in a mount namespace of its own.
+OPEN_FUSE = """
+set -e
+if [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+    mount -t tmpfs none /mnt
+    mknod -m 666 /mnt/fuse c "$((0x$(stat -c %t /dev/fuse)))" "$((0x$(stat -c %T /dev/fuse)))"
+    mount --bind /mnt/fuse /dev/fuse
+    umount --lazy /mnt
+fi
+exec setpriv --reuid=$0 --regid=$0 --clear-groups "$@"
+"""
+AS_USER = ["unshare", "--mount", "sh", "-c", OPEN_FUSE, str(NOBODY)]
 # a network of its own, with nothing but its loopback
 NO_NETWORK = ["unshare", "--net", "sh", "-c", 'PATH=$PATH:/usr/sbin ip link set lo up && exec "$@"', "sh"]
 
@@ -44,9 +55,12 @@ def user_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_the_bed_changes_nothing_twice(apptainer: dict[str, str]) -> None:
-    started = time.monotonic()
-    subprocess.run([str(BED), "up"], env=apptainer, check=True, capture_output=True)
-    assert time.monotonic() - started < 5
+    program = Path(shutil.which("apptainer", path=apptainer["PATH"]) or "").resolve(strict=True)
+    before = program.stat()
+    done = subprocess.run([str(BED), "up"], env=apptainer, check=True, capture_output=True, text=True)
+    after = program.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert "installing" not in done.stderr
 
 
 def test_without_network_from_the_cache_and_not_twice(image: Image, tmp_path: Path) -> None:
@@ -74,10 +88,10 @@ def test_another_image_is_not_replaced(image: Image, tmp_path: Path) -> None:
 
 def test_labels_help_and_test(image: Image) -> None:
     labels = json.loads(image.run(verb="inspect", flags=("--json",)).stdout)["data"]["attributes"]["labels"]
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
+    assert labels["org.opencontainers.image.version"] == PROJECT["version"]
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", labels["org.opencontainers.image.revision"])
     assert labels["drg_hpc.variant"] == "cpu"
-    assert "run-help" in image.run(verb="run-help").stdout or "apptainer run" in image.run(verb="run-help").stdout
+    assert "apptainer run" in image.run(verb="run-help").stdout
     assert "merged" in image.run(verb="test", before=NO_NETWORK).stdout
 
 
@@ -203,9 +217,7 @@ def test_a_stop_signal_reaches_the_worker(image: Image, tmp_path: Path, monkeypa
     plan = read_plan(tmp_path / "run")
     command = images.wrap(["drg-work", str(plan.folder)], image=image.file, binds=images.run_binds(plan))
     with subprocess.Popen(command, env=image.env, stderr=subprocess.PIPE, text=True) as worker:
-        until = time.monotonic() + 60
-        while not list(plan.folder.glob("parts/rows/.0*")) and time.monotonic() < until:
-            time.sleep(0.1)
+        until("it works on a shard", lambda: list(plan.folder.glob("parts/rows/.0*")))
         worker.send_signal(signal.SIGTERM)
         said = worker.stderr.read() if worker.stderr else ""
     assert worker.returncode == 143, said
@@ -254,7 +266,7 @@ def test_doctor_of_image_and_compute_node(image: Image, plain_bed: Bed, tmp_path
     site.write_text('[cluster]\npartition = "high"\ngpus = 1\nmem = "3G"\n')
     command = [sys.executable, "-m", "drg_hpc.cli.doctor", "--folder", str(tmp_path), "--image", str(image.file)]
     done = subprocess.run(
-        [*command, "--submit", "--json"], capture_output=True, text=True, timeout=600, check=False,
+        [*command, "--submit", "--json"], capture_output=True, text=True, timeout=PATIENCE_S, check=False,
         env=environment(**image.env, **plain_bed.env, DRG_SITE=str(site)),
     )  # fmt: skip
     report = json.loads(done.stdout)

@@ -58,8 +58,6 @@ def test_a_file_that_is_no_image_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_ends_the_build(tmp_path: Path) -> None:
-    base = tmp_path / "base.sif"
-    base.write_text("")
     done = build(tmp_path, "--base", "debootstrap")
     assert done.returncode == 3 and "singularity build ended with 9" in done.stderr
     assert not list((tmp_path / "cache").glob("*"))

@@ -6,12 +6,11 @@ import json
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from cluster_helpers import sha256
-from slurm_bed import Bed
+from cluster_helpers import log_ends, sha256, until
+from slurm_bed import PATIENCE_S, Bed
 from support import ROOT, drg, environment
 from test_docs import CLUSTER_PAGE, write_commands
 
@@ -37,25 +36,20 @@ def run_page(bed: Bed, work: Path, commands: Path, site: Path) -> str:
     told = ""
     for text in blocks:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text], cwd=work, env=env, capture_output=True, text=True, timeout=300,
-            check=False,
+            ["bash", "-euo", "pipefail", "-c", text], cwd=work, env=env, capture_output=True, text=True,
+            timeout=PATIENCE_S, check=False,
         )  # fmt: skip
-        logs = "".join(f"== {p}\n{p.read_text()[-1500:]}" for p in work.glob("*.log")) if done.returncode else ""
+        logs = log_ends(work.glob("*.log")) if done.returncode else ""
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}\n{logs}"
         told += done.stdout
         if "train.sh" in text:  # whose user goes on when the job is over
-            until_there(work / "model" / "done.json", 240, work)
+            until_there(work / "model" / "done.json", work)
     return told
 
 
-def until_there(path: Path, seconds: float, logs: Path) -> None:
+def until_there(path: Path, logs: Path) -> None:
     """Wait for what the last jobs make."""
-    end = time.monotonic() + seconds
-    while not path.exists():
-        if time.monotonic() > end:
-            text = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in sorted(logs.glob("*.log")))
-            pytest.fail(f"no {path}\n{text}")
-        time.sleep(0.5)
+    until(f"{path} is there", path.exists, told=lambda: log_ends(sorted(logs.glob("*.log"))))
 
 
 def test_from_the_page_to_a_finished_array(plain_bed: Bed, tmp_path: Path) -> None:
@@ -68,7 +62,7 @@ def test_from_the_page_to_a_finished_array(plain_bed: Bed, tmp_path: Path) -> No
     assert "worker hours in all" in told  # of --calibrate
     assert f"merged: {work / 'attributions'}" in told
 
-    until_there(work / "byhand" / "done.json", 120, work)
+    until_there(work / "byhand" / "done.json", work)
     for name, launcher in (("store", "slurm"), ("attributions", "slurm"), ("predictions", "submitit")):
         assert json.loads((work / name / "jobs/0001/submission.json").read_text())["launcher"] == launcher
     assert json.loads((work / "model" / "metrics.json").read_text())
@@ -87,5 +81,5 @@ def test_from_the_page_to_a_finished_array(plain_bed: Bed, tmp_path: Path) -> No
     drg("drg-stats", work / "attributions", "-o", tmp_path / "statistics.h5", "--quiet")
     assert sha256(work / "statistics.h5") == sha256(tmp_path / "statistics.h5")
 
-    until_there(work / "pipeline" / "report.html", 240, work / "pipeline" / "logs")
+    until_there(work / "pipeline" / "report.html", work / "pipeline" / "logs")
     drg("drg-inspect", work / "pipeline" / "seqlets", "--verify")

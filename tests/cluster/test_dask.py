@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from bodies.seqlet_runs import write_attributions
-from cluster_helpers import sha256
+from cluster_helpers import sha256, until
 from image_helpers import Image
-from slurm_bed import Bed
+from slurm_bed import PATIENCE_S, Bed
 from support import argv, drg, environment
 
 from drg_hpc.runs import image as images
@@ -48,7 +50,8 @@ class Step:
     """One srun of drg-stats."""
 
     def __init__(self, bed: Bed, folder: Path, attributions: Path, *, start: list[str], env: dict[str, str]) -> None:
-        self.bed, self.out, self._started = bed, folder / "statistics.h5", time.monotonic()
+        self.bed, self.out = bed, folder / "statistics.h5"
+        self.name = f"stats-{uuid.uuid4().hex[:12]}"  # other test processes have their own on the same bed
         words = [*start, str(attributions), "--scheduler", "slurm", "--task-rows", "64", "-o", str(self.out)]
         self.env = env | bed.env | {"TMPDIR": str(folder)}
         self.words = words
@@ -64,7 +67,7 @@ class Step:
         shell : lines that every task runs first, beside its own work
         """
         script = f'case $SLURM_PROCID in {ranks}) export DRG_FAILPOINTS={fault};; esac\n{shell}\nexec "$@"'
-        flags = ["-N2", f"-n{tasks}", "--mem=2G", "--time=5", "--kill-on-bad-exit=0", "--job-name=drg-stats"]
+        flags = ["-N2", f"-n{tasks}", "--mem=2G", "--time=5", "--kill-on-bad-exit=0", f"--job-name={self.name}"]
         return subprocess.Popen(
             ["srun", *flags, "sh", "-c", script, "sh", *self.words, *more],
             env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -73,7 +76,7 @@ class Step:
     def run(self, *more: str, exit_code: int = 0, **how: object) -> str:
         """Run it to its end; what it said."""
         process = self.start(*more, **how)  # type: ignore[arg-type]
-        said, errors = process.communicate(timeout=200)
+        said, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == exit_code, f"{said}\n{errors}"
         return said + errors
 
@@ -86,11 +89,10 @@ class Step:
         late = f"case $SLURM_PROCID in 2|5) until [ -e {go} ]; do sleep 0.2; done;; esac"
         kill = "[ $SLURM_PROCID != 3 ] || export DRG_FAILPOINTS=stats.block"
         process = self.start(ranks="4", fault="stats.block:0.2", shell=f"{late}\n{kill}")
-        self.until_met()
-        self.until(lambda: "3" in self.pids())
-        self.until(lambda: "3" not in self.pids())
+        until("rank 3 is there", lambda: "3" in self.pids())
+        until("rank 3 is dead", lambda: "3" not in self.pids())
         go.touch()
-        said, errors = process.communicate(timeout=200)
+        said, errors = process.communicate(timeout=PATIENCE_S)
         go.unlink()
         assert process.returncode == 137, f"{said}\n{errors}"
         assert re.search(r"tasks? 3\b.*: (Killed|Exited with exit code 137)", errors), errors
@@ -115,16 +117,38 @@ class Step:
                 found["".join(rank)] = int(folder.name)
         return found
 
-    def until(self, ready: Callable[[], object]) -> None:
-        """Wait for something."""
-        end = time.monotonic() + 90
-        while not ready():
-            assert time.monotonic() < end
-            time.sleep(0.1)
+    def until_met(self) -> int:
+        """Wait for the scheduler; its port."""
 
-    def until_met(self) -> None:
-        """Wait for the scheduler."""
-        self.until(lambda: list(self.out.parent.glob(".statistics.h5.dask-*/scheduler.json")))
+        def published() -> list[Path]:
+            return list(self.out.parent.glob(".statistics.h5.dask-*/scheduler.json"))
+
+        until("the scheduler is there", published)
+        (found,) = published()
+        return int(json.loads(found.read_text())["address"].rpartition(":")[2])
+
+    def until_alone(self) -> None:
+        """Wait until the workers are dead, and the client waits for others."""
+        self.until_met()
+        until("only scheduler and client are left", lambda: set(self.pids()) == {"", "0", "1"})
+
+    def until_joined(self, ranks: set[str]) -> None:
+        """Wait until these workers have joined: only then they open their second connection, for heartbeats."""
+        port = self.until_met()
+
+        def joined(pid: int) -> bool:
+            try:
+                found = psutil.Process(pid).net_connections("tcp4")
+            except psutil.Error:
+                return False
+            return sum(c.status == psutil.CONN_ESTABLISHED and c.raddr.port == port for c in found) >= 2
+
+        until("the workers have joined", lambda: {r for r, pid in self.pids().items() if joined(pid)} >= ranks)
+
+    def job(self) -> str:
+        """Slurm's number of it, while it runs."""
+        (number,) = self.bed.run("squeue", "-h", "-n", self.name, "-t", "R", "-o", "%A").split()
+        return number
 
 
 @pytest.fixture
@@ -132,7 +156,10 @@ def step(plain_bed: Bed, attributions: Path, tmp_path: Path) -> Iterator[Step]:
     """Outside the image; nothing of it runs on afterwards."""
     made = Step(plain_bed, tmp_path, attributions, start=argv("drg-stats"), env=environment())
     yield made
-    assert not made.pids(), "a process of the step was left over"
+    left = made.pids()
+    if left:
+        plain_bed.run("scancel", "-n", made.name, check=False)
+    assert not left, "a process of the step was left over"
 
 
 def test_two_nodes_give_the_bytes_of_a_local_run(step: Step, local: str) -> None:
@@ -151,8 +178,8 @@ def test_a_killed_worker_is_made_up_for(step: Step, local: str) -> None:
 
 
 def test_no_worker_left_is_said_and_everything_ends(step: Step) -> None:
-    said = step.run("--wait", "10", tasks=4, ranks="[23]", fault="stats.block", exit_code=137)
-    assert "no worker has been there for 10 s" in said
+    said = step.run("--wait", "40", tasks=4, ranks="[23]", fault="stats.block", exit_code=137)
+    assert "no worker has been there for 40 s" in said
     assert "task 1: Exited with exit code 4" in said
     assert not step.out.exists() and not step.meeting
 
@@ -164,11 +191,10 @@ def test_a_killed_client_ends_all_and_leaves_no_output(step: Step) -> None:
 
 
 def test_a_killed_scheduler_ends_all(step: Step) -> None:
-    process = step.start("--wait", "60", ranks="[2345]", fault="stats.block")
-    step.until_met()
-    step.until(lambda: set(step.pids()) == {"", "0", "1"})  # the workers are dead, so that the client waits
+    process = step.start("--wait", "1000", tasks=5, ranks="[234]", fault="stats.block")
+    step.until_alone()
     os.kill(step.pids()["0"], signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert "the Dask scheduler is gone" in errors
     assert "task 1: Exited with exit code 4" in errors
     assert not step.out.exists()
@@ -177,18 +203,15 @@ def test_a_killed_scheduler_ends_all(step: Step) -> None:
 @pytest.mark.parametrize("stopped", ["client", "workers"])
 def test_a_stop_signal_ends_all_with_143(step: Step, plain_bed: Bed, stopped: str) -> None:
     if stopped == "client":
-        process = step.start("--wait", "60", ranks="[2345]", fault="stats.block")
-        step.until_met()
-        step.until(lambda: set(step.pids()) == {"", "0", "1"})
+        process = step.start("--wait", "1000", tasks=5, ranks="[234]", fault="stats.block")
+        step.until_alone()
         ends = {"0", "1"}
     else:
-        process = step.start(shell="[ $SLURM_PROCID != 1 ] || exec sleep 100")
-        step.until_met()
-        time.sleep(5)  # the workers join and wait for work
+        process = step.start("--wait", "1000", shell="[ $SLURM_PROCID != 1 ] || exec sleep 1000")
+        step.until_joined({"2", "3", "4", "5"})
         ends = {"0", "2", "3", "4", "5"}
-    job = plain_bed.run("squeue", "-h", "-n", "drg-stats", "-t", "R", "-o", "%A").split()[-1]
-    plain_bed.run("scancel", "--signal=TERM", job)
-    _, errors = process.communicate(timeout=60)
+    plain_bed.run("scancel", "--signal=TERM", step.job())
+    _, errors = process.communicate(timeout=PATIENCE_S)
     said = re.findall(r"tasks? ([\d,-]+): Exited with exit code 143", errors)
     assert ranks_of(said) == ends, errors
     assert not step.out.exists() and not step.meeting
@@ -213,9 +236,7 @@ def test_too_few_tasks_are_refused_in_one_line(step: Step) -> None:
 
 def test_a_refusal_of_the_client_ends_all_at_once(step: Step) -> None:
     step.out.write_text("mine")
-    started = time.monotonic()
-    said = step.run("--wait", "100", exit_code=2)
-    assert time.monotonic() - started < 80
+    said = step.run("--wait", "1000", exit_code=2)  # longer than run() waits
     assert said.count("drg-stats: error") == 1 and "is not a file of drg-stats" in said
     assert step.out.read_text() == "mine" and not step.meeting
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster_helpers import Watched, expected, planned, sha256
+from cluster_helpers import Watched, ctcf_peaks, expected, log_ends, planned, sha256, until
 from image_helpers import Image
-from slurm_bed import Bed
+from slurm_bed import MEMORY_MB, PATIENCE_S, Bed
 from support import EXAMPLES, ROOT, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -28,27 +25,18 @@ def script(bed: Bed, folder: Path, name: str, *arguments: object, path: str | No
     path = f"{Path(sys.executable).parent}{os.pathsep}{path or os.environ['PATH']}"
     done = subprocess.run(
         [SLURM / name, *map(str, arguments)], cwd=folder, env=environment(**bed.env, PATH=path, **changes),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def until(seconds: float, log: Path, ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, log.read_text()[-3000:] if log.exists() else f"no {log}"
-        time.sleep(0.3)
 
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 3,000 CTCF peaks and their shuffles."""
     folder = tmp_path_factory.mktemp("ctcf")
-    records = gzip.decompress((EXAMPLES / "ctcf" / "peaks.fa.gz").read_bytes()).decode().split(">")[1:3001]
-    (folder / "peaks.fa").write_text("".join(f">{record}" for record in records))
     split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
-    drg("drg-shard", "sequences", folder / "peaks.fa", *split, "-o", folder / "store", "--quiet")
+    drg("drg-shard", "sequences", ctcf_peaks(folder, 3000), *split, "-o", folder / "store", "--quiet")
     return folder / "store"
 
 
@@ -56,7 +44,7 @@ def trained_here(store: Path, out: Path, *, ranks: int, epochs: int) -> str:
     """sha256 of the weights of an undisturbed training on one machine."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
     command = [*torchrun, "-m", "drg_hpc.cli.train", *map(str, recipe(store, epochs)), "-o", str(out)]
-    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=300)
+    subprocess.run(command, env=environment(), check=True, capture_output=True, timeout=PATIENCE_S)
     return sha256(out / "weights.safetensors")
 
 
@@ -64,23 +52,30 @@ def recipe(store: Path, epochs: int) -> list[object]:
     return [store, "--config", ROOT / "configs" / "ctcf.toml", "--epochs", epochs]
 
 
+@pytest.fixture(scope="session")
+def undisturbed(store: Path) -> str:
+    """sha256 of the weights after 16 epochs on four ranks."""
+    return trained_here(store, store.with_name("undisturbed"), ranks=4, epochs=16)
+
+
 def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(
-    store: Path, any_bed: Bed, tmp_path: Path
+    store: Path, undisturbed: str, any_bed: Bed, tmp_path: Path
 ) -> None:
-    undisturbed = trained_here(store, tmp_path / "undisturbed", ranks=4, epochs=16)
     nodes = ["--nodes=2", "--cpus-per-task=2", "--mem=3000M", "--time=20", "--partition=low"]
+    # one task a node, with memory that is not there beside the training, and is there without it
+    urgent = ["-p", "high", "-N2", "--ntasks-per-node=1", f"--mem={MEMORY_MB - 3000 + 1}", "-o", "/dev/null"]
     told = script(any_bed, tmp_path, "train.sh", *nodes, "--", *recipe(store, 16), "-o", "model", DRG_RANKS="2")
     job = told.split()[1].rstrip(";")
     log, model = tmp_path / f"drg-train.{job}.log", tmp_path / "model"
+
+    def trains_in(life: int) -> bool:
+        """Whether that life has come to the end of an epoch, which writes a checkpoint."""
+        return log.exists() and "INFO epoch " in log.read_text().partition(f"life {life} ")[2]
+
     for life in (1, 2):
-        until(120, log, lambda: log.exists() and f"life {life} " in log.read_text())  # noqa: B023
-        before = log.read_text().count("INFO ") if log.exists() else 0
-        until(120, log, lambda: log.read_text().count("INFO ") > before)  # noqa: B023
-        time.sleep(4)
-        any_bed.run(
-            "sbatch", "-p", "high", "-N2", "--ntasks-per-node=4", "--mem=200", "-o", "/dev/null", "--wrap", "true"
-        )
-    until(240, log, (model / "done.json").exists)
+        until(f"life {life} trains", lambda: trains_in(life), told=lambda: log_ends([log]))  # noqa: B023
+        any_bed.run("sbatch", *urgent, "--wrap", "true")
+    until("the training ends", (model / "done.json").exists, told=lambda: log_ends([log]))
     assert "life 3 " in log.read_text()
     assert sha256(model / "weights.safetensors") == undisturbed
 
@@ -94,7 +89,7 @@ def test_training_in_the_image_over_two_nodes(store: Path, image: Image, plain_b
         **image_env,
     )  # fmt: skip
     log = tmp_path / f"drg-train.{told.split()[1].rstrip(';')}.log"
-    until(240, log, (tmp_path / "model" / "done.json").exists)
+    until("the training ends", (tmp_path / "model" / "done.json").exists, told=lambda: log_ends([log]))
     assert sha256(tmp_path / "model" / "weights.safetensors") == undisturbed
 
 
@@ -124,7 +119,8 @@ def test_pipeline_from_genome_and_peaks_to_the_report(plain_bed: Bed, tmp_path: 
     jobs = re.findall(r"job (\d+): ", told)
     assert len(jobs) == 6
     logs = tmp_path / "out" / "logs"
-    until(300, logs / f"drg-store.{jobs[0]}.log", (tmp_path / "out" / "report.html").exists)
+    report = tmp_path / "out" / "report.html"
+    until("the report is there", report.exists, told=lambda: log_ends(sorted(logs.glob("*.log"))))
     record = json.loads((tmp_path / "out" / "attributions" / "done.json").read_text())
     data_sha = hashlib.sha256((tmp_path / "out" / "attributions" / "out.h5").read_bytes()).hexdigest()
     assert record["outputs"]["out.h5"]["sha256"] == data_sha

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from cluster_helpers import Watched, sha256
+from cluster_helpers import Watched, ctcf_peaks, sha256
 from image_helpers import Image
 from mpi_helpers import MPIRUN_OPENMPI, ON_RANKS, needs_openmpi, under_mpi
-from slurm_bed import Bed
-from support import EXAMPLES, ROOT, drg, environment
+from slurm_bed import PATIENCE_S, Bed
+from support import ROOT, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -24,11 +23,9 @@ STAGES = ("attr", "seqlets")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Store, model, attributions and seqlets of a short quick start, made by local processes."""
     out = tmp_path_factory.mktemp("quickstart")
-    records = gzip.decompress((EXAMPLES / "ctcf" / "peaks.fa.gz").read_bytes()).decode().split(">")[1:4001]
-    (out / "peaks.fa").write_text("".join(f">{record}" for record in records))
     split = ["--negatives", "dinuc:1", "--valid", "chr8", "--test", "chr9"]
-    drg("drg-shard", "sequences", out / "peaks.fa", *split, "-o", out / "store", "--quiet")
-    recipe = ["--config", ROOT / "configs" / "ctcf.toml", "--epochs", 4, "-o", out / "model", "--quiet"]
+    drg("drg-shard", "sequences", ctcf_peaks(out, 2500), *split, "-o", out / "store", "--quiet")
+    recipe = ["--config", ROOT / "configs" / "ctcf.toml", "--epochs", 3, "-o", out / "model", "--quiet"]
     drg("drg-train", out / "store", *recipe)
     for stage in STAGES:
         drg(f"drg-{stage}", *arguments(stage, out, out / "local"), "--quiet")
@@ -41,7 +38,7 @@ def arguments(stage: str, made: Path, out: Path) -> list[object]:
         given: list[object] = [made / "model", made / "store", "--split", "test", "--method", "tism"]
     else:
         given = [out / "attr"]
-    return [*given, "--shards", 5, "-o", out / stage]
+    return [*given, "--shards", 4, "-o", out / stage]
 
 
 def same_as_local(made: Path, out: Path) -> None:
@@ -55,7 +52,7 @@ def test_arrays(quickstart: Path, any_bed: Bed, tmp_path: Path, launcher: str) -
     flags = ["--launch", launcher, "--pack", 2, "--mem", "1500M", "--time", 20]
     for stage in STAGES:
         drg(f"drg-{stage}", *arguments(stage, quickstart, tmp_path), *flags, **any_bed.env)
-        Watched(any_bed, tmp_path / stage).until_merged(180)
+        Watched(any_bed, tmp_path / stage).until_merged()
     same_as_local(quickstart, tmp_path)
 
 
@@ -63,7 +60,7 @@ def test_arrays_in_the_image(quickstart: Path, image: Image, plain_bed: Bed, tmp
     flags = ["--launch", "submitit", "--pack", 2, "--mem", "1500M", "--time", 20, "--image", image.file]
     for stage in STAGES:
         drg(f"drg-{stage}", *arguments(stage, quickstart, tmp_path), *flags, **(image.env | plain_bed.env))
-        Watched(plain_bed, tmp_path / stage).until_merged(240)
+        Watched(plain_bed, tmp_path / stage).until_merged()
     same_as_local(quickstart, tmp_path)
 
 
@@ -72,7 +69,7 @@ def on_ranks(made: Path, out: Path, start: list[str], python: Path, **changes: s
     for stage in STAGES:
         command = under_mpi(start, python, f"drg-{stage}", *arguments(stage, made, out))
         done = subprocess.run(
-            command, env=environment(**changes), capture_output=True, text=True, timeout=300, check=False
+            command, env=environment(**changes), capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
         assert done.returncode == 0, done.stderr
     same_as_local(made, out)

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bodies.seqlet_runs import write_attributions, write_done
+from bodies.seqlet_runs import damaged_copy, write_attributions, write_done
 from support import drg, drg_json, error_line
 
 from drg_hpc.errors import CorruptError, UsageError
@@ -169,12 +169,7 @@ def test_several_files_runs_and_inspection(attributions: Path, tmp_path: Path) -
 
 
 def test_bad_files_are_named(attributions: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.h5"
-    raw = bytearray(attributions.read_bytes())
-    with h5py.File(attributions) as handle:
-        chunk = handle["tracks/00001/projected"].id.get_chunk_info(2)
-    raw[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
-    damaged.write_bytes(raw)
+    damaged = damaged_copy(attributions, tmp_path / "damaged.h5", track=1)
     with pytest.raises(CorruptError, match=r"damaged\.h5"):
         made(damaged, tmp_path / "x.h5")
     for path, code in ((tmp_path / "none.h5", 3), (tmp_path, 3)):

@@ -145,11 +145,11 @@ def test_merge_in_the_image(run: Plan, container: Path) -> None:
         "true",
     ]  # fmt: skip
     with pytest.raises(IncompleteError, match=r"the merge in x\.sif ended with 4"):
-        inside.merge()
+        image.merge_inside(run, inside)
     drg("drg-work", run.folder, "--stage", "total")
-    assert inside.merge(run.stages[0]) == {}
+    assert image.merge_inside(run, inside, run.stages[0]) == {}
     drg("drg-work", run.folder)
-    assert "out.h5" in inside.merge()["outputs"]
+    assert "out.h5" in image.merge_inside(run, inside)["outputs"]
 
 
 def test_faults_are_said_before_anything_runs(run: Plan, container: Path) -> None:

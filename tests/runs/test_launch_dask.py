@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import psutil
 import pytest
-from bodies.seqlet_runs import write_attributions
+from bodies.seqlet_runs import damaged_copy, write_attributions
 from support import argv, drg, environment, error_line
 
 from drg_hpc import digests
@@ -118,12 +117,7 @@ def test_a_task_that_kills_its_workers_is_blamed(attributions: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_an_error_of_a_task_keeps_its_words_and_code(attributions: Path, tmp_path: Path) -> None:
-    damaged = tmp_path / "damaged.h5"
-    raw = bytearray(attributions.read_bytes())
-    with h5py.File(attributions) as handle:
-        chunk = handle["tracks/00000/projected"].id.get_chunk_info(2)
-    raw[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
-    damaged.write_bytes(raw)
+    damaged = damaged_copy(attributions, tmp_path / "damaged.h5", track=0)
     done = drg("drg-stats", damaged, "--workers", 2, "-o", tmp_path / "x.h5", exit_code=5)
     assert f"cannot read {damaged}" in error_line(done) and "drg-inspect --verify" in error_line(done)
 

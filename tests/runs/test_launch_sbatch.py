@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import subprocess
 from pathlib import Path
@@ -107,6 +108,8 @@ def test_warning_time_fits_short_limits() -> None:
         {"partition": "a\nb"},
         {"slurm_arg": ["--x=1"]},
         {"slurm_arg": ["a=\n"]},
+        {"slurm_arg": ["time=9"]},
+        {"slurm_arg": ["job-name=mine"]},
         {"gpus": -1},
     ],
 )
@@ -119,6 +122,22 @@ def test_memory_per_cpu_stands_for_memory() -> None:
     job = Job("drg-x", "/run", ("/run", "1", "work", "rows", "0"))
     text = script(job, ClusterFlags(mem="4G", slurm_arg=["mem-per-cpu=2G"]), python="/python")
     assert "--mem-per-cpu=2G" in text and "--mem=" not in text
-    submission = Submission(Path("/run/jobs/0001"), 1, "submitit", ClusterFlags(mem="4G", slurm_arg=["mem-per-cpu=2G"]),
-                            "auto", 1, 0, {})  # fmt: skip
+    settings = ClusterFlags(mem="4G", slurm_arg=["mem-per-cpu=2G"])
+    submission = Submission(Path("/run/jobs/0001"), 1, "submitit", settings, None, settings, "auto", 1, 0, {})
     assert "mem" not in _parameters(job, submission)
+
+
+def test_the_users_dependency_comes_to_ours() -> None:
+    flags = ClusterFlags(slurm_arg=["dependency=afterok:9"])
+    job = Job("drg-x", "/run", ("/run", "1", "work", "rows", "0"), after="afterany:1:2")
+    assert "#SBATCH --dependency=afterany:1:2,afterok:9\n" in script(job, flags, python="/python")
+    alone = dataclasses.replace(job, after=None)
+    assert "#SBATCH --dependency=afterok:9\n" in script(alone, flags, python="/python")
+    submission = Submission(Path("/run/jobs/0001"), 1, "submitit", flags, None, flags, "auto", 1, 0, {})
+    assert _parameters(job, submission)["additional_parameters"]["dependency"] == "afterany:1:2,afterok:9"
+
+
+def test_arrays_of_a_stage_share_what_may_run() -> None:
+    job = Job("drg-x", "/run", ("/run", "1", "work", "rows", "0"), tasks=40, arrays=3)
+    assert "--array=0-39%3\n" in script(job, ClusterFlags(max_running=10), python="/python")
+    assert "--array=0-39%1\n" in script(job, ClusterFlags(max_running=2), python="/python")

@@ -13,13 +13,15 @@ from drg_hpc.errors import EXIT_INPUT, EXIT_USAGE
 from drg_hpc.runs import parts
 from drg_hpc.runs.launch import scheduler
 from drg_hpc.runs.launch.sbatch import LOGS
-from drg_hpc.runs.launch.submission import Submission, job_name
+from drg_hpc.runs.launch.submission import FINISH, Submission, job_name
+from drg_hpc.runs.merge import is_merged, is_reduced
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Stage
 
 MEMORY, TIME, FAILED, INPUT, LOST, UNSTARTED = "memory", "time", "failed", "input", "lost", "unstarted"
-_MEMORY_SIGNS = ("ended with -9", "MemoryError", "out of memory")
-"""In messages of workers: killed (as the kernel does it when memory ends), or an error that says so itself."""
+_MEMORY_SIGNS = re.compile(r"ended with -9|\bMemoryError|(?<!CUDA )(?<!HIP )\bout of memory\b")
+"""In messages of workers: killed (as the kernel does it when memory ends), or an error that says so itself. A GPU's
+memory does not grow with the job's."""
 _SLURM_SIGNS = re.compile(r"(?P<time>DUE TO TIME LIMIT)|exceeded memory limit|oom.?kill|out of memory", re.IGNORECASE)
 _LOG_LINES = 6
 
@@ -60,7 +62,7 @@ def judge(plan: Plan, submission: Submission, stage: str, ids: list[int]) -> dic
         failed = {} if record is None else record.get("failed") or {}
         for shard in missing:
             why = failed.get(str(shard))
-            reason = MEMORY if why and any(sign in why for sign in _MEMORY_SIGNS) else FAILED
+            reason = MEMORY if why and _MEMORY_SIGNS.search(why) else FAILED
             verdicts[shard] = Verdict(reason, str(why), task) if why else common
     return verdicts
 
@@ -74,26 +76,49 @@ def _judge_task(record: dict[str, Any], task: int, *, told: str | None, tail: li
             if "slurmstepd" in line and (found := _SLURM_SIGNS.search(line)):
                 reason, told = (TIME if found["time"] else MEMORY), line.strip()
         return Verdict(reason, f"job {record.get('job')} on {record.get('host')}: {told}", task)
-    if state == "failed":
-        if any(sign in message for sign in _MEMORY_SIGNS):
+    if state in ("failed", "killed"):
+        if _MEMORY_SIGNS.search(message):
             return Verdict(MEMORY, message, task)
         return Verdict(INPUT if record.get("code") in (EXIT_USAGE, EXIT_INPUT) else FAILED, message, task)
     return Verdict(TIME if state == "time" else LOST, message or state, task)
 
 
-def grown(settings: ClusterFlags, reasons: set[str], *, keep: set[str]) -> ClusterFlags:
+def judge_merges(plan: Plan, submission: Submission) -> dict[str, Verdict]:
+    """Reductions between stages and the merge that ended for want of memory or time."""
+    found = {}
+    for stage in plan.stages:
+        name = FINISH if stage is plan.stages[-1] else f"reduce.{stage.name}"
+        done = is_merged(plan) if name == FINISH else is_reduced(plan, stage)
+        record = None if done else submission.read_end(name, 0)
+        if record is None:
+            continue
+        job = str(record.get("job"))
+        told = scheduler.final_states([job]).get(job) if record.get("state") == "running" else None
+        verdict = _judge_task(record, 0, told=told, tail=_tail(_job_log(plan, submission, name, job)))
+        if verdict.reason in (MEMORY, TIME):
+            found[name] = verdict
+    return found
+
+
+def grown(
+    asked: ClusterFlags, had: ClusterFlags, reasons: set[str], *, keep: set[str], longest: int | None = None
+) -> ClusterFlags:
     """The stated rule: twice the memory where a task ran out of it, twice the time where one ran out of that.
 
     Parameters
     ----------
+    asked : settings without the plan's defaults
+    had : with them, as the tasks had them
     keep : names of settings that a person has just given
+    longest : minutes that the partition allows; time grows up to it once
     """
     more: dict[str, str] = {}
-    if MEMORY in reasons and settings.mem and "mem" not in keep:
-        more["mem"] = f"{2 * (megabytes_of(settings.mem) or 0)}M"
-    if TIME in reasons and settings.time and "time" not in keep:
-        more["time"] = str(2 * (minutes_of(settings.time) or 0))
-    return settings.model_copy(update=more)
+    if MEMORY in reasons and had.mem and "mem" not in keep:
+        more["mem"] = f"{2 * (megabytes_of(had.mem) or 0)}M"
+    if TIME in reasons and had.time and "time" not in keep:
+        minutes = minutes_of(had.time) or 0
+        more["time"] = str(longest if longest and minutes < longest < 2 * minutes else 2 * minutes)
+    return asked.model_copy(update=more)
 
 
 def last_lines(plan: Plan, submission: Submission, stage: Stage, shard: int, task: int) -> list[str]:
@@ -112,6 +137,14 @@ def _task_log(plan: Plan, submission: Submission, stage: str, record: dict[str, 
     name = job_name(plan, submission.number, "work", stage).rpartition("-")[0]
     found = [*(plan.folder / LOGS).glob(f"{name}-*.{job}.log"), *submission.folder.glob(f"submitit/{job}_0_log.out")]
     return max(found, key=_changed, default=None)
+
+
+def _job_log(plan: Plan, submission: Submission, name: str, job: str) -> Path | None:
+    """Where the job of a reduction or of the merge logged."""
+    role, stage = ("finish", FINISH) if name == FINISH else ("reduce", name.partition(".")[2])
+    own = plan.folder / LOGS / f"{job_name(plan, submission.number, role, stage)}.{job}.log"
+    found = [path for path in (own, submission.folder / f"submitit/{job}_0_log.out") if path.exists()]
+    return found[0] if found else None
 
 
 def _tail(path: Path | None) -> list[str]:

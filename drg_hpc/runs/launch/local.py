@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from drg_hpc.runs import parts
 from drg_hpc.runs.bodies import uses_gpu
 from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.devices import IO_THREADS, choose_gpus, cpu_count
-from drg_hpc.runs.image import Inside, forwarded
+from drg_hpc.runs.image import Inside, merge_inside, python_command
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
 from drg_hpc.runs.signals import check_stop
@@ -50,13 +49,10 @@ class _Worker:
         quiet = not logging.getLogger("drg_hpc").isEnabledFor(logging.INFO)
         environment = os.environ | worker_environment(self._plan, self._gpu, self._io_threads)
         device = "cpu" if self._gpu is None else "cuda:0"
-        # -P: a random.py in the current folder must not stand in for Python's own
-        command = ["-P", "-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"]
-        if self._inside is None:
-            command = [sys.executable, *command]
-        else:
-            command = self._inside.wrap(["python", *command], gpu=self._gpu is not None)
-            environment |= forwarded(environment)
+        arguments = ["-m", "drg_hpc.runs.worker", str(self._plan.folder), device, "-1" if quiet else "0"]
+        command, environment = python_command(
+            self._inside, arguments, environment=environment, gpu=self._gpu is not None
+        )
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
@@ -243,5 +239,5 @@ def run_local(plan: Plan, *, workers: int | None, device: str, inside: Inside | 
             if inside is None:
                 ensure_reduced(plan, stage)
             else:
-                inside.merge(stage)
-    return merge_run(plan) if inside is None else inside.merge()
+                merge_inside(plan, inside, stage)
+    return merge_run(plan) if inside is None else merge_inside(plan, inside)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.errors import EXIT_INPUT, DrgError, InputError, UsageError, from_exit_code
+from drg_hpc.errors import EXIT_BUG, DrgError, InputError, UsageError, from_exit_code
 from drg_hpc.log import Progress
 from drg_hpc.runs import parts
-from drg_hpc.runs.attempt import do_shard
+from drg_hpc.runs.attempt import describe_error, do_shard
 from drg_hpc.runs.bodies import load_body, uses_gpu
 from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.devices import IO_THREADS, choose_gpus, cpu_count
@@ -97,8 +97,9 @@ def serve(world: World, *, device: str) -> int:
         where = _use_gpu(plan, device, place)
         check_inputs(plan)
         body = load_body(plan)
-    except (DrgError, ModuleNotFoundError) as error:
-        world.send(_error(error), 0)
+    except Exception as error:  # whatever it is, rank 0 waits for a word of it
+        told = describe_error(error)
+        world.send({"code": EXIT_BUG, **told, "outcome": "error"}, 0)
     else:
         world.send({"outcome": "ready"}, 0)
     while (asked := world.receive(0)[1]) is not None:
@@ -107,19 +108,10 @@ def serve(world: World, *, device: str) -> int:
         try:
             assert body is not None
             answer = {"outcome": do_shard(plan, stage, shard, body=body, device=where)}
-        except (DrgError, ModuleNotFoundError) as error:
-            answer = _error(error)
         except Exception as error:
-            answer = {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
+            answer = describe_error(error)
         world.send({"shard": shard.id, **answer}, 0)
     return 0
-
-
-def _error(error: Exception) -> dict[str, Any]:
-    if isinstance(error, DrgError):
-        return {"outcome": "error", "code": error.exit_code, "message": str(error)}
-    name = error.name if isinstance(error, ModuleNotFoundError) else error
-    return {"outcome": "error", "code": EXIT_INPUT, "message": f"{name} is not installed here"}
 
 
 def _place(world: World) -> int:

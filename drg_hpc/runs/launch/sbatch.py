@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drg_hpc.config import ClusterFlags, minutes_of
@@ -27,6 +26,7 @@ class Job:
     tasks : length of the array; None for a single job
     after : dependency as sbatch writes it (``afterany:12:13``)
     small : neither GPU nor more than one CPU (merges)
+    arrays : how many arrays of a stage share ``--max-running``
     """
 
     name: str
@@ -35,6 +35,7 @@ class Job:
     tasks: int | None = None
     after: str | None = None
     small: bool = False
+    arrays: int = 1
 
 
 def _directives(job: Job, settings: ClusterFlags) -> list[tuple[str, str | None]]:
@@ -46,8 +47,8 @@ def _directives(job: Job, settings: ClusterFlags) -> list[tuple[str, str | None]
         ("open-mode", "append"),
     ]
     if job.tasks is not None:
-        limit = f"%{settings.max_running}" if settings.max_running else ""
-        options.append(("array", f"0-{job.tasks - 1}{limit}"))
+        limit = array_limit(job, settings)
+        options.append(("array", f"0-{job.tasks - 1}" + (f"%{limit}" if limit else "")))
     options += [(name, getattr(settings, name)) for name in ("partition", "account", "qos") if getattr(settings, name)]
     options += [("nodes", "1"), ("ntasks", "1"), ("cpus-per-task", "1" if job.small else str(settings.cpus or 1))]
     if settings.gpus and not job.small:
@@ -61,8 +62,18 @@ def _directives(job: Job, settings: ClusterFlags) -> list[tuple[str, str | None]
     for pair in settings.slurm_arg:
         key, equals, value = pair.partition("=")
         options = [option for option in options if option[0] != key and not replaces(key, option[0])]
-        options.append((key, value if equals else None))
+        options.append((key, (value if equals else None) if key != "dependency" else both(job.after, value)))
     return options
+
+
+def array_limit(job: Job, settings: ClusterFlags) -> int | None:
+    """Tasks of this array that may run at once."""
+    return max(1, settings.max_running // job.arrays) if settings.max_running else None
+
+
+def both(after: str | None, more: str) -> str:
+    """Our dependency and the user's."""
+    return f"{after},{more}" if after else more
 
 
 def replaces(key: str, other: str) -> bool:
@@ -86,18 +97,13 @@ def script(job: Job, settings: ClusterFlags, *, python: str, environment: dict[s
     """
     lines = ["#!/bin/bash"]
     for key, value in _directives(job, settings):
-        lines.append(f"#SBATCH --{key}" if value is None else f"#SBATCH --{key}={quoted(value)}")
-    lines += ["", *settings.setup]
-    lines += [f"export {name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
-    lines.append(f"exec {join((python, '-P', '-m', 'drg_hpc.runs.launch.task', *job.call))}")
+        lines.append(f"#SBATCH --{key}" if value is None else f"#SBATCH --{key}={shlex.quote(value)}")
+    lines += ["", *setup_lines(settings, environment=environment or {})]
+    lines.append(f"exec {shlex.join((python, '-P', '-m', 'drg_hpc.runs.launch.task', *job.call))}")
     return "\n".join(lines) + "\n"
 
 
-def quoted(value: str) -> str:
-    """A value on an ``#SBATCH`` line; sbatch reads single quotes as a shell does."""
-    return value if all(c.isalnum() or c in "%+,-./:=@_" for c in value) else shlex.quote(value)
-
-
-def join(command: Sequence[str]) -> str:
-    """An argument list as a shell takes it."""
-    return " ".join(map(shlex.quote, command))
+def setup_lines(settings: ClusterFlags, *, environment: dict[str, str]) -> list[str]:
+    """What a job's shell does first: the site's lines, one that fails ending the job, then the environment."""
+    lines = ["set -e", *settings.setup, "set +e"] if settings.setup else []
+    return [*lines, *(f"export {name}={shlex.quote(value)}" for name, value in environment.items())]

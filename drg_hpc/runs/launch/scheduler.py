@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from drg_hpc.config import minutes_of
 from drg_hpc.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,29 @@ DEFAULT_MAX_ARRAY = 1001
 GONE = frozenset({"OUT_OF_MEMORY", "TIMEOUT", "NODE_FAIL", "CANCELLED", "FAILED", "PREEMPTED", "BOOT_FAIL", "DEADLINE"})
 
 
+_OURS = {
+    f"SBATCH_{name}"
+    for name in (
+        "ARRAY_INX", "CHDIR", "DEPENDENCY", "ERROR", "JOB_NAME", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE",
+        "NO_REQUEUE", "OPEN_MODE", "OUTPUT", "PARSABLE", "SIGNAL", "TIMELIMIT", "WAIT", "WRAP",
+    )
+}  # fmt: skip
+"""Defaults of sbatch's that would win over the lines of our scripts."""
+_DELAYS_S = (5.0, 20.0, 60.0)
+_PASSING = re.compile(r"timed out|did not answer|unable to contact|resource temporarily|socket|try again", re.IGNORECASE)
+"""In words of Slurm's about a controller that is busy or restarting."""
+STUCK = frozenset({"PartitionTimeLimit", "PartitionNodeLimit", "PartitionDown", "BadConstraints", "JobHeldAdmin", "JobHeldUser"})
+"""Reasons for which a pending job does not start by itself."""
+
+
 def clean_environment() -> dict[str, str]:
-    """This environment without what an enclosing job says about itself, which sbatch would take for options."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k == "SLURM_CONF"}
+    """This environment without what an enclosing job says about itself and what changes our requests or answers."""
+    hidden = ("SLURM_", "SQUEUE_", "SCANCEL_", "SACCT_", "SCONTROL_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SLURM_CONF" or not (name.startswith(hidden) or name in _OURS)
+    }
 
 
 @contextmanager
@@ -34,6 +55,12 @@ def outside_of_jobs() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
+
+
+def python_path() -> dict[str, str]:
+    """PYTHONPATH for jobs, which start elsewhere: absolute; empty where it is not set."""
+    value = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in value.split(os.pathsep))} if value else {}
 
 
 def require_slurm() -> None:
@@ -67,6 +94,26 @@ def _call(command: Sequence[str], *, text: str | None = None) -> subprocess.Comp
         return subprocess.CompletedProcess(command, 124, "", f"{command[0]} did not answer within {_TIMEOUT_S} s")
 
 
+def patiently(name: str, submit: Callable[[], str]) -> str:
+    """Submit a job called ``name``; where the controller does not answer, again after a while, but never twice.
+
+    Raises
+    ------
+    InputError : as ``submit`` raises
+    """
+    for delay in _DELAYS_S:
+        try:
+            return submit()
+        except InputError as error:
+            if not _PASSING.search(error.what):
+                raise
+            log.warning("%s: again in %.0f s", error.what, delay)
+        time.sleep(delay)
+        if found := [job for job, _, _, _, other in queued_jobs() if other == name]:
+            return found[0]
+    return submit()
+
+
 def sbatch(script: str) -> str:
     """Submit a script; returns the job id.
 
@@ -90,18 +137,42 @@ def max_array_size() -> int:
     return int(found[1]) if found else DEFAULT_MAX_ARRAY
 
 
-def queued_jobs() -> list[tuple[str, str, str, str]]:
-    """This user's jobs that are not over: (array or job id, array index or ``""``, state, name); one line a task.
+def max_minutes(partition: str | None) -> int | None:
+    """Longest time limit of a partition (of several: the most generous); None where there is no limit, or no answer.
+
+    Parameters
+    ----------
+    partition : as sbatch takes it; None is the cluster's default one
+    """
+    limits: list[int | None] = []
+    for line in _call(["scontrol", "--oneliner", "show", "partition"]).stdout.splitlines():
+        fields = dict(re.findall(r"(\w+)=(\S*)", line))
+        named = fields.get("PartitionName") in (partition or "").split(",")
+        if named or (partition is None and fields.get("Default") == "YES"):
+            limits.append(minutes_of(fields.get("MaxTime", "")))
+    return None if None in limits else max((limit for limit in limits if limit is not None), default=None)
+
+
+def queued_jobs() -> list[tuple[str, str, str, str, str]]:
+    """This user's jobs that are not over: (array or job id, array index or ``""``, state, reason, name); one a task.
 
     Raises
     ------
     InputError : squeue does not answer; submitting now might double jobs
     """
-    done = _call(["squeue", "--noheader", "--array", f"--user={getpass.getuser()}", "--format=%F|%K|%T|%j"])
+    command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r|%j"]
+    done = _call(command)
+    for delay in _DELAYS_S:
+        if done.returncode == 0 or not _PASSING.search(done.stderr):
+            break
+        log.warning("squeue does not answer: again in %.0f s", delay)
+        time.sleep(delay)
+        done = _call(command)
     if done.returncode:
         raise InputError(f"squeue does not answer: {' '.join(done.stderr.split())}", fix="try again when Slurm is up")
-    rows = (line.strip().split("|", 3) for line in done.stdout.splitlines())
-    return [(job, "" if task == "N/A" else task, state, name) for job, task, state, name in rows]
+    rows = (line.strip().split("|", 4) for line in done.stdout.splitlines())
+    # other people's job names may hold anything, a line break too
+    return [(j, "" if i == "N/A" else i, s, r, n) for j, i, s, r, n in (row for row in rows if len(row) == 5)]
 
 
 def cancel(jobs: Iterable[str]) -> None:

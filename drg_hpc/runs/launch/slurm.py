@@ -6,11 +6,11 @@ import sys
 
 from drg_hpc.config import ClusterFlags
 from drg_hpc.files import write_atomic
-from drg_hpc.runs import parts
 from drg_hpc.runs.launch import scheduler
-from drg_hpc.runs.launch.chain import Queued, complete_settings, pack_size, python_path, submit_chain
+from drg_hpc.runs.launch.chain import Queued, next_submission, submit_chain
 from drg_hpc.runs.launch.sbatch import Job, script
-from drg_hpc.runs.launch.submission import JOBS, Submission, check_place, pack, submissions
+from drg_hpc.runs.launch.scheduler import python_path
+from drg_hpc.runs.launch.submission import Submission, check_place
 from drg_hpc.runs.plan import Plan
 
 
@@ -23,7 +23,7 @@ class SlurmLauncher:
         """Submit a job; returns its id."""
         text = script(job, submission.settings, python=sys.executable, environment=python_path())
         write_atomic(submission.folder / f"{job.name}.sh", text)
-        return scheduler.sbatch(text)
+        return scheduler.patiently(job.name, lambda: scheduler.sbatch(text))
 
 
 class _Printed:
@@ -44,21 +44,11 @@ class _Printed:
 def preview(
     plan: Plan, *, settings: ClusterFlags, workers: int | None = None, array_size: int = scheduler.DEFAULT_MAX_ARRAY,
     shard_s: dict[str, float] | None = None,
-) -> tuple[Submission, list[str]]:  # fmt: skip
+) -> list[str]:  # fmt: skip
     """The scripts that would be submitted for what is missing now; nothing is written or asked."""
     check_place(plan)
-    settings, workers = complete_settings(settings, plan, workers=workers)
-    tasks = {}
-    for stage in plan.stages:
-        ids = [shard.id for shard in parts.missing_shards(plan, stage)]
-        seconds = (shard_s or {}).get(stage.name)
-        if ids:
-            tasks[stage.name] = pack(ids, pack_size(len(ids), settings=settings, workers=workers, shard_s=seconds))
-    number = 1 + max((each.number for each in submissions(plan)), default=0)
-    submission = Submission(
-        folder=plan.folder / JOBS / f"{number:04d}", number=number, launcher="slurm", settings=settings,
-        device="auto", workers=workers, round=0, tasks=tasks,
-    )  # fmt: skip
+    held = Queued()
+    submission = next_submission(plan, "slurm", settings=settings, workers=workers, held=held, shard_s=shard_s)
     printed = _Printed()
-    submit_chain(plan, printed, submission, Queued(), array_size=array_size)
-    return submission, printed.texts
+    submit_chain(plan, printed, submission, held, array_size=array_size)
+    return printed.texts

@@ -38,6 +38,8 @@ class Submission:
 
     Parameters
     ----------
+    asked, asked_workers : as the user and the site gave them; the next submission starts from these
+    settings, workers : with the defaults that follow from the plan, as the jobs had them
     tasks : stage -> ids of each task, in the order of the id list
     round : 0 when a person submitted it, else how many jobs in a row have submitted again
     """
@@ -45,6 +47,8 @@ class Submission:
     folder: Path
     number: int
     launcher: str
+    asked: ClusterFlags
+    asked_workers: int | None
     settings: ClusterFlags
     device: str
     workers: int
@@ -65,8 +69,8 @@ class Submission:
 
 
 def run_key(plan: Plan) -> str:
-    """Eight hex digits for this plan in this folder: they tell jobs of runs apart."""
-    return hashlib.sha256(f"{plan.digest} {plan.folder}".encode()).hexdigest()[:8]
+    """Eight hex digits for this plan in this folder, however it is spelt: they tell jobs of runs apart."""
+    return hashlib.sha256(f"{plan.digest} {os.path.realpath(plan.folder)}".encode()).hexdigest()[:8]
 
 
 def job_name(plan: Plan, number: int, role: str, stage: str, first: int = 0) -> str:
@@ -137,42 +141,49 @@ def read_submission(plan: Plan, number: int) -> Submission:
 
 def _read(plan: Plan, number: int) -> Submission | None:
     folder = plan.folder / JOBS / f"{number:04d}"
-    try:
-        record = read_json(folder / RECORD)
-    except DrgError:
+    if not (folder / RECORD).exists():
         return None  # a submission that was cut short before it was written down: it has no jobs
+    try:
+        return _parse(plan, folder, read_json(folder / RECORD))
+    except (DrgError, OSError, KeyError, TypeError, ValueError) as error:  # pydantic's faults are ValueErrors
+        log.warning("submission %d cannot be read (%s): it counts as none", number, error)
+        return None
+
+
+def _parse(plan: Plan, folder: Path, record: dict[str, Any]) -> Submission:
     stages = {stage.name: stage for stage in plan.stages}
     tasks = {}
     for name in record["stages"]:
         lines = (folder / f"{name}.ids").read_text().splitlines()
         tasks[name] = [[shard.id for shard in parts.parse_ids(line, stages[name])] for line in lines]
     return Submission(
-        folder=folder, number=number, launcher=record["launcher"], settings=ClusterFlags(**record["settings"]),
-        device=record["device"], workers=record["workers"], round=record["round"], tasks=tasks,
+        folder=folder, number=int(folder.name), launcher=record["launcher"], asked=ClusterFlags(**record["asked"]),
+        asked_workers=record["asked_workers"], settings=ClusterFlags(**record["settings"]), device=record["device"],
+        workers=record["workers"], round=record["round"], tasks=tasks,
     )  # fmt: skip
 
 
-def create(
-    plan: Plan, jobs: Path, *, launcher: str, settings: ClusterFlags, device: str, workers: int, round_: int,
-    tasks: Mapping[str, list[list[int]]],
-) -> Submission:  # fmt: skip
+def next_number(plan: Plan) -> int:
+    """Number of the submission that would come next."""
+    folder = plan.folder / JOBS
+    return 1 + max((int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit()), default=0)
+
+
+def write_submission(plan: Plan, submission: Submission) -> None:
     """Write down a submission before its first job: whoever dies after that, the jobs know what to do."""
-    number = 1 + max((int(p.name) for p in jobs.glob("[0-9]*") if p.name.isdigit()), default=0)
-    folder = jobs / f"{number:04d}"
+    folder = submission.folder
     folder.mkdir(mode=0o700)
     (folder / "ends").mkdir(mode=0o700)
-    for name, lists in tasks.items():
+    for name, lists in submission.tasks.items():
         write_atomic(folder / f"{name}.ids", "".join(f"{parts.format_ids(ids)}\n" for ids in lists))
     record = {
-        "launcher": launcher, "settings": settings.model_dump(mode="json"), "device": device, "workers": workers,
-        "round": round_, "stages": list(tasks), "plan": plan.digest,
+        "launcher": submission.launcher, "device": submission.device, "round": submission.round,
+        "asked": submission.asked.model_dump(mode="json"), "asked_workers": submission.asked_workers,
+        "settings": submission.settings.model_dump(mode="json"), "workers": submission.workers,
+        "stages": list(submission.tasks), "plan": plan.digest,
     }  # fmt: skip
     write_json(folder / RECORD, record)
-    fsync_dir(jobs)
-    return Submission(
-        folder=folder, number=number, launcher=launcher, settings=settings, device=device, workers=workers,
-        round=round_, tasks=tasks,
-    )  # fmt: skip
+    fsync_dir(folder.parent)
 
 
 def pack(ids: list[int], size: int) -> list[list[int]]:

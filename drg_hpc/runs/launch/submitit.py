@@ -7,8 +7,8 @@ from typing import Any
 
 from drg_hpc.config import minutes_of
 from drg_hpc.errors import InputError
-from drg_hpc.runs.launch.sbatch import Job, grace_s, replaces
-from drg_hpc.runs.launch.scheduler import outside_of_jobs
+from drg_hpc.runs.launch.sbatch import Job, array_limit, both, grace_s, replaces, setup_lines
+from drg_hpc.runs.launch.scheduler import outside_of_jobs, patiently, python_path
 from drg_hpc.runs.launch.submission import Submission
 from drg_hpc.runs.launch.task import call_task
 
@@ -39,16 +39,19 @@ class SubmititLauncher:
             raise InputError(f"submitit cannot log to {job.folder}: it has a %", fix="--launch slurm")
         executor = submitit.SlurmExecutor(folder=submission.folder / FOLDER)
         executor.update_parameters(**_parameters(job, submission))
-        try:
-            with outside_of_jobs():
-                if job.tasks is None:
-                    return str(executor.submit(call_task, job.call, 0).job_id)
-                jobs = executor.map_array(call_task, [job.call] * job.tasks, range(job.tasks))
-        except FailedJobError as error:
-            raise InputError(
-                f"sbatch refused the job: {' '.join(str(error).split())}", fix="check the limits"
-            ) from None
-        return str(jobs[0].job_id).partition("_")[0]
+
+        def submit() -> str:
+            try:
+                with outside_of_jobs():
+                    if job.tasks is None:
+                        return str(executor.submit(call_task, job.call, 0).job_id)
+                    jobs = executor.map_array(call_task, [job.call] * job.tasks, range(job.tasks))
+            except FailedJobError as error:
+                why = " ".join(str(error).split())
+                raise InputError(f"sbatch refused the job: {why}", fix="check the limits") from None
+            return str(jobs[0].job_id).partition("_")[0]
+
+        return patiently(job.name, submit)
 
 
 def _parameters(job: Job, submission: Submission) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def _parameters(job: Job, submission: Submission) -> dict[str, Any]:
             more["kill-on-invalid-dep"] = "yes"
     for pair in settings.slurm_arg:
         key, equals, value = pair.partition("=")
-        more[key] = value if equals else True
+        more[key] = (value if equals else True) if key != "dependency" else both(job.after, value)
     chosen = {
         "job_name": job.name,
         "nodes": 1,
@@ -72,13 +75,13 @@ def _parameters(job: Job, submission: Submission) -> dict[str, Any]:
         "account": settings.account,
         "qos": settings.qos,
         "gres": f"{settings.gres or 'gpu'}:{settings.gpus}" if settings.gpus and not job.small else None,
-        "setup": list(settings.setup) or None,
+        "setup": setup_lines(settings, environment=python_path()) or None,
         "stderr_to_stdout": True,
         "srun_args": [f"--cpus-per-task={1 if job.small else settings.cpus}"],  # srun no longer inherits it
         "additional_parameters": more,
     }
     if job.tasks is not None:
-        chosen["array_parallelism"] = min(job.tasks, settings.max_running or job.tasks)
+        chosen["array_parallelism"] = min(job.tasks, array_limit(job, settings) or job.tasks)
     if any(replaces(key, "mem") for key in more):
         del chosen["mem"]
     return {name: value for name, value in chosen.items() if value is not None}

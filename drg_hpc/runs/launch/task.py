@@ -9,26 +9,35 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from drg_hpc import log as logs
 from drg_hpc.config import minutes_of
-from drg_hpc.errors import EXIT_BUG, EXIT_CORRUPT, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_STOPPED, DrgError, Stopped
-from drg_hpc.files import write_json
+from drg_hpc.errors import (
+    EXIT_BUG,
+    EXIT_CORRUPT,
+    EXIT_FAILED,
+    EXIT_INCOMPLETE,
+    EXIT_INPUT,
+    EXIT_STOPPED,
+    DrgError,
+    IncompleteError,
+    Stopped,
+)
+from drg_hpc.files import disk_full, write_json
 from drg_hpc.runs import parts
-from drg_hpc.runs.image import Inside, forwarded
+from drg_hpc.runs.image import Inside, run_merger
 from drg_hpc.runs.launch import scheduler
 from drg_hpc.runs.launch.local import work_local
 from drg_hpc.runs.launch.sbatch import grace_s
 from drg_hpc.runs.launch.submission import FINISH, Submission, read_submission
 from drg_hpc.runs.merge import is_reduced
-from drg_hpc.runs.plan import Plan, environment_for, read_plan
-from drg_hpc.runs.signals import check_stop, stop_on_signals
+from drg_hpc.runs.plan import Plan, read_plan
+from drg_hpc.runs.signals import check_stop, signals_held, stop_on_signals
 from drg_hpc.runs.site import node_scratch
 from drg_hpc.runs.spec import Shard, Stage
 
@@ -48,10 +57,13 @@ def job_id() -> str:
 
 
 def _write_end(submission: Submission, stage: str, task: int, **fields: Any) -> None:
-    write_json(
-        submission.record_path(stage, task),
-        {"job": job_id(), "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(), **fields},
-    )
+    record = {"job": job_id(), "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(), **fields}
+    try:
+        write_json(submission.record_path(stage, task), record)
+    except OSError as error:
+        if fields["state"] != "running":
+            raise
+        log.warning("%s is not written down as running: %s", job_id(), error)
 
 
 def run_task(run: str, number: int, stage_name: str, task: int) -> int:
@@ -61,7 +73,6 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
     stage = plan.stage(stage_name)
     ids = submission.tasks[stage_name][task]
     _write_end(submission, stage_name, task, state="running")
-    started = time.monotonic()
     before = parts.list_parts(plan, stage).done
     todo = [stage.shards[i] for i in ids if i not in before]
     log.info("task %d of %s: shards %s, %d to do", task, stage_name, parts.format_ids(ids), len(todo))
@@ -73,10 +84,9 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
             failed = _work(plan, stage, todo, submission)
             check_stop()
     except Stopped as error:
-        finished = len(parts.list_parts(plan, stage).done - before) > 0
+        finished = not (parts.list_parts(plan, stage).done - before).isdisjoint(ids)
         code, message = EXIT_STOPPED, error.what
-        at_limit = _at_limit(submission, time.monotonic() - started)
-        state = "time" if "USR1" in message and at_limit and not finished else "stopped"
+        state = "time" if _at_limit(submission, message) and not finished else "stopped"
     except DrgError as error:
         code, state, message = error.exit_code, "failed", str(error)
     if failed:
@@ -96,8 +106,11 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
 def _work(plan: Plan, stage: Stage, todo: list[Shard], submission: Submission) -> dict[int, str]:
     if not todo:
         return {}
-    workers = None if submission.settings.gpus else submission.workers  # with GPUs: one for each
-    return work_local(plan, stage, todo, workers=workers, device=submission.device, inside=_inside(plan, submission))
+    device = submission.device
+    if submission.settings.gpus and device == "auto":
+        device = "cuda"  # a job that asked for GPUs and sees none must not run on the CPU for hours
+    workers = submission.workers
+    return work_local(plan, stage, todo, workers=workers, device=device, inside=_inside(plan, submission))
 
 
 def _inside(plan: Plan, submission: Submission) -> Inside | None:
@@ -110,13 +123,25 @@ def _inside(plan: Plan, submission: Submission) -> Inside | None:
 def _require_input(plan: Plan, stage: Stage) -> None:
     index = plan.stages.index(stage)
     if index and not is_reduced(plan, plan.stages[index - 1]):
-        raise DrgError(f"stage {plan.stages[index - 1].name} is not complete", fix="drg-submit submits what is missing")
+        raise IncompleteError(
+            f"stage {plan.stages[index - 1].name} is not complete", fix="drg-submit submits what is missing"
+        )
 
 
-def _at_limit(submission: Submission, seconds: float) -> bool:
-    """Whether a signal after so many seconds may be that of the time limit."""
+def _at_limit(submission: Submission, message: str) -> bool:
+    """Whether what stopped this job may be the warning of its time limit."""
     minutes = minutes_of(submission.settings.time or "")
-    return minutes is not None and seconds >= minutes * 60 - grace_s(submission.settings) - _EARLY_S
+    if minutes is None or "USR1" not in message:
+        return False
+    return _age_s() >= minutes * 60 - grace_s(submission.settings) - _EARLY_S
+
+
+def _age_s() -> float:
+    """Seconds since this life of the job began, its set-up included."""
+    if began := os.environ.get("SLURM_JOB_START_TIME"):  # newer Slurm
+        return time.time() - float(began)
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # the job's shell became this process
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _requeue(job: str) -> None:
@@ -130,36 +155,23 @@ def _requeue(job: str) -> None:
     scheduler.requeue(job)
 
 
-def _merge_child(plan: Plan, inside: Inside | None, *stage: str) -> int:
-    """Merge (or reduce a stage) in a process of its own; its exit code, negative when a signal ended it."""
-    command = ["-P", "-m", "drg_hpc.runs.merger", str(plan.folder), *stage]
-    environment = os.environ | environment_for(plan.threads)
-    if inside is None:
-        command = [sys.executable, *command]
-    else:
-        command = inside.wrap(["python", *command])
-        environment |= forwarded(environment)
-    with subprocess.Popen(command, env=environment) as child:
-        try:
-            with stop_on_signals():
-                return child.wait()
-        except Stopped:
-            child.terminate()
-            child.wait()
-            raise
-
-
-def _run_child(submission: Submission, stage: str, call: Callable[[], int]) -> int:
-    _write_end(submission, stage, 0, state="running")
+def _merge(plan: Plan, submission: Submission, name: str, stage: Stage | None = None) -> int:
+    """Merge, or reduce a stage, and write down under ``name`` how it ended; the exit code."""
+    _write_end(submission, name, 0, state="running")
     try:
-        code = call()
+        with stop_on_signals():
+            code = run_merger(plan, _inside(plan, submission), stage)
     except Stopped as error:
-        _write_end(submission, stage, 0, state="stopped", code=EXIT_STOPPED, message=error.what, failed={})
+        late = _at_limit(submission, error.what)
+        state = "time" if late else "stopped"
+        _write_end(submission, name, 0, state=state, code=EXIT_STOPPED, message=error.what, failed={})
+        if late:  # the same again would end the same
+            return EXIT_INCOMPLETE
         if "USR" in error.what:
             _requeue(job_id())
         return EXIT_STOPPED
     state = "done" if code == 0 else "killed" if code < 0 else "failed"
-    _write_end(submission, stage, 0, state=state, code=code, message=f"ended with {code}", failed={})
+    _write_end(submission, name, 0, state=state, code=code, message=f"ended with {code}", failed={})
     return code
 
 
@@ -167,7 +179,7 @@ def run_reduce(run: str, number: int, stage: str) -> int:
     """Write the file that the next stage starts from; returns the exit code."""
     plan = read_plan(Path(run))
     submission = read_submission(plan, number)
-    code = _run_child(submission, f"reduce.{stage}", lambda: _merge_child(plan, _inside(plan, submission), stage))
+    code = _merge(plan, submission, f"reduce.{stage}", plan.stage(stage))
     return EXIT_BUG if code < 0 else code
 
 
@@ -176,17 +188,18 @@ def run_finish(run: str, number: int) -> int:
 
     Returns 0 when the run is merged, 4 when something is missing (submitted again, or not), 6 when it will stay so.
     """
-    from drg_hpc.runs.launch.chain import submit_again
+    from drg_hpc.runs.launch.again import submit_again
 
     plan = read_plan(Path(run))
     submission = read_submission(plan, number)
-    code = _run_child(submission, FINISH, lambda: _merge_child(plan, _inside(plan, submission)))
+    code = _merge(plan, submission, FINISH)
     if code in (0, EXIT_STOPPED):
         return code
     if code > 0 and code not in (EXIT_INCOMPLETE, EXIT_CORRUPT):
         return code  # bad input, or a bug: the same again would end the same
     try:
-        return submit_again(plan, submission, own_job=job_id())
+        with signals_held():  # half a chain would run on without a merge
+            return submit_again(plan, submission, own_job=job_id())
     except DrgError as error:
         log.error("%s", error)
         return error.exit_code
@@ -211,6 +224,9 @@ def run_call(arguments: Sequence[str], index: int) -> int:
     except DrgError as error:
         log.error("%s", error)
         return error.exit_code
+    except OSError as error:  # a full disk, most likely
+        log.error("%s", disk_full(error, Path(run)) or error)
+        return EXIT_INPUT
 
 
 def call_task(arguments: Sequence[str], index: int) -> None:
