@@ -103,8 +103,9 @@ class ClusterFlags(Options):
         None, help="how often jobs submit what is missing again by themselves (default: 2)", metavar="N", ge=0
     )
     image: Path | None = flag(
-        None, help="run workers and merges in this Apptainer image; planning and submitting stay outside", metavar="SIF"
-    )
+        None, metavar="FILE.sif",
+        help="run workers and merges in this Apptainer image, planning and submitting outside; none: not in the site's",
+    )  # fmt: skip
     bind: list[str] = flag([], help="further paths to see in the image", metavar="SOURCE[:TARGET]")
     slurm_arg: list[str] = flag([], help="further options of sbatch, such as constraint=a100", metavar="KEY=VALUE")
     setup: list[str] = flag(

@@ -17,7 +17,7 @@ a private folder beside -o, and ends by itself. A worker that dies is made up fo
 
   srun -N2 -n6 --kill-on-bad-exit=0 drg-stats attributions --scheduler slurm -o statistics.h5
 
-srun then still ends with the dead task's code; whether the statistics are there says the file.
+srun still ends with the dead task's code; look whether the file is there.
 """
 
 
@@ -43,7 +43,7 @@ class SchedulerFlags(StatsOptions):
     )
     workers: int | None = flag(
         None,
-        help="local: worker processes (default: one per CPU); slurm: workers there must be (default: 1)",
+        help="local: worker processes (default: one per CPU); slurm: fewest to start with (default: 1)",
         metavar="N",
         ge=1,
     )
