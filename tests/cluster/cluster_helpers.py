@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from slurm_bed import PATIENCE_S, Bed
+from slurm_bed import CPUS, PATIENCE_S, Bed
 from support import EXAMPLES, drg
 
 from drg_hpc.runs import parts
@@ -121,6 +121,12 @@ class Watched:
                 return False
 
             self.until(" ".join(command), done)
+
+    def preempt(self, node: str) -> None:
+        """Take a node for two seconds, from a task of partition low."""
+        self.until(f"a task is on {node}", lambda: self.jobs(state="RUNNING", node=node))
+        all_of_it = ["-w", node, "-N1", "-n", CPUS, "--mem=100"]
+        self.bed.run("sbatch", "-p", "high", *all_of_it, "-o", "/dev/null", "--wrap", "sleep 2")
 
     def logs(self) -> str:
         """Everything the run's jobs logged."""

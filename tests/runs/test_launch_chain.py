@@ -356,6 +356,9 @@ def test_half_a_chain_is_taken_back(plan: Plan, queue: list[Row]) -> None:
     with pytest.raises(InputError, match="QOSMax"):
         chain.submit_missing(plan, Refusing(), settings=ClusterFlags())
     assert queue[-1] == ("cancelled", "101,102", "", "", "")
+    assert submissions(plan) == []
+    chain.submit_missing(plan, Recorder(), settings=ClusterFlags())
+    assert [each.number for each in submissions(plan)] == [2]
 
 
 def test_one_run_by_any_spelling_of_its_path(plan: Plan) -> None:

@@ -38,6 +38,7 @@ from drg_hpc.runs.launch.submission import (
     run_key,
     submissions,
     submitting,
+    withdraw,
     write_submission,
 )
 from drg_hpc.runs.merge import is_merged, is_reduced
@@ -206,7 +207,11 @@ def submit_missing(
             return Submitted(None, queued=sum(map(len, held.shards.values())), stuck=held.stuck)
         _check_time(submission)
         write_submission(plan, submission)
-        result = submit_chain(plan, launcher, submission, held, array_size=scheduler.max_array_size())
+        try:
+            result = submit_chain(plan, launcher, submission, held, array_size=scheduler.max_array_size())
+        except InputError:
+            withdraw(submission)
+            raise
         scheduler.cancel(job for job, state in held.finish.items() if state == "PENDING")  # the new merge replaces them
     result.shards, result.queued = count, sum(map(len, held.shards.values()))
     return result

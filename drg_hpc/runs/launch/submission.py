@@ -186,6 +186,11 @@ def write_submission(plan: Plan, submission: Submission) -> None:
     fsync_dir(folder.parent)
 
 
+def withdraw(submission: Submission) -> None:
+    """What Slurm refused counts as none: the next one does not start from its settings."""
+    os.replace(submission.folder / RECORD, submission.folder / f"refused-{RECORD}")
+
+
 def pack(ids: list[int], size: int) -> list[list[int]]:
     """Cut ids into tasks of at most ``size`` shards, as equal as can be."""
     count = -(-len(ids) // size)
