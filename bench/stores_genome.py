@@ -263,9 +263,14 @@ def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
-def paired(runs: dict[str, list[dict[str, Any]]], name: str) -> float:
-    """Median over the pairs of runs, one right after the other, of one worker's seconds by those of two."""
-    return statistics.median(one[name] / two[name] for one, two in zip(runs["one"], runs["two"], strict=True))
+def paired(runs: dict[str, list[dict[str, Any]]], ours: str, others: str, *names: str) -> float:
+    """Median over pairs of runs, one right after the other, of ``others``' seconds (the sum of ``names``) by ours."""
+    pairs = zip(runs[ours], runs[others], strict=True)
+    return statistics.median(sum(b[name] for name in names) / a[_of(ours, names)] for a, b in pairs)
+
+
+def _of(side: str, names: tuple[str, ...]) -> str:
+    return "seconds" if side == "ours" else names[0]
 
 
 def run(scratch: Path, *, small: bool = False) -> dict[str, Any]:
@@ -330,10 +335,10 @@ def _show(results: dict[str, Any]) -> dict[str, float]:
         ],
     )  # fmt: skip
     ratios = {
-        "of_zarrs_write_and_read": theirs / ours,
-        "of_plain_uint8": plain / ours,
-        "two_workers_work": paired(results["runs"], "work"),
-        "two_workers_whole": paired(results["runs"], "seconds"),
+        "of_zarrs_write_and_read": paired(results["runs"], "ours", "zarr", "write", "read"),
+        "of_plain_uint8": paired(results["runs"], "ours", "zarr", "plain_write", "plain_read"),
+        "two_workers_work": paired(results["runs"], "two", "one", "work"),
+        "two_workers_whole": paired(results["runs"], "two", "one", "seconds"),
     }
     peak = max(results["peak_bytes"].values())
     show(
