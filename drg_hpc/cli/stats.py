@@ -18,7 +18,7 @@ def _action(options: SchedulerFlags) -> Result:
         beside=options.out,
         workers=options.workers,
         interface=options.interface,
-        wait_s=options.wait,
+        wait_s=options.timeout,
         tls=(options.tls_ca, options.tls_cert, options.tls_key),
     )
     with stop_on_signals(), connect(cluster) as pool:

@@ -52,7 +52,7 @@ class SchedulerFlags(StatsOptions):
         help="slurm: network interface to listen on, such as ib0 (default: the one that the node's name resolves to)",
         metavar="NAME",
     )
-    wait: float = flag(120.0, help="give up after so long without a scheduler or a worker", metavar="SECONDS", gt=0)
+    timeout: float = flag(120.0, help="give up after so long without a scheduler or a worker", metavar="SECONDS", gt=0)
     tls_ca: Path | None = flag(None, help="certificate of the authority, for tls:// (default: none)", metavar="PEM")
     tls_cert: Path | None = flag(None, help="our certificate, for tls:// (default: none)", metavar="PEM")
     tls_key: Path | None = flag(None, help="its key, for tls:// (default: none)", metavar="PEM")

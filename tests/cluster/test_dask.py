@@ -178,7 +178,7 @@ def test_a_killed_worker_is_made_up_for(step: Step, local: str) -> None:
 
 
 def test_no_worker_left_is_said_and_everything_ends(step: Step) -> None:
-    said = step.run("--wait", "40", tasks=4, ranks="[23]", fault="stats.block", exit_code=137)
+    said = step.run("--timeout", "40", tasks=4, ranks="[23]", fault="stats.block", exit_code=137)
     assert "no worker has been there for 40 s" in said
     assert "task 1: Exited with exit code 4" in said
     assert not step.out.exists() and not step.meeting
@@ -191,7 +191,7 @@ def test_a_killed_client_ends_all_and_leaves_no_output(step: Step) -> None:
 
 
 def test_a_killed_scheduler_ends_all(step: Step) -> None:
-    process = step.start("--wait", "1000", tasks=5, ranks="[234]", fault="stats.block")
+    process = step.start("--timeout", "1000", tasks=5, ranks="[234]", fault="stats.block")
     step.until_alone()
     os.kill(step.pids()["0"], signal.SIGKILL)
     _, errors = process.communicate(timeout=PATIENCE_S)
@@ -203,11 +203,11 @@ def test_a_killed_scheduler_ends_all(step: Step) -> None:
 @pytest.mark.parametrize("stopped", ["client", "workers"])
 def test_a_stop_signal_ends_all_with_143(step: Step, plain_bed: Bed, stopped: str) -> None:
     if stopped == "client":
-        process = step.start("--wait", "1000", tasks=5, ranks="[234]", fault="stats.block")
+        process = step.start("--timeout", "1000", tasks=5, ranks="[234]", fault="stats.block")
         step.until_alone()
         ends = {"0", "1"}
     else:
-        process = step.start("--wait", "1000", shell="[ $SLURM_PROCID != 1 ] || exec sleep 1000")
+        process = step.start("--timeout", "1000", shell="[ $SLURM_PROCID != 1 ] || exec sleep 1000")
         step.until_joined({"2", "3", "4", "5"})
         ends = {"0", "2", "3", "4", "5"}
     plain_bed.run("scancel", "--signal=TERM", step.job())
@@ -236,7 +236,7 @@ def test_too_few_tasks_are_refused_in_one_line(step: Step) -> None:
 
 def test_a_refusal_of_the_client_ends_all_at_once(step: Step) -> None:
     step.out.write_text("mine")
-    said = step.run("--wait", "1000", exit_code=2)  # longer than run() waits
+    said = step.run("--timeout", "1000", exit_code=2)  # longer than run() waits
     assert said.count("drg-stats: error") == 1 and "is not a file of drg-stats" in said
     assert step.out.read_text() == "mine" and not step.meeting
 

@@ -173,7 +173,7 @@ def test_an_address_over_tls(
     other = Security.temporary()
     (tmp_path / "key.pem").write_text(other.tls_client_key)
     (tmp_path / "ca.pem").write_text(other.tls_ca_file)
-    strange = ["--scheduler", address, *flags, "--wait", 5, "-o", tmp_path / "x.h5"]
+    strange = ["--scheduler", address, *flags, "--timeout", 5, "-o", tmp_path / "x.h5"]
     assert "no Dask scheduler answers" in error_line(drg("drg-stats", attributions, *strange, exit_code=4))
 
 
@@ -199,7 +199,7 @@ def test_nobody_at_the_address(attributions: Path, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
-        flags = ["--scheduler", address, "--wait", 2, "-o", tmp_path / "x.h5"]
+        flags = ["--scheduler", address, "--timeout", 2, "-o", tmp_path / "x.h5"]
         done = drg("drg-stats", attributions, *flags, exit_code=4)
     assert f"no Dask scheduler answers at {address}" in error_line(done)
 
