@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,10 +33,18 @@ def check_stop() -> None:
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
     """Turn the first SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 into :class:`Stopped`; later ones are noted only."""
+    hook = sys.unraisablehook
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        if not isinstance(args.exc_value, Stopped):  # one that landed in a callback is raised by check_stop
+            hook(args)
+
     previous = {number: signal.signal(number, _stop) for number in _SIGNALS}
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
         _received.clear()

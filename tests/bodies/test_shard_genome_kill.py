@@ -45,11 +45,12 @@ def test_killed_workers_leave_the_same_store(tmp_path: Path, workers: int, monke
     monkeypatch.setattr(genome_layout, "GENOME_SHARD", 4096)
     monkeypatch.setattr(genome_layout, "MANY_CONTIGS", 10)
     rng = np.random.default_rng(workers)
-    sizes = [300_000, 4096, 50_001, *rng.integers(1, 3000, 60)]
+    more = 1 + workers // 3  # so that even four workers meet enough kills before they are done
+    sizes = [300_000 * more, 4096, 50_001, *rng.integers(1, 3000, 60)]
     genome = {f"c{i}": "".join(rng.choice(list("ACGTacgtN"), size)) for i, size in enumerate(sizes)}
     path = write(tmp_path / "x.fa", genome, ["plain", "bgzip", "2bit", "plain"][workers - 1])
-    undisturbed = shard("genome", tmp_path / "undisturbed", fasta=[path], shards=50)
-    run = write_plan(plan("genome", tmp_path / "run", fasta=[path], shards=50), tmp_path / "run")
+    undisturbed = shard("genome", tmp_path / "undisturbed", fasta=[path], shards=50 * more)
+    run = write_plan(plan("genome", tmp_path / "run", fasta=[path], shards=50 * more), tmp_path / "run")
     chance = random.Random(workers)
     crew = [start(run) for _ in range(workers)]
     kills, deadline = 0, time.monotonic() + 120
