@@ -106,6 +106,13 @@ def own_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 
 
 @pytest.fixture(scope="session")
+def chain_bed() -> Iterator[Bed]:
+    """For slurm/pipeline.sh, whose waiting jobs hold what a job for both nodes, at the head of the queue, would need
+    before anything behind it may start."""
+    yield from _shared_bed("chain", **KINDS["plain"])
+
+
+@pytest.fixture(scope="session")
 def apptainer() -> dict[str, str]:
     """An environment with a real Apptainer."""
     made = subprocess.run([str(BED), "up"], capture_output=True, text=True, check=False)

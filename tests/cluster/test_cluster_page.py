@@ -52,12 +52,12 @@ def until_there(path: Path, logs: Path) -> None:
     until(f"{path} is there", path.exists, told=lambda: log_ends(sorted(logs.glob("*.log"))))
 
 
-def test_from_the_page_to_a_finished_array(plain_bed: Bed, tmp_path: Path) -> None:
+def test_from_the_page_to_a_finished_array(chain_bed: Bed, tmp_path: Path) -> None:
     write_commands(tmp_path / "bin")
     work, site = tmp_path / "work", tmp_path / "site.toml"
     work.mkdir()
     site.write_text(SITE)
-    told = run_page(plain_bed, work, tmp_path / "bin", site)
+    told = run_page(chain_bed, work, tmp_path / "bin", site)
     assert "a job can run here" in told
     assert "worker hours in all" in told  # of --calibrate
     assert f"merged: {work / 'attributions'}" in told

@@ -108,10 +108,10 @@ def test_array_and_merge_scripts(plain_bed: Bed, tmp_path: Path) -> None:
     assert sha256(run.folder / "out.h5") == expected(tmp_path, shards=5)
 
 
-def test_pipeline_from_genome_and_peaks_to_the_report(plain_bed: Bed, tmp_path: Path) -> None:
+def test_pipeline_from_genome_and_peaks_to_the_report(chain_bed: Bed, tmp_path: Path) -> None:
     data = EXAMPLES / "hg38_windows"
     told = script(
-        plain_bed, tmp_path, "pipeline.sh", "--length", 200, "--valid", "w09", "--test", "w39", "--epochs", 2,
+        chain_bed, tmp_path, "pipeline.sh", "--length", 200, "--valid", "w09", "--test", "w39", "--epochs", 2,
         "--shards", 4, "--train", "--nodes=2 --cpus-per-task=2 --mem=3000M", "--time=20", "--mem=1500M", "--",
         data / "genome.fa.gz", data / "accessible.bed", "out", DRG_RANKS="2",
     )  # fmt: skip
