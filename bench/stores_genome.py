@@ -263,14 +263,9 @@ def medians(runs: list[dict[str, Any]]) -> dict[str, float]:
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
-def paired(runs: dict[str, list[dict[str, Any]]], ours: str, others: str, *names: str) -> float:
-    """Median over pairs of runs, one right after the other, of ``others``' seconds (the sum of ``names``) by ours."""
-    pairs = zip(runs[ours], runs[others], strict=True)
-    return statistics.median(sum(b[name] for name in names) / a[_of(ours, names)] for a, b in pairs)
-
-
-def _of(side: str, names: tuple[str, ...]) -> str:
-    return "seconds" if side == "ours" else names[0]
+def paired(ours: list[dict[str, Any]], others: list[dict[str, Any]], mine: str, *names: str) -> float:
+    """Median over pairs of runs, one right after the other, of the others' seconds (the sum of ``names``) by ours."""
+    return statistics.median(sum(b[name] for name in names) / a[mine] for a, b in zip(ours, others, strict=True))
 
 
 def run(scratch: Path, *, small: bool = False) -> dict[str, Any]:
@@ -314,7 +309,7 @@ def run(scratch: Path, *, small: bool = False) -> dict[str, Any]:
 
 def _show(results: dict[str, Any]) -> dict[str, float]:
     """Print the figures; returns the ratios that have a target."""
-    sides, length = results["sides"], results["bases"]
+    sides, runs, length = results["sides"], results["runs"], results["bases"]
     ours, theirs = sides["ours"]["seconds"], sides["zarr"]["write"] + sides["zarr"]["read"]
     plain = sides["zarr"]["plain_write"] + sides["zarr"]["plain_read"]
 
@@ -335,10 +330,10 @@ def _show(results: dict[str, Any]) -> dict[str, float]:
         ],
     )  # fmt: skip
     ratios = {
-        "of_zarrs_write_and_read": paired(results["runs"], "ours", "zarr", "write", "read"),
-        "of_plain_uint8": paired(results["runs"], "ours", "zarr", "plain_write", "plain_read"),
-        "two_workers_work": paired(results["runs"], "two", "one", "work"),
-        "two_workers_whole": paired(results["runs"], "two", "one", "seconds"),
+        "of_zarrs_write_and_read": paired(runs["ours"], runs["zarr"], "seconds", "write", "read"),
+        "of_plain_uint8": paired(runs["ours"], runs["zarr"], "seconds", "plain_write", "plain_read"),
+        "two_workers_work": paired(runs["two"], runs["one"], "work", "work"),
+        "two_workers_whole": paired(runs["two"], runs["one"], "seconds", "seconds"),
     }
     peak = max(results["peak_bytes"].values())
     show(

@@ -19,7 +19,7 @@ from drg_hpc.runs.doctor import Finding, Place, examine, worst
 from drg_hpc.runs.doctor_files import check_folder
 from drg_hpc.runs.doctor_node import check_collectives, check_cpus, check_gpus, check_libraries, check_mpi
 from drg_hpc.runs.doctor_slurm import check_slurm, on_compute_node
-from drg_hpc.runs.launch.sbatch import replaces
+from drg_hpc.runs.launch.sbatch import replaces, setup_lines
 from drg_hpc.runs.site import SiteFile, node_scratch, read_site, site_path
 
 Check = tuple[str, Callable[[], Iterable[Finding]]]
@@ -85,9 +85,9 @@ def _cluster(options: DoctorOptions, site: SiteFile) -> list[Check]:
         command += ["--scratch", str(options.scratch)] if options.scratch else []
         command += ["--image", str(options.image.absolute())] if options.image else []
         command += ["--bind", *options.bind] if options.bind else []
-        setup, flags = site.cluster.setup, srun_flags(site.cluster)
-        if setup:  # as every job has it
-            command = ["bash", "-c", "\n".join(["set -e", *setup, "set +e", 'exec "$@"']), "drg-doctor", *command]
+        flags = srun_flags(site.cluster)
+        if setup := setup_lines(site.cluster, environment={}):  # as every job has it
+            command = ["bash", "-c", "\n".join([*setup, 'exec "$@"']), "drg-doctor", *command]
         checks.append(("compute node", partial(on_compute_node, command, flags=flags, timeout=options.timeout)))
     return checks
 

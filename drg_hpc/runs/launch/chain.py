@@ -91,11 +91,11 @@ class Submitted:
 
 def queued(plan: Plan, *, own_job: str | None = None) -> Queued:
     """Ask squeue for this run's jobs; ``own_job`` (who asks) is left out."""
-    known = {each.number: each for each in submissions(plan)}
+    known, key = {each.number: each for each in submissions(plan)}, run_key(plan)
     found = Queued()
     for job, index, state, reason, name in scheduler.queued_jobs():
         words = parse_job_name(name)
-        submission = known.get(int(words["number"])) if words and words["key"] == run_key(plan) else None
+        submission = known.get(int(words["number"])) if words and words["key"] == key else None
         if words is None or submission is None or job == own_job:
             continue
         stage = words["stage"]
@@ -207,11 +207,7 @@ def submit_missing(
             return Submitted(None, queued=sum(map(len, held.shards.values())), stuck=held.stuck)
         _check_time(submission)
         write_submission(plan, submission)
-        try:
-            result = submit_chain(plan, launcher, submission, held, array_size=scheduler.max_array_size())
-        except InputError:
-            withdraw(submission)
-            raise
+        result = submit_chain(plan, launcher, submission, held, array_size=scheduler.max_array_size())
         scheduler.cancel(job for job, state in held.finish.items() if state == "PENDING")  # the new merge replaces them
     result.shards, result.queued = count, sum(map(len, held.shards.values()))
     return result
@@ -247,6 +243,7 @@ def submit_chain(plan: Plan, launcher: Launcher, submission: Submission, held: Q
         _submit_jobs(plan, launcher, result, held, array_size=array_size)
     except InputError:
         scheduler.cancel(result.jobs.values())  # half a chain would run on without a merge
+        withdraw(submission)
         raise
     return result
 
