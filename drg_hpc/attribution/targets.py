@@ -10,7 +10,7 @@ import torch
 from drg_hpc.config import nearest
 from drg_hpc.errors import UsageError
 from drg_hpc.models.compute import Scale, model_output, on_scale
-from drg_hpc.models.links import total_over_bins
+from drg_hpc.models.links import totals_over_bins
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class TrackStatistic:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         output = model_output(self.module, x)
-        chosen = output[:, list(self.tracks)]
-        if self.scale == "link" and chosen.ndim == 3:
-            return total_over_bins(chosen, str(getattr(self.module, "link", "identity")))
-        chosen = on_scale(chosen, self.module, self.scale)
+        tracks = list(self.tracks)
+        if self.scale == "link" and output.ndim == 3:
+            links = getattr(self.module, "links", None) or [getattr(self.module, "link", "identity")] * output.shape[1]
+            return totals_over_bins(output[:, tracks], [str(links[track]) for track in tracks])
+        chosen = on_scale(output, self.module, self.scale)[:, tracks]
         return chosen.sum(dim=-1) if chosen.ndim == 3 else chosen
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from drg_hpc.errors import UsageError
-from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.blocks import (
     KeyedDropout,
     StrandMax,
@@ -19,7 +19,7 @@ from drg_hpc.models.blocks import (
     pooled_length,
     pooling,
 )
-from drg_hpc.models.config import DrgCnnConfig, Link
+from drg_hpc.models.config import DrgCnnConfig
 
 
 def _kernels(config: DrgCnnConfig) -> list[tuple[str, nn.Module]]:
@@ -55,8 +55,9 @@ class DrgCnn(SequenceModel):
     UsageError : the pooling window is wider than the sequence
     """
 
-    def __init__(self, config: DrgCnnConfig, *, length: int, n_tracks: int, bins: int, link: Link) -> None:
-        super().__init__(length=length, n_tracks=n_tracks, bins=bins, link=link)
+    def __init__(self, config: DrgCnnConfig, shape: ModelShape) -> None:
+        super().__init__(shape)
+        length, n_tracks, bins = shape.length, shape.n_tracks, shape.bins
         if config.pool_size > length:
             raise UsageError(f"model.pool_size = {config.pool_size} is wider than the sequences ({length} bases)")
         floor = activation_minimum(config.kernel_activation)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
 from drg_hpc.models.header import other_strand
-from drg_hpc.models.links import apply_link
+from drg_hpc.models.links import apply_link, apply_links
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 Scale = Literal["link", "output"]
@@ -72,7 +72,10 @@ def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def on_scale(values: torch.Tensor, module: torch.nn.Module, scale: Scale) -> torch.Tensor:
     """A module's output on the scale asked for; a module without ``.link`` gives its output scale already."""
-    return apply_link(values, str(getattr(module, "link", "identity"))) if scale == "output" else values
+    if scale == "link":
+        return values
+    links = getattr(module, "links", None)
+    return apply_links(values, links) if links else apply_link(values, str(getattr(module, "link", "identity")))
 
 
 def partner_tracks(module: torch.nn.Module, tracks: Sequence[int]) -> list[int]:

@@ -58,11 +58,12 @@ class DilatedResidualConfig(Options):
     _check_sizes = field_validator("stem_size", "kernel_size", "profile_size")(_odd)
 
 
-ModelConfig = Annotated[DrgCnnConfig | DilatedResidualConfig, Field(discriminator="architecture")]
-_ADAPTER: TypeAdapter[DrgCnnConfig | DilatedResidualConfig] = TypeAdapter(ModelConfig)
+AnyConfig = DrgCnnConfig | DilatedResidualConfig
+ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture")]
+_ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(ModelConfig)
 
 
-def config_from_json(values: dict[str, Any], *, source: str) -> DrgCnnConfig | DilatedResidualConfig:
+def config_from_json(values: dict[str, Any], *, source: str) -> AnyConfig:
     """The config that ``model_dump(mode="json")`` wrote.
 
     Raises

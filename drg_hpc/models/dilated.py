@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from drg_hpc.errors import UsageError
-from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.blocks import PositionMean, Residual, activation
-from drg_hpc.models.config import DilatedResidualConfig, Link
+from drg_hpc.models.config import DilatedResidualConfig
 
 
 class DilatedResidual(SequenceModel):
@@ -22,8 +22,9 @@ class DilatedResidual(SequenceModel):
     UsageError : the targets have no bins, or the bins do not divide the length
     """
 
-    def __init__(self, config: DilatedResidualConfig, *, length: int, n_tracks: int, bins: int, link: Link) -> None:
-        super().__init__(length=length, n_tracks=n_tracks, bins=bins, link=link)
+    def __init__(self, config: DilatedResidualConfig, shape: ModelShape) -> None:
+        super().__init__(shape)
+        length, n_tracks, bins, link = shape.length, shape.n_tracks, shape.bins, shape.link
         if bins == 0:
             raise UsageError("model dilated-residual needs targets in bins, this store has one value per track",
                              fix='use architecture = "drg-cnn", or shard with --bin')  # fmt: skip

@@ -9,16 +9,19 @@ from typing import Any
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import read_json
 
-FORMAT = "drg-model/1"
+FORMAT = "drg-model/2"
 MODEL_MEMBERS = ("model.json", "weights.safetensors")
-_KEYS = ("architecture", "config", "inputs", "tracks", "strand_partners", "bins", "link", "operations", "weights")
+_KEYS = (
+    "architecture", "config", "inputs", "heads", "tracks", "strand_partners", "bins", "link", "operations", "weights",
+)  # fmt: skip
 
 
 def read_model_header(path: Path) -> dict[str, Any]:
     """The content of ``MODEL/model.json``.
 
-    Keys: format, architecture, config, inputs {"seq": length}, tracks [names], strand_partners [index or None],
-    bins (0: one value per track), link, operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
+    Keys: format, architecture, config, inputs {name: length}, heads [{name, tracks (how many), link}], tracks [names],
+    strand_partners [index or None], bins (0: one value per track), link (of all tracks, or ``mixed``),
+    operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
 
     Raises
     ------
@@ -39,9 +42,28 @@ def read_model_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def model_inputs(header: dict[str, Any]) -> dict[str, int]:
+    """Length in bases of each input, by name, in order."""
+    return {str(name): int(length) for name, length in header["inputs"].items()}
+
+
 def model_length(header: dict[str, Any]) -> int:
-    """Input length in bases of a model with one sequence input."""
-    return int(header["inputs"]["seq"])
+    """Input length in bases of a model with one sequence input.
+
+    Raises
+    ------
+    InputError : it has several
+    """
+    inputs = model_inputs(header)
+    if len(inputs) != 1:
+        shown = ", ".join(f"{name} ({length})" for name, length in inputs.items())
+        raise InputError(f"the model has {len(inputs)} inputs: {shown}; a model of one input is needed here")
+    return next(iter(inputs.values()))
+
+
+def track_links(header: dict[str, Any]) -> list[str]:
+    """Link of each track."""
+    return [str(head["link"]) for head in header["heads"] for _ in range(int(head["tracks"]))]
 
 
 def other_strand(partners: Sequence[int | None], tracks: Sequence[int], names: Sequence[str]) -> list[int]:

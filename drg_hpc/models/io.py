@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from safetensors.torch import save as save_tensors
 
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import publish_dir, sha256_file, write_atomic, write_json
-from drg_hpc.models.base import SequenceModel
-from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig, config_from_json
-from drg_hpc.models.header import FORMAT, model_length, read_model_header
+from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
+from drg_hpc.models.config import LINKS, AnyConfig, config_from_json
+from drg_hpc.models.header import FORMAT, read_model_header
 from drg_hpc.models.operations import macs_per_row
 from drg_hpc.models.registry import ARCHITECTURES, build
 
@@ -33,7 +34,7 @@ def write_model_files(
     folder: Path,
     *,
     module: SequenceModel,
-    config: DrgCnnConfig | DilatedResidualConfig,
+    config: AnyConfig,
     tracks: Sequence[str],
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
@@ -59,12 +60,13 @@ def write_model_files(
         "format": FORMAT,
         "architecture": config.architecture,
         "config": config.model_dump(mode="json"),
-        "inputs": {"seq": module.length},
+        "inputs": dict(module.shape.inputs),
+        "heads": [asdict(head) for head in module.shape.heads],
         "tracks": list(tracks),
         "strand_partners": module.strand_partners,
         "bins": module.bins,
         "link": module.link,
-        "operations": {"macs_per_row": macs_per_row(module, module.length)},
+        "operations": {"macs_per_row": macs_per_row(module, module.shape)},
         "parameters": sum(p.numel() for p in module.parameters()),
         "weights": {"bytes": weights.stat().st_size, "sha256": sha256_file(weights)},
         "provenance": dict(provenance or {}),
@@ -91,7 +93,7 @@ def _architecture(module: torch.nn.Module) -> str:
 def save_model(
     module: SequenceModel,
     path: str | Path,
-    config: DrgCnnConfig | DilatedResidualConfig | Mapping[str, Any],
+    config: AnyConfig | Mapping[str, Any],
     tracks: Sequence[str],
 ) -> Path:
     """Save a network of the registry as a new model folder, which appears by one rename.
@@ -159,6 +161,19 @@ def load_into(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, sou
     module.load_state_dict(dict(state))
 
 
+def header_shape(header: Mapping[str, Any], *, source: str) -> ModelShape:
+    """The shape that a model.json describes.
+
+    Raises
+    ------
+    InputError : unknown link
+    """
+    heads = tuple(HeadShape(**head) for head in header["heads"])
+    if unknown := [head.link for head in heads if head.link not in LINKS]:
+        raise InputError(f"{source}: unknown link {unknown[0]!r}")
+    return ModelShape(dict(header["inputs"]), heads, header["bins"])
+
+
 def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
     """Load a model folder as an eval-mode module.
 
@@ -169,8 +184,8 @@ def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
 
     Returns
     -------
-    ``(batch, 4, length) -> (batch, tracks[, bins])`` on the link scale, with ``.tracks``, ``.link``, ``.length``
-    and ``.bins``
+    ``(batch, 4, length) -> (batch, tracks[, bins])`` on the link scale, with ``.tracks``, ``.link`` (``.links`` of each
+    track), ``.length`` and ``.bins``; a model of several inputs takes a list of tensors
 
     Raises
     ------
@@ -180,15 +195,7 @@ def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
     path = Path(path)
     header = read_model_header(path)
     config = config_from_json(header["config"], source=f"{path}/model.json")
-    if header["link"] not in ("identity", "logit", "log"):
-        raise InputError(f"{path}/model.json: unknown link {header['link']!r}")
-    module = build(
-        config,
-        length=model_length(header),
-        n_tracks=len(header["tracks"]),
-        bins=header["bins"],
-        link=header["link"],
-    )
+    module = build(config, header_shape(header, source=f"{path}/model.json"))
     load_into(module, _read_weights(path, header["weights"]), source=path / WEIGHTS)
     module.tracks = list(header["tracks"])
     module.strand_partners = list(header["strand_partners"])

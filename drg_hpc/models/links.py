@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Sequence
+
 import torch
 
 from drg_hpc.errors import InputError
@@ -24,6 +27,28 @@ def apply_link(values: torch.Tensor, link: str) -> torch.Tensor:
     raise InputError(f"unknown link {link!r}", fix=f"known: {', '.join(LINKS)}")
 
 
+def _each_run(
+    values: torch.Tensor, links: Sequence[str], convert: Callable[[torch.Tensor, str], torch.Tensor]
+) -> torch.Tensor:
+    """``convert`` on neighbouring tracks of one link at a time."""
+    parts, first = [], 0
+    for link, run in itertools.groupby(links):
+        last = first + len(list(run))
+        parts.append(convert(values[:, first:last], link))
+        first = last
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def apply_links(values: torch.Tensor, links: Sequence[str]) -> torch.Tensor:
+    """Output scale of ``(n, tracks[, bins])``, with the link of each track.
+
+    Raises
+    ------
+    InputError : unknown link
+    """
+    return _each_run(values, links, apply_link)
+
+
 def total_over_bins(values: torch.Tensor, link: str) -> torch.Tensor:
     """One number per track on the link scale, ``(n, tracks, bins) -> (n, tracks)``: the link of the track's total.
 
@@ -32,3 +57,8 @@ def total_over_bins(values: torch.Tensor, link: str) -> torch.Tensor:
     separate yes-or-no answers, whose logits are summed.
     """
     return torch.logsumexp(values, dim=-1) if link == "log" else values.sum(dim=-1)
+
+
+def totals_over_bins(values: torch.Tensor, links: Sequence[str]) -> torch.Tensor:
+    """:func:`total_over_bins` with the link of each track."""
+    return _each_run(values, links, total_over_bins)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from drg_hpc.models.base import ModelShape
 from drg_hpc.models.blocks import StrandScan
 
 
@@ -20,13 +21,13 @@ def _macs(layer: nn.Module, output: torch.Tensor) -> int:
     return 0
 
 
-def macs_per_row(module: nn.Module, length: int) -> int:
+def macs_per_row(module: nn.Module, shape: ModelShape) -> int:
     """Multiply-adds of one forward pass of one row through convolutions and matrix products.
 
     Parameters
     ----------
-    module : ``(batch, 4, length)`` in; run once on zeros, in eval mode, on its own device
-    length : input length in bases
+    module : run once on one row of zeros, in eval mode, on its own device
+    shape : its inputs
     """
     total = 0
 
@@ -40,7 +41,7 @@ def macs_per_row(module: nn.Module, length: int) -> int:
     try:
         module.eval()
         with torch.no_grad():
-            module(torch.zeros(1, 4, length, device=device))
+            module(shape.zeros(1, device))
     finally:
         module.train(was_training)
         for hook in hooks:

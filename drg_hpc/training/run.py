@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from drg_hpc.errors import UsageError
+from drg_hpc.models.base import HeadShape, ModelShape
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_into
 from drg_hpc.models.registry import build
 from drg_hpc.rng import row_key
-from drg_hpc.store.dataset_layout import single_input
+from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import require_bins
 from drg_hpc.training.augment import Augmentation
 from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, recorded, settle
@@ -49,7 +50,7 @@ def _make_trainer(
     options: TrainOptions, recipe: Recipe, *, group: Group, stores: Stores, stop: StopRequests
 ) -> Trainer:
     header, table = stores.header, recipe.data
-    length, bins = single_input(header).length, require_bins(header)
+    bins = require_bins(header)
     tracks = select_tracks(header["tracks"], recipe.tracks)
     names = [header["tracks"][i] for i in tracks]
     partners = strand_partners(header["track_info"], tracks)
@@ -71,7 +72,9 @@ def _make_trainer(
         count_weight=recipe.train.count_weight,
     )
     torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
-    model = build(recipe.model, length=length, n_tracks=len(tracks), bins=bins, link=loss.link)
+    inputs = {item.name: item.length for item in inputs_of(header)}
+    heads = (HeadShape("main", len(tracks), loss.link),)
+    model = build(recipe.model, ModelShape(inputs, heads, bins))
     model.tracks, model.strand_partners = names, partners
     model.to(group.device)
     if group.main:

@@ -12,6 +12,7 @@ from torch import nn
 from drg_hpc.attribution.catalogue import make_recipe
 from drg_hpc.attribution.engine import Engine, attribute
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.models.base import ModelShape
 from tests.prediction.small_world import CNN, make_binned_model
 
 LENGTH = 40
@@ -52,7 +53,7 @@ def build_cnn() -> nn.Module:
     from drg_hpc.models.registry import build
 
     torch.manual_seed(0)
-    return build(CNN, length=LENGTH, n_tracks=2, link="logit").eval()
+    return build(CNN, ModelShape.single(LENGTH, 2, link="logit")).eval()
 
 
 def ism(module: nn.Module, x: np.ndarray) -> np.ndarray:

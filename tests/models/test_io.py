@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
+from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
 from drg_hpc.models.header import read_model_header
 from drg_hpc.models.io import load_model, save_model
@@ -21,7 +22,7 @@ CNN = DrgCnnConfig(kernels=6, conv_channels=(5,), conv_pool_size=2, hidden=(7,),
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    return save_model(build(CNN, length=40, n_tracks=2, link="logit"), tmp_path / "model", CNN, ["a", "b +"])
+    return save_model(build(CNN, ModelShape.single(40, 2, link="logit")), tmp_path / "model", CNN, ["a", "b +"])
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def saved(tmp_path: Path) -> Path:
     [(CNN, 0, "logit"), (CNN, 4, "identity"), (DilatedResidualConfig(channels=4, layers=2), 8, "log")],
 )
 def test_round_trip(tmp_path: Path, config: DrgCnnConfig | DilatedResidualConfig, bins: int, link: str) -> None:
-    module = build(config, length=40, n_tracks=2, bins=bins, link=link).eval()  # type: ignore[arg-type]
+    module = build(config, ModelShape.single(40, 2, bins=bins, link=link)).eval()  # type: ignore[arg-type]
     path = save_model(module, tmp_path / "m", config, ["x", "y"])
     loaded = load_model(path)
     x = torch.randn(3, 4, 40)
@@ -42,7 +43,7 @@ def test_round_trip(tmp_path: Path, config: DrgCnnConfig | DilatedResidualConfig
 
 
 def test_equal_models_are_equal_bytes(tmp_path: Path) -> None:
-    module = build(CNN, length=40, n_tracks=1)
+    module = build(CNN, ModelShape.single(40, 1))
     one, two = (save_model(module, tmp_path / name, CNN, ["t"]) for name in ("one", "two"))
     for name in ("model.json", "weights.safetensors", "tracks.tsv"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
@@ -50,14 +51,14 @@ def test_equal_models_are_equal_bytes(tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten(saved: Path) -> None:
     with pytest.raises(UsageError, match="exists"):
-        save_model(build(CNN, length=40, n_tracks=1), saved, CNN, ["t"])
+        save_model(build(CNN, ModelShape.single(40, 1)), saved, CNN, ["t"])
 
 
 def test_only_our_architectures_can_be_saved(tmp_path: Path) -> None:
     own = torch.nn.Linear(4, 1)
     with pytest.raises(UsageError, match=r"save a Linear: only drg_hpc architectures .*drg-cnn, dilated-residual"):
         save_model(own, tmp_path / "m", {}, ["t"])  # type: ignore[arg-type]
-    module = build(CNN, length=40, n_tracks=1)
+    module = build(CNN, ModelShape.single(40, 1))
     with pytest.raises(UsageError, match="config describes a 'dilated-residual', the module is a 'drg-cnn'"):
         save_model(module, tmp_path / "m", DilatedResidualConfig(), ["t"])
     assert not (tmp_path / "m").exists()
@@ -72,7 +73,7 @@ def test_public_names_complete() -> None:
 
 def test_wrong_number_of_names(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="1 track names for a model with 2"):
-        save_model(build(CNN, length=40, n_tracks=2), tmp_path / "m", CNN, ["t"])
+        save_model(build(CNN, ModelShape.single(40, 2)), tmp_path / "m", CNN, ["t"])
     assert not (tmp_path / "m").exists()
 
 
@@ -115,7 +116,7 @@ def test_unknown_architecture_format_and_link(saved: Path) -> None:
     _edit(saved, config={"architecture": "transformer"})
     with pytest.raises(InputError, match="transformer"):
         load_model(saved)
-    _edit(saved, config=CNN.model_dump(mode="json"), link="probit")
+    _edit(saved, config=CNN.model_dump(mode="json"), heads=[{"name": "main", "tracks": 2, "link": "probit"}])
     with pytest.raises(InputError, match="probit"):
         load_model(saved)
     _edit(saved, format="drg-model/9")

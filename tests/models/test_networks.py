@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from drg_hpc.errors import UsageError
 from drg_hpc.models import blocks
+from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
 from drg_hpc.models.links import apply_link
 from drg_hpc.models.operations import macs_per_row
@@ -34,8 +35,8 @@ def test_cnn_shapes(strands: str, pooling: str, length: int) -> None:
         {"kernels": 6, "strands": strands, "pooling": pooling, "conv_channels": (5,), "conv_pool_size": 2,
          "conv_pooling": pooling, "hidden": (7, 8), "dropout": 0.1, "pool_size": 7}
     )  # fmt: skip
-    assert build(config, length=length, n_tracks=3)(onehot(2, length)).shape == (2, 3)
-    assert build(config, length=length, n_tracks=3, bins=4)(onehot(2, length)).shape == (2, 3, 4)
+    assert build(config, ModelShape.single(length, 3))(onehot(2, length)).shape == (2, 3)
+    assert build(config, ModelShape.single(length, 3, bins=4))(onehot(2, length)).shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "relu", "exp"])
@@ -91,7 +92,7 @@ def test_exp_does_not_overflow() -> None:
 
 def test_dilated_heads_and_log_rate() -> None:
     config = DilatedResidualConfig(channels=8, layers=3)
-    model = build(config, length=64, n_tracks=2, bins=16, link="log")
+    model = build(config, ModelShape.single(64, 2, bins=16, link="log"))
     x = onehot(3, 64)
     heads = model.heads(x)  # type: ignore[operator]
     assert heads["profile"].shape == (3, 2, 16)
@@ -103,24 +104,24 @@ def test_dilated_heads_and_log_rate() -> None:
 @pytest.mark.parametrize(("bins", "link"), [(0, "log"), (7, "log"), (16, "identity")])
 def test_dilated_refuses_what_does_not_fit(bins: int, link: str) -> None:
     with pytest.raises(UsageError):
-        build(DilatedResidualConfig(layers=2), length=64, n_tracks=1, bins=bins, link=link)  # type: ignore[arg-type]
+        build(DilatedResidualConfig(layers=2), ModelShape.single(64, 1, bins=bins, link=link))  # type: ignore[arg-type]
 
 
 def test_pool_wider_than_sequence_is_refused() -> None:
     with pytest.raises(UsageError, match="pool_size"):
-        build(DrgCnnConfig(pool_size=60), length=50, n_tracks=1)
+        build(DrgCnnConfig(pool_size=60), ModelShape.single(50, 1))
 
 
 def test_operations_are_counted() -> None:
     config = DrgCnnConfig(kernels=3, kernel_size=5, pool_size=10, conv_channels=(4,), conv_size=3, hidden=(6,))
-    model = build(config, length=50, n_tracks=2)
+    model = build(config, ModelShape.single(50, 2))
     expected = 2 * 3 * 50 * 4 * 5 + 4 * 5 * 3 * 3 + (4 * 5) * 6 + 6 * 2
-    assert macs_per_row(model, 50) == expected
+    assert macs_per_row(model, model.shape) == expected
 
 
 def test_keyed_dropout_depends_on_the_key_alone() -> None:
     torch.manual_seed(3)
-    model = build(DrgCnnConfig(kernels=4, hidden=(64, 64), dropout=0.5), length=40, n_tracks=1).train()
+    model = build(DrgCnnConfig(kernels=4, hidden=(64, 64), dropout=0.5), ModelShape.single(40, 1)).train()
     x = onehot(6, 40)
     keys = torch.arange(6, dtype=torch.int64) * 7919
     blocks.set_dropout_keys(model, keys)

@@ -10,7 +10,7 @@ import torch
 
 from drg_hpc.bodies import attr_plan, predict_plan, shard_sequences_plan
 from drg_hpc.config import FanoutOptions
-from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
 from drg_hpc.models.io import save_model
 from drg_hpc.models.registry import build
@@ -62,7 +62,7 @@ def make_store(folder: Path, *, rows: int, length: int, tracks: tuple[str, ...] 
 def make_model(path: Path, *, length: int, tracks: tuple[str, ...] = ("a", "b"), link: Any = "logit") -> SequenceModel:
     """A small network with random weights, saved and returned in eval mode."""
     torch.manual_seed(0)
-    module = build(CNN, length=length, n_tracks=len(tracks), link=link).eval()
+    module = build(CNN, ModelShape.single(length, len(tracks), link=link)).eval()
     save_model(module, path, CNN, tracks)
     return module
 
@@ -71,7 +71,7 @@ def make_binned_model(*, length: int, bins: int, tracks: int = 2) -> SequenceMod
     """A small profile network, not saved."""
     torch.manual_seed(0)
     config = DilatedResidualConfig(channels=4, layers=2, stem_size=7, profile_size=5)
-    return build(config, length=length, n_tracks=tracks, bins=bins, link="log").eval()
+    return build(config, ModelShape.single(length, tracks, bins=bins, link="log")).eval()
 
 
 def attr(folder: Path, model: Path, source: Path, **options: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import torch
 
 from drg_hpc.attribution.engine import attribute
 from drg_hpc.errors import UsageError
+from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DilatedResidualConfig
 from drg_hpc.models.io import load_model, save_model
 from drg_hpc.models.registry import build
@@ -21,7 +22,7 @@ CONFIG = DilatedResidualConfig(channels=4, layers=2)
 
 def make(folder: Path, partners: list[int | None]) -> torch.nn.Module:
     torch.manual_seed(3)
-    module = build(CONFIG, length=LENGTH, n_tracks=3, bins=BINS, link="log")
+    module = build(CONFIG, ModelShape.single(LENGTH, 3, bins=BINS, link="log"))
     module.strand_partners = partners
     return load_model(save_model(module, folder, CONFIG, ["plus", "minus", "dnase"]))
 

@@ -1,0 +1,1 @@
+"""Published and foreign models, made into MODEL folders."""

@@ -1,0 +1,131 @@
+"""What every importer shares: reading tensors without running anything, and accounting for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+
+from drg_hpc.errors import InputError
+from drg_hpc.files import sha256_file
+from drg_hpc.models.base import SequenceModel
+from drg_hpc.models.config import AnyConfig
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A foreign model as one of ours.
+
+    Attributes
+    ----------
+    module : with its weights, in eval mode, ``tracks`` and ``strand_partners`` set
+    config : what rebuilds it
+    provenance : format, files with sha256, choices made; goes to model.json
+    notes : lines for the user
+    """
+
+    module: SequenceModel
+    config: AnyConfig
+    provenance: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a ``.safetensors``, ``.pt`` or ``.pth`` file; nothing in it is executed.
+
+    Raises
+    ------
+    InputError : no such file, not a file of tensors, or one that holds code or other objects
+    """
+    if not path.is_file():
+        raise InputError(f"no such file: {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_safetensors(path.read_bytes())
+        except (SafetensorError, ValueError) as error:
+            raise InputError(f"{path} is not a safetensors file: {error}") from None
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise anything
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        if type(error).__name__ != "UnpicklingError":
+            raise InputError(f"{path} is not a file of tensors of PyTorch: {first}") from None
+        raise InputError(
+            f"{path} holds more than tensors and is not loaded, since that would run code from the file ({first})",
+            fix="save it again as a plain state_dict: torch.save(model.state_dict(), FILE)",
+        ) from None
+    return plain_tensors(loaded, source=path)
+
+
+def plain_tensors(loaded: Any, *, source: Path) -> Tensors:
+    """The state_dict in what torch.load gave: itself, or below ``state_dict``, ``model_state_dict`` or ``model``.
+
+    Raises
+    ------
+    InputError : it is none
+    """
+    if isinstance(loaded, Mapping):
+        if loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
+            return {str(name): value for name, value in loaded.items()}
+        for key in ("state_dict", "model_state_dict", "model"):
+            if isinstance(loaded.get(key), Mapping):
+                return plain_tensors(loaded[key], source=source)
+    raise InputError(f"{source} holds a {type(loaded).__name__}, not a state_dict of tensors")
+
+
+def describe_sources(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, bytes and sha256 of the files that a model is imported from."""
+    return [{"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in paths]
+
+
+def fill(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], *, source: Path, allow: Sequence[str] = (),
+    unused: Sequence[str] = (),
+) -> list[str]:  # fmt: skip
+    """Copy tensors, by our names, into a module, and account for every one of them.
+
+    Parameters
+    ----------
+    tensors : for every parameter and buffer of the module
+    allow : patterns of names that may be missing or unused
+    unused : names of tensors of the file that no rule placed
+
+    Returns
+    -------
+    what was allowed to be missing (keeps its initial value) or unused, a line each
+
+    Raises
+    ------
+    InputError : tensors missing, unused or ill-shaped, all named
+    """
+    wanted = module.state_dict()
+    missing = [name for name in wanted if name not in tensors]
+    left = [*unused, *(name for name in tensors if name not in wanted)]
+    faults = [f"{name} is missing" for name in missing if not _matches(name, allow)]
+    faults += [f"{name} is unused" for name in left if not _matches(name, allow)]
+    faults += [
+        f"{name} is {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in tensors and tensors[name].shape != wanted[name].shape
+    ]
+    if faults:
+        shown = ", ".join(faults[:12]) + (f", … ({len(faults)} in all)" if len(faults) > 12 else "")
+        raise InputError(
+            f"tensors of {source} do not fit: {shown}",
+            fix="give the file that belongs to it; --allow PATTERN accepts missing and unused tensors by name",
+        )
+    known = {name: value.to(wanted[name].dtype) for name, value in tensors.items() if name in wanted}
+    module.load_state_dict(known, strict=False)
+    return [f"{name}: missing, keeps its initial value" for name in missing] + [f"{name}: not used" for name in left]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
