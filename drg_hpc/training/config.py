@@ -95,10 +95,27 @@ class TrainTable(Options):
 
     epochs: int = flag(10, help="passes over the training rows", ge=1)
     batch_size: int = flag(256, help="rows of a global batch, over all ranks", ge=1)
+    accumulate: int = flag(
+        1, help="compute the gradient of a batch in so many pieces, one after the other, to need less memory", ge=1
+    )
     loss: LossName = flag("auto", help="auto: bce for targets of 0 and 1, multinomial for profile heads, else mse")
+    valid_loss: LossName | Literal["none"] | None = flag(
+        None, help="loss on the validation rows, for early stopping and the choice of weights (default: loss)"
+    )
     count_weight: float = flag(1.0, help="loss multinomial: weight of the error of the totals", ge=0)
     precision: Precision = flag("fp32", help="bf16: autocast forward and backward, weights stay float32")
     patience: int = flag(5, help="stop after this many epochs without a better validation loss; 0: never", ge=0)
+
+
+class ModalityTable(Options):
+    """``[modality.NAME]``: the loss of one modality, where it is not that of ``[train]``."""
+
+    loss: LossName | None = flag(None, help="loss on its tracks (default: train.loss)")
+    valid_loss: LossName | Literal["none"] | None = flag(
+        None, help="loss for the choice of weights; none: it does not count there (default: loss)"
+    )
+    weight: float = flag(1.0, help="factor of its loss; 0: it does not count", ge=0)
+    valid_weight: float | None = flag(None, help="factor in the choice of weights (default: weight)", ge=0)
 
 
 class CheckpointTable(Options):
@@ -137,6 +154,9 @@ class TrainOptions(Options):
     data: DataTable = Field(default_factory=DataTable, description="rows and augmentation")
     optim: OptimTable = Field(default_factory=OptimTable, description="optimizer and learning rate")
     train: TrainTable = Field(default_factory=TrainTable, description="length and loss")
+    modality: dict[str, ModalityTable] = Field(
+        default_factory=dict, description="[modality.NAME]: losses of single modalities"
+    )
     checkpoints: CheckpointTable = Field(default_factory=CheckpointTable, description="checkpoints")
 
     @field_validator("model", mode="before")
@@ -166,6 +186,7 @@ class Recipe(Options):
     data: DataTable
     optim: OptimTable
     train: TrainTable
+    modality: dict[str, ModalityTable]
     tracks: str
     seed: int
 
@@ -176,8 +197,9 @@ def settle(options: TrainOptions) -> Recipe:
     train = options.train.model_copy(update={key: value for key, value in flags.items() if value is not None})
     optim = options.optim if options.lr is None else options.optim.model_copy(update={"lr": options.lr})
     return Recipe(
-        model=options.model, data=options.data, optim=optim, train=train, tracks=options.tracks, seed=options.seed
-    )
+        model=options.model, data=options.data, optim=optim, train=train, modality=options.modality,
+        tracks=options.tracks, seed=options.seed,
+    )  # fmt: skip
 
 
 def recorded(recipe: Recipe, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:

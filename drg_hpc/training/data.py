@@ -12,7 +12,8 @@ import torch
 from drg_hpc.errors import InputError
 from drg_hpc.store.device import one_hot, present, turn_targets
 from drg_hpc.store.mixture import Columns, Mixture
-from drg_hpc.training.losses import Loss, TargetFacts
+from drg_hpc.training.losses import TargetFacts
+from drg_hpc.training.objective import Objective
 
 Array = np.ndarray[Any, Any]
 _SCAN_ROWS = 1 << 14
@@ -32,6 +33,12 @@ class Batch:
     sequence: torch.Tensor | list[torch.Tensor]
     target: torch.Tensor
     valid: torch.Tensor
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        x = self.sequence
+        sequence = x[rows] if isinstance(x, torch.Tensor) else [each[rows] for each in x]
+        return Batch(sequence, self.target[rows], self.valid[rows])
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,10 @@ class HostBatch:
 
 class TrainingData:
     """Rows of one or several cached stores, by global row number.
+
+    Attributes
+    ----------
+    tracks, bins : shape of the targets
 
     Parameters
     ----------
@@ -80,8 +91,8 @@ class TrainingData:
         self._pinned = device.type == "cuda"
         self._onehot_here = device.type == "cpu" if onehot_here is None else onehot_here
         self._picks = list(_picks(source, list(tracks)))
-        self._count = len(tracks)
-        self._bins = next(iter(source.modalities.values())).bins
+        self.tracks = len(tracks)
+        self.bins = next(iter(source.modalities.values())).bins
 
     def split(self, name: str, *, key: str, number: int = 0) -> Array:
         """Global rows of a split of store ``number``; ``key`` is the option that asks for it.
@@ -99,7 +110,7 @@ class TrainingData:
 
     def _stored(self, rows: Array) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Targets and mask as stored."""
-        shape = (len(rows), self._count, *([self._bins] if self._bins else []))
+        shape = (len(rows), self.tracks, *([self.bins] if self.bins else []))
         values = self._empty(shape, str(self._source.dtype))
         mask = self._empty(shape, "bool") if self._source.masked else None
         for name, columns, tracks in self._picks:
@@ -117,8 +128,8 @@ class TrainingData:
         values, mask = self._stored(rows)
         return values.to(torch.float32).numpy(), present(values, mask).numpy()
 
-    def scan(self, rows: Array) -> TargetFacts:
-        """Look at all targets of ``rows`` once.
+    def scan(self, rows: Array, tracks: slice = slice(None)) -> TargetFacts:
+        """Look at all targets of some tracks of ``rows`` once.
 
         Raises
         ------
@@ -128,7 +139,7 @@ class TrainingData:
         some = False
         for start in range(0, len(rows), _SCAN_ROWS):
             part = rows[start : start + _SCAN_ROWS]
-            values, valid = self.targets(part)
+            values, valid = (array[:, tracks] for array in self.targets(part))
             seen = values[valid]
             if np.isinf(seen).any():
                 at = int(part[np.argwhere(np.isinf(values) & valid)[0][0]])
@@ -141,10 +152,10 @@ class TrainingData:
             raise InputError("every target of the training rows is missing", fix="check the counts or tracks")
         return TargetFacts(binary=binary, unit_interval=unit, non_negative=positive)
 
-    def units(self, rows: Array, loss: Loss) -> Array:
-        """Units of the loss in each row, int64 (rows,): every rank knows the size of every global batch."""
+    def units(self, rows: Array, objective: Objective) -> Array:
+        """Units of each term in each row, int64 (rows, terms): every rank knows the size of every global batch."""
         starts = range(0, len(rows), _SCAN_ROWS)
-        return np.concatenate([loss.units(self.targets(rows[start : start + _SCAN_ROWS])[1]) for start in starts])
+        return np.concatenate([objective.units(self.targets(rows[start : start + _SCAN_ROWS])[1]) for start in starts])
 
     def load(self, rows: Array, *, flips: Array | None = None, shifts: Array | None = None) -> HostBatch:
         """Gather rows; any thread may.

@@ -68,6 +68,21 @@ class Relayed(DrgError):
 _kept: list[dist.ProcessGroup | None] = []
 
 
+class _AllSum(torch.autograd.Function):
+    """Sum over ranks, for a loss that every rank computes alike: DDP's mean over ranks takes the factor back out."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, world: int) -> torch.Tensor:
+        ctx.world = world
+        total = values.detach().clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradient * ctx.world, None
+
+
 @dataclass(frozen=True)
 class Group:
     """One rank's view of the training's processes."""
@@ -102,21 +117,34 @@ class Group:
         found: list[float] = tensor.tolist()
         return found
 
-    def gather_values(self, value: float) -> list[float]:
-        """Every rank's value, by rank."""
-        mine = [0.0] * self.world
-        mine[self.rank] = value
-        return self.sum(mine)  # x + 0 is exact
+    def all_sum(self, values: torch.Tensor) -> torch.Tensor:
+        """Differentiable sum over ranks; see :class:`drg_hpc.training.terms.Ranks`."""
+        if self.world == 1:
+            return values
+        total: torch.Tensor = _AllSum.apply(values, self.world)  # type: ignore[no-untyped-call]
+        return total
 
-    def gather_rows(self, rows: torch.Tensor, count: int) -> np.ndarray[Any, Any]:
-        """Concatenate the ranks' shares of ``count`` rows, as each rank's :meth:`share` cut them."""
+    def gather_values(self, values: list[float]) -> list[list[float]]:
+        """Every rank's values, by rank."""
+        count = len(values)
+        if not count:
+            return [[] for _ in range(self.world)]
+        mine = [0.0] * (count * self.world)
+        mine[self.rank * count : (self.rank + 1) * count] = values
+        found = self.sum(mine)  # x + 0 is exact
+        return [found[first : first + count] for first in range(0, len(found), count)]
+
+    def gather_rows(self, rows: torch.Tensor, count: int) -> np.ndarray[Any, Any] | None:
+        """On rank 0, the ranks' shares of ``count`` rows, as :meth:`share` cut them, one after the other."""
         if self.world == 1:
             return rows.cpu().numpy()
         height = -(-count // self.world)
         padded = torch.zeros((height, *rows.shape[1:]), dtype=rows.dtype, device=self.device)
         padded[: len(rows)] = rows
-        received = [torch.empty_like(padded) for _ in range(self.world)]
-        dist.all_gather(received, padded)
+        received = [torch.empty_like(padded) for _ in range(self.world)] if self.main else None
+        dist.gather(padded, received)
+        if received is None:
+            return None
         sizes = [(r + 1) * count // self.world - r * count // self.world for r in range(self.world)]
         return np.concatenate([part[:size].cpu().numpy() for part, size in zip(received, sizes, strict=True)])
 

@@ -34,6 +34,15 @@ class TrainBatch:
     batch: Batch
     keys: torch.Tensor
 
+    def pieces(self, count: int) -> list[tuple[Batch, torch.Tensor]]:
+        """At most ``count`` parts of nearly equal size, in order."""
+        rows = len(self.keys)
+        count = min(count, rows)
+        if count == 1:
+            return [(self.batch, self.keys)]
+        cuts = [slice(i * rows // count, (i + 1) * rows // count) for i in range(count)]
+        return [(self.batch.part(cut), self.keys[cut]) for cut in cuts]
+
 
 class Loader:
     """Makes batches of samples, always the same ones for the same (seed, epoch, samples).

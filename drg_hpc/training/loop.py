@@ -19,11 +19,10 @@ from drg_hpc.models.io import load_into
 from drg_hpc.store.sampler import Order, Sampler
 from drg_hpc.training.checkpoints import read_checkpoint, save_checkpoint
 from drg_hpc.training.config import CheckpointTable, Recipe
-from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group
-from drg_hpc.training.evaluate import validate
+from drg_hpc.training.evaluate import Validator
 from drg_hpc.training.loader import Loader, Samples, TrainBatch
-from drg_hpc.training.losses import Loss
+from drg_hpc.training.objective import Objective
 from drg_hpc.training.schedule import learning_rate
 from drg_hpc.training.state import Best, TrainState
 from drg_hpc.training.step import Stepper
@@ -41,11 +40,9 @@ class Diverged(DrgError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Global row numbers for training and validation, the loss's units in each training row, and the samples of
-    an epoch."""
+    """Global row numbers for training, the units of each term of the loss in them, and the samples of an epoch."""
 
     train: Array
-    valid: Array
     units: Array
     sampler: Sampler
 
@@ -65,9 +62,9 @@ class Trainer:
         group: Group,
         stepper: Stepper,
         loader: Loader,
-        data: TrainingData,
+        validator: Validator,
         rows: Rows,
-        loss: Loss,
+        objective: Objective,
         recipe: Recipe,
         checkpoints: CheckpointTable,
         folder: Path,
@@ -77,7 +74,7 @@ class Trainer:
         self.state = TrainState()
         self.best_weights: dict[str, torch.Tensor] = {}
         self._group, self._stepper, self._loader = group, stepper, loader
-        self._data, self._rows, self._loss = data, rows, loss
+        self._validator, self._rows, self._objective = validator, rows, objective
         self._recipe, self._checkpoints, self._folder = recipe, checkpoints, folder
         self._stop, self._on_epoch = stop, on_epoch
         self._steps_per_epoch = -(-rows.sampler.samples // recipe.train.batch_size)
@@ -102,7 +99,7 @@ class Trainer:
         """Write a checkpoint of this step, unless it is there; every rank takes part."""
         if self._saved_step == self.state.step:
             return
-        sums = self._group.gather_values(self.state.loss_sum)
+        sums = self._group.gather_values(self.state.loss_sums)
         tensors, optimizer = self._stepper.pack()
         if self.best_weights:
             tensors["best"] = self.best_weights
@@ -171,13 +168,12 @@ class Trainer:
 
     def _step(self, part: TrainBatch, positions: Array) -> None:
         state = self.state
-        units = int(self._rows.units[positions].sum())
+        units = self._rows.units[positions].sum(0)
         rate = self._rate(state.step)
-        loss_sum, norm = self._stepper.step(part, units=units, number=state.step, rate=rate)
+        sums, norm = self._stepper.step(part, units=units, number=state.step, rate=rate)
         if not math.isfinite(norm):  # the same on all ranks, so all stop here
             self._diverged(f"norm of the gradient {norm}")
-        state.loss_sum += loss_sum
-        state.units += units
+        state.add(sums, units)
         state.step += 1
         state.step_in_epoch += 1
         self._job_steps += 1
@@ -197,9 +193,9 @@ class Trainer:
 
     def _end_epoch(self, speed: dict[str, float]) -> None:
         state, model = self.state, self.model
-        train_loss = self._group.sum([state.loss_sum])[0] / max(state.units, 1)
-        size = -(-self._recipe.train.batch_size // self._group.world)
-        scores = validate(model, self._data, self._rows.valid, loss=self._loss, group=self._group, batch_size=size)
+        sums = np.array(self._group.sum(state.loss_sums))
+        train_loss = float((sums * self._objective.factors(np.array(state.units))).sum())
+        scores = self._validator(model)
         for name, value in (("training loss", train_loss), ("validation loss", scores.loss)):
             if not math.isfinite(value):
                 self._diverged(f"{name} {value}")
@@ -209,7 +205,7 @@ class Trainer:
         if state.best is None or scores.loss < state.best.loss:
             state.best = Best(state.epoch, state.step, scores.loss, scores.means, scores.tracks)
             self.best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-        state.epoch, state.step_in_epoch, state.loss_sum, state.units = state.epoch + 1, 0, 0.0, 0
+        state.next_epoch()
         self._saved_step = -1  # a checkpoint of the same step from before the validation is out of date
         if self._group.main:
             self._on_epoch(state.history)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from drg_hpc.errors import UsageError
-from drg_hpc.models.base import HeadShape, ModelShape
+from drg_hpc.models.base import ModelShape
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.io import load_into
 from drg_hpc.models.registry import build
@@ -24,10 +24,11 @@ from drg_hpc.training.augment import Augmentation
 from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, recorded, settle
 from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group, join
+from drg_hpc.training.evaluate import Validator
 from drg_hpc.training.folder import CHECKPOINTS, begin, leave_nothing, locked, prepare
+from drg_hpc.training.heads import in_modalities, plan_losses
 from drg_hpc.training.loader import Loader
 from drg_hpc.training.loop import Rows, Trainer
-from drg_hpc.training.losses import choose_loss
 from drg_hpc.training.outputs import write_history, write_outputs
 from drg_hpc.training.sources import Stores, find_stores, make_sampler, open_mixture
 from drg_hpc.training.step import Stepper
@@ -51,7 +52,7 @@ def _make_trainer(
 ) -> Trainer:
     header, table = stores.header, recipe.data
     bins = require_bins(header)
-    tracks = select_tracks(header["tracks"], recipe.tracks)
+    tracks = select_tracks(header["track_info"], recipe.tracks)
     names = [header["tracks"][i] for i in tracks]
     partners = strand_partners(header["track_info"], tracks)
     mixture = group.first_on_node(lambda: open_mixture(stores, options))
@@ -63,34 +64,42 @@ def _make_trainer(
     )
     parts = [data.split(table.train, key="data.train", number=number) for number in range(len(stores.paths))]
     train_rows, valid_rows = np.concatenate(parts), data.split(table.valid, key="data.valid")
-    sampler = make_sampler(stores, mixture, parts, table, seed=recipe.seed)
-    loss = choose_loss(
-        recipe.train.loss,
-        architecture=recipe.model.architecture,
-        bins=bins,
-        facts=data.scan(train_rows),
-        count_weight=recipe.train.count_weight,
-    )
-    torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
+    modalities = in_modalities(header["track_info"], tracks)
+    facts = [data.scan(train_rows, modality.tracks) for modality in modalities]
+    losses = plan_losses(recipe, modalities, bins=bins, facts=facts)
     inputs = {item.name: item.length for item in inputs_of(header)}
-    heads = (HeadShape("main", len(tracks), loss.link),)
-    model = build(recipe.model, ModelShape(inputs, heads, bins))
+    torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
+    model = build(recipe.model, ModelShape(inputs, losses.heads, bins))
     model.tracks, model.strand_partners = names, partners
     model.to(group.device)
     if group.main:
         log.info(
             "training %s on %d rows (%d for validation), %d tracks, loss %s, %d ranks on %s, %d threads each",
-            recipe.model.architecture, len(train_rows), len(valid_rows), len(tracks), loss.name,
+            recipe.model.architecture, len(train_rows), len(valid_rows), len(tracks), losses.described,
             group.world, device_model(group.device), torch.get_num_threads(),
         )  # fmt: skip
-    augmentation = Augmentation(recipe.seed, table.reverse_complement, table.jitter)
+    validator = Validator(
+        data,
+        valid_rows,
+        objective=losses.validation,
+        scores=losses.scores,
+        links=model.links,
+        group=group,
+        batch_size=-(-recipe.train.batch_size // group.world),
+    )
     return Trainer(
         group=group,
-        stepper=Stepper(group=group, model=model, loss=loss, recipe=recipe),
-        loader=Loader(data, augmentation=augmentation, group=group),
-        data=data,
-        rows=Rows(train=train_rows, valid=valid_rows, units=data.units(train_rows, loss), sampler=sampler),
-        loss=loss,
+        stepper=Stepper(group=group, model=model, objective=losses.objective, recipe=recipe),
+        loader=Loader(
+            data, augmentation=Augmentation(recipe.seed, table.reverse_complement, table.jitter), group=group
+        ),
+        validator=validator,
+        rows=Rows(
+            train=train_rows,
+            units=data.units(train_rows, losses.objective),
+            sampler=make_sampler(stores, mixture, parts, table, seed=recipe.seed),
+        ),
+        objective=losses.objective,
         recipe=recipe,
         checkpoints=options.checkpoints,
         folder=options.out / CHECKPOINTS,

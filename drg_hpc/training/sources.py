@@ -12,7 +12,7 @@ import numpy as np
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
-from drg_hpc.store.dataset_layout import single_input
+from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import describe_store, find_store, require_bins, require_kind, split_count
 from drg_hpc.store.mixture import Mixture, require_alike
 from drg_hpc.store.reader import open_dataset
@@ -45,14 +45,13 @@ def find_stores(store: Path, data: DataTable) -> Stores:
 
     Raises
     ------
-    InputError : no dataset store, several inputs, modalities of differing bins, stores that hold different things, or
+    InputError : no dataset store, modalities of differing bins, stores that hold different things, or
         a faulty file of weights
     CorruptError : a store that was not finished
     UsageError : jitter that the flanks or bins do not allow
     """
     paths = [find_store(path) for path in (store, *(table.store for table in data.mix))]
     headers = [require_kind(path, "dataset") for path in paths]
-    single_input(headers[0])
     require_bins(headers[0])
     require_alike(list(zip(paths, headers, strict=True)))
     for path, header in zip(paths, headers, strict=True):
@@ -81,17 +80,18 @@ def require_rows(path: Path, header: dict[str, Any], split: str, *, key: str) ->
 
 
 def _check_jitter(data: DataTable, path: Path, header: dict[str, Any]) -> None:
-    item, bins, jitter = single_input(header), require_bins(header), data.jitter
-    if jitter > item.flank and not data.jitter_pad:
+    items, bins, jitter = inputs_of(header), require_bins(header), data.jitter
+    flank, length = min(item.flank for item in items), items[0].length
+    if jitter > flank and not data.jitter_pad:
         raise UsageError(
-            f"data.jitter = {jitter}, but {path} holds {item.flank} bases on either side of its windows",
+            f"data.jitter = {jitter}, but {path} holds {flank} bases on either side of its windows",
             fix=f"shard with --flank {jitter}, or set data.jitter_pad = true for N beyond them",
         )
-    if jitter and bins and 2 * jitter >= item.length // bins:
+    if jitter and bins and 2 * jitter >= length // bins:
         raise UsageError(
             f"data.jitter = {jitter} moves windows by up to {2 * jitter} bases against each other, and bins of targets "
-            f"are {item.length // bins}",
-            fix=f"data.jitter = {max((item.length // bins - 1) // 2, 0)} or less",
+            f"are {length // bins}",
+            fix=f"data.jitter = {max((length // bins - 1) // 2, 0)} or less",
         )
 
 

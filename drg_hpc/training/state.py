@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,13 +20,13 @@ class Best:
 
 @dataclass
 class TrainState:
-    """Progress of a training, the same on all ranks but for ``loss_sum``.
+    """Progress of a training, the same on all ranks but for ``loss_sums``.
 
     Parameters
     ----------
     step : optimizer steps done
     epoch, step_in_epoch : steps done in the current epoch; both count from 0
-    loss_sum, units : this rank's sum of losses in the current epoch, and the units of all ranks in it
+    loss_sums, units : this rank's sum of each term of the loss in the current epoch, and its units on all ranks
     history : a row per finished epoch
     best : the best epoch so far
     """
@@ -33,8 +34,8 @@ class TrainState:
     step: int = 0
     epoch: int = 0
     step_in_epoch: int = 0
-    loss_sum: float = 0.0
-    units: int = 0
+    loss_sums: list[float] = field(default_factory=list)
+    units: list[int] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
 
@@ -47,20 +48,27 @@ class TrainState:
         """Finished epochs since the best one."""
         return 0 if self.best is None else self.epoch - 1 - self.best.epoch
 
-    def to_json(self, loss_sums: list[float]) -> dict[str, Any]:
+    def add(self, sums: Sequence[float], units: Sequence[int]) -> None:
+        """Count a batch of the current epoch in."""
+        self.loss_sums = [a + b for a, b in zip(self.loss_sums or [0.0] * len(sums), sums, strict=True)]
+        self.units = [a + int(b) for a, b in zip(self.units or [0] * len(units), units, strict=True)]
+
+    def next_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.step_in_epoch, self.loss_sums, self.units = self.epoch + 1, 0, [], []
+
+    def to_json(self, loss_sums: list[list[float]]) -> dict[str, Any]:
         """Plain values; ``loss_sums`` are those of all ranks."""
-        values = asdict(self)
-        del values["loss_sum"]
-        return {**values, "loss_sums": loss_sums}
+        return {**asdict(self), "loss_sums": loss_sums}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], *, rank: int, world: int) -> TrainState:
-        """Read back. With as many ranks as before each gets its own sum (bitwise), else rank 0 gets the total."""
+        """Read back. With as many ranks as before each gets its own sums (bitwise), else rank 0 gets the totals."""
         sums = values["loss_sums"]
         if len(sums) == world:
             mine = sums[rank]
         else:
-            mine = sum(sums) if rank == 0 else 0.0
+            mine = [sum(term) if rank == 0 else 0.0 for term in zip(*sums, strict=True)]
         best = None if values["best"] is None else Best(**values["best"])
         plain = {key: values[key] for key in ("step", "epoch", "step_in_epoch", "units", "history")}
-        return cls(**plain, loss_sum=float(mine), best=best)
+        return cls(**plain, loss_sums=[float(value) for value in mine], best=best)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -17,7 +19,9 @@ from drg_hpc.training.checkpoints import pack_optimizer, unpack_optimizer
 from drg_hpc.training.config import OptimTable, Recipe
 from drg_hpc.training.distributed import Group
 from drg_hpc.training.loader import TrainBatch
-from drg_hpc.training.losses import Loss
+from drg_hpc.training.objective import Objective
+
+Array = np.ndarray[Any, Any]
 
 
 def make_optimizer(model: nn.Module, optim: OptimTable) -> torch.optim.Optimizer:
@@ -49,9 +53,9 @@ class Stepper:
     torch's own generator is seeded anew from (seed, step, rank).
     """
 
-    def __init__(self, *, group: Group, model: SequenceModel, loss: Loss, recipe: Recipe) -> None:
+    def __init__(self, *, group: Group, model: SequenceModel, objective: Objective, recipe: Recipe) -> None:
         self.model = model
-        self._group, self._loss, self._recipe = group, loss, recipe
+        self._group, self._objective, self._recipe = group, objective, recipe
         self._wrapped = _parallel(model, group)
         self._optimizer = make_optimizer(model, recipe.optim)
 
@@ -64,36 +68,52 @@ class Stepper:
         """Put back an optimizer of :meth:`pack`."""
         unpack_optimizer(self._optimizer, tensors, plain)
 
-    def step(self, part: TrainBatch, *, units: int, number: int, rate: float) -> tuple[float, float]:
+    def step(self, part: TrainBatch, *, units: Array, number: int, rate: float) -> tuple[list[float], float]:
         """Take one step.
 
         Parameters
         ----------
         part : this rank's part of the global batch
-        units : units of the loss in the global batch
+        units : units of each term of the loss in the global batch, (terms,)
         number : of this step, from 0
         rate : learning rate
 
         Returns
         -------
-        this rank's sum of losses, and the norm of the gradient, the same on all ranks; where the norm is not finite the
-        weights are as they were
+        this rank's sum of each term, and the norm of the gradient, the same on all ranks; where the norm is not finite
+        the weights are as they were
         """
-        group, device = self._group, self._group.device
-        batch = part.batch
-        torch.manual_seed(row_key(self._recipe.seed, number, f"step/{group.rank}"))
-        set_dropout_keys(self.model, part.keys)
+        torch.manual_seed(row_key(self._recipe.seed, number, f"step/{self._group.rank}"))
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self._recipe.train.precision == "bf16"):
-            prediction = self._wrapped(batch.sequence)
-        total = self._loss.total(prediction.float(), batch.target, batch.valid)
-        # DDP averages gradients over ranks: times their number it is the sum, over the units of the global batch.
-        mean: torch.Tensor = total * (group.world / max(units, 1))
-        mean.backward()  # type: ignore[no-untyped-call]
+        sums = self._gradient(part, units)
         limit = self._recipe.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if math.isfinite(norm):
             for parameters in self._optimizer.param_groups:
-                parameters["lr"] = rate
+                parameters["lr"] = rate * parameters.get("lr_scale", 1.0)
             self._optimizer.step()
-        return float(total.detach()), norm
+        return sums, norm
+
+    def _gradient(self, part: TrainBatch, units: Array) -> list[float]:
+        """Gradient of the objective on the global batch, in ``train.accumulate`` pieces; this rank's sums."""
+        group = self._group
+        # DDP averages gradients over ranks: times their number it is the sum, over the units of the global batch.
+        factors = torch.tensor(self._objective.factors(units) * group.world, dtype=torch.float32, device=group.device)
+        sums = torch.zeros_like(factors)
+        pieces = part.pieces(self._recipe.train.accumulate)
+        for number, (batch, keys) in enumerate(pieces, start=1):
+            set_dropout_keys(self.model, keys)
+            with self._unsynchronised() if number < len(pieces) else nullcontext():
+                precision = self._recipe.train.precision
+                with torch.autocast(group.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+                    prediction = self._wrapped(batch.sequence)
+                totals = self._objective.totals(prediction.float(), batch.target, batch.valid, ranks=group)
+                (totals * factors).sum().backward()  # type: ignore[no-untyped-call]
+            sums += totals.detach()
+        values: list[float] = sums.tolist()
+        return values
+
+    def _unsynchronised(self) -> AbstractContextManager[None]:
+        """Gradients stay on this rank and add up."""
+        wrapped = self._wrapped
+        return wrapped.no_sync() if isinstance(wrapped, DistributedDataParallel) else nullcontext()

@@ -8,13 +8,14 @@ from typing import Any
 from drg_hpc.errors import UsageError
 
 
-def select_tracks(known: Sequence[str], chosen: str) -> list[int]:
-    """Indices of ``all`` or of names separated by commas.
+def select_tracks(track_info: Sequence[Mapping[str, Any]], chosen: str) -> list[int]:
+    """Indices of ``all`` or of names separated by commas; those of a modality are put next to each other.
 
     Raises
     ------
     UsageError : an unknown or repeated name
     """
+    known = [str(track["name"]) for track in track_info]
     if chosen == "all":
         return list(range(len(known)))
     names = [name.strip() for name in chosen.split(",")]
@@ -24,7 +25,9 @@ def select_tracks(known: Sequence[str], chosen: str) -> list[int]:
             raise UsageError(f"--tracks: no track {name!r} in the store", fix=f"tracks: {shown}")
     if len(set(names)) < len(names):
         raise UsageError(f"--tracks: a name twice in {chosen!r}")
-    return [list(known).index(name) for name in names]
+    order = list(dict.fromkeys(track["modality"] for track in track_info))
+    found = [known.index(name) for name in names]
+    return sorted(found, key=lambda track: order.index(track_info[track]["modality"]))
 
 
 def strand_partners(track_info: Sequence[Mapping[str, Any]], tracks: Sequence[int]) -> list[int | None]:

@@ -78,12 +78,14 @@ def test_scan_and_missing_splits(make_store: Maker) -> None:
 
 
 def test_tracks_by_name() -> None:
-    assert select_tracks(["a", "b", "c"], "all") == [0, 1, 2]
-    assert select_tracks(["a", "b", "c"], "c, a") == [2, 0]
-    with pytest.raises(UsageError, match="no track 'd'"):
-        select_tracks(["a", "b"], "a,d")
+    info = [{"name": name, "modality": "x" if name < "c" else "y"} for name in "abcd"]
+    assert select_tracks(info, "all") == [0, 1, 2, 3]
+    assert select_tracks(info, "b, a") == [1, 0]
+    assert select_tracks(info, "d,b,c, a") == [1, 0, 3, 2]  # those of a modality next to each other
+    with pytest.raises(UsageError, match="no track 'e'"):
+        select_tracks(info, "a,e")
     with pytest.raises(UsageError, match="twice"):
-        select_tracks(["a", "b"], "a,a")
+        select_tracks(info, "a,a")
 
 
 def test_schedules() -> None:

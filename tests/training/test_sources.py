@@ -159,7 +159,7 @@ def test_resume_with_another_mixed_store_is_refused(make_store: Maker, tmp_path:
             r"by up to 10 bases against each other, and bins of targets are 10; data\.jitter = 4 or less",
         ),
         ({}, {"balance": "nope"}, UsageError, "no track 'nope'"),
-        ({"second_input": 9}, {}, InputError, r"the store has 2 inputs: seq \(40\), rna \(9\)"),
+        ({"second_input": 9}, {}, UsageError, r"one sequence a row, the store has 2: seq \(40\), rna \(9\)"),
         ({"second_modality": 5}, {}, InputError, "differ in bins"),
     ],
 )  # fmt: skip
