@@ -35,6 +35,10 @@ class Options(RegionOptions, datasets.DatasetOptions):
         metavar="TARGETS.tsv",
     )
     bin: int | None = flag(None, help="one value per bin of B bases (default: one per region)", metavar="B", ge=1)
+    target_length: int | None = flag(
+        None, help="read --tracks over the T bases around the centre of each region only (default: all of it)",
+        metavar="T", ge=1,
+    )  # fmt: skip
     reduce: Literal["mean", "sum", "max"] = flag("mean", help="how the base pairs of a bin become one value")
     apply_transforms: bool = flag(
         False, help="apply each track's sum_stat (in place of --reduce), scale, clip_soft and clip of the table"
@@ -59,8 +63,16 @@ class Options(RegionOptions, datasets.DatasetOptions):
 
 def _track_labels(options: Options, length: int, contigs: Mapping[str, int]) -> datasets.Labels:
     assert options.tracks is not None
-    if options.bin and length % options.bin:
-        raise UsageError(f"--bin {options.bin} does not divide the length {length}", fix="choose a --length it divides")
+    span = options.target_length or length
+    if span > length or (length - span) % 2:
+        raise UsageError(
+            f"--target-length {span} does not lie in the middle of {length} bases",
+            fix=f"a number up to {length} that leaves as many bases on the left as on the right",
+        )
+    if options.bin and span % options.bin:
+        what = "--target-length" if options.target_length else "length"
+        fix = f"choose a --{what.lstrip('-')} it divides"
+        raise UsageError(f"--bin {options.bin} does not divide the {what} {span}", fix=fix)
     targets = read_targets(options.tracks)
     for target in targets:  # a file of another assembly is noticed here, before any work
         lengths = read_contigs(target.file)
@@ -69,7 +81,8 @@ def _track_labels(options: Options, length: int, contigs: Mapping[str, int]) -> 
     source = {"kind": "bigwig", "bin": options.bin or 0, "reduce": options.reduce, "missing": options.missing}
     inputs = describe_inputs({f"bigwig{number}": target.file for number, target in enumerate(targets)})
     tracks = tuple(_track_info(target, options) for target in targets)
-    modality = Modality(name, tracks, length // options.bin if options.bin else 0, options.target_dtype)
+    bins = span // options.bin if options.bin else 0
+    modality = Modality(name, tracks, bins, options.target_dtype, options.target_length or 0)
     return datasets.Labels([modality], [source], inputs=inputs | {"tracks": describe_input(options.tracks)})
 
 
@@ -100,9 +113,10 @@ def _labels(
 
 def _check(options: Options) -> Negatives | None:
     """Flags that clash; the negatives asked for."""
-    if options.tracks is None and (options.bin is not None or options.apply_transforms):
-        given = f"--bin {options.bin}" if options.bin is not None else "--apply-transforms"
-        raise UsageError(f"{given} needs --tracks")
+    for name in ("bin", "target_length", "apply_transforms"):
+        if options.tracks is None and getattr(options, name):
+            value = "" if name == "apply_transforms" else f" {getattr(options, name)}"
+            raise UsageError(f"--{name.replace('_', '-')}{value} needs --tracks")
     if options.spliced and options.tracks is not None:
         raise UsageError("--tracks with --spliced: tracks are read over intervals, not over joined exons")
     negatives = parse_negatives(options.negatives)

@@ -68,10 +68,11 @@ class Body(DatasetBody):
             return super().labels(modality, regions, rows, origin)
         tracks = self.modalities[modality]
         minus = np.array([region.strand == "-" for region in regions])
+        margin = (self.inputs[0].length - tracks.span) // 2 if tracks.span else 0
         intervals = Intervals.of(
             [region.chrom for region in regions],
-            [region.start for region in regions],
-            [region.end for region in regions],
+            [region.start + margin for region in regions],
+            [region.end - margin for region in regions],
             contigs=self._genome.contigs,
             minus=minus,
             kept=[region.kept for region in regions],

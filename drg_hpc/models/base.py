@@ -42,16 +42,23 @@ class ModelShape:
     inputs : length in bases of each input, by name, in order
     heads : modalities, in the order of the tracks
     bins : positions per track, 0 for one value
+    span : bases around the centre of the first input that the bins are of, 0 for all of them
     """
 
     inputs: Mapping[str, int]
     heads: tuple[HeadShape, ...]
     bins: int = 0
+    span: int = 0
 
     @classmethod
-    def single(cls, length: int, n_tracks: int, *, bins: int = 0, link: Link = "identity") -> ModelShape:
+    def single(cls, length: int, n_tracks: int, *, bins: int = 0, link: Link = "identity", span: int = 0) -> ModelShape:
         """One input, ``seq``, and one head, ``main``."""
-        return cls({"seq": length}, (HeadShape("main", n_tracks, link),), bins)
+        return cls({"seq": length}, (HeadShape("main", n_tracks, link),), bins, span)
+
+    @property
+    def covered(self) -> int:
+        """Bases that the bins are of."""
+        return self.span or next(iter(self.inputs.values()))
 
     @property
     def n_tracks(self) -> int:

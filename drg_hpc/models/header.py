@@ -12,7 +12,8 @@ from drg_hpc.files import read_json
 FORMAT = "drg-model/2"
 MODEL_MEMBERS = ("model.json", "weights.safetensors")
 _KEYS = (
-    "architecture", "config", "inputs", "heads", "tracks", "strand_partners", "bins", "link", "operations", "weights",
+    "architecture", "config", "inputs", "heads", "tracks", "strand_partners", "bins", "span", "link",
+    "operations", "weights",
 )  # fmt: skip
 
 
@@ -20,8 +21,8 @@ def read_model_header(path: Path) -> dict[str, Any]:
     """The content of ``MODEL/model.json``.
 
     Keys: format, architecture, config, inputs {name: length}, heads [{name, tracks (how many), link}], tracks [names],
-    strand_partners [index or None], bins (0: one value per track), link (of all tracks, or ``mixed``),
-    operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
+    strand_partners [index or None], bins (0: one value per track), span (bases in the middle that they are of; 0: all),
+    link (of all tracks, or ``mixed``), operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
 
     Raises
     ------

@@ -65,6 +65,7 @@ def write_model_files(
         "tracks": list(tracks),
         "strand_partners": module.strand_partners,
         "bins": module.bins,
+        "span": module.shape.span,
         "link": module.link,
         "operations": {"macs_per_row": macs_per_row(module, module.shape)},
         "parameters": sum(p.numel() for p in module.parameters()),
@@ -171,7 +172,7 @@ def header_shape(header: Mapping[str, Any], *, source: str) -> ModelShape:
     heads = tuple(HeadShape(**head) for head in header["heads"])
     if unknown := [head.link for head in heads if head.link not in LINKS]:
         raise InputError(f"{source}: unknown link {unknown[0]!r}")
-    return ModelShape(dict(header["inputs"]), heads, header["bins"])
+    return ModelShape(dict(header["inputs"]), heads, header["bins"], header["span"])
 
 
 def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:

@@ -57,12 +57,14 @@ class Modality:
         transform, …}
     bins : bins of a target, 0 when it is one value a track
     dtype : float32 or float16, as stored
+    span : bases around the centre of the first input that the targets are of, 0 for all of them
     """
 
     name: str
     tracks: tuple[Mapping[str, Any], ...]
     bins: int = 0
     dtype: str = "float32"
+    span: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -81,12 +83,16 @@ def inputs_of(header: Mapping[str, Any]) -> list[Input]:
 
 def modalities_of(header: Mapping[str, Any]) -> list[Modality]:
     """The modalities of a dataset, in order."""
-    return [Modality(m["name"], tuple(m["tracks"]), m["bins"], m["dtype"]) for m in header["modalities"]]
+    return [
+        Modality(m["name"], tuple(m["tracks"]), m["bins"], m["dtype"], m.get("span", 0)) for m in header["modalities"]
+    ]
 
 
 def contents(inputs: Iterable[Input], modalities: Iterable[Modality]) -> dict[str, Any]:
     """The part of a header that :func:`inputs_of` and :func:`modalities_of` read."""
-    described = [{"name": m.name, "tracks": list(m.tracks), "bins": m.bins, "dtype": m.dtype} for m in modalities]
+    described = [
+        {"name": m.name, "tracks": list(m.tracks), "bins": m.bins, "dtype": m.dtype, "span": m.span} for m in modalities
+    ]
     return {"inputs": [asdict(item) for item in inputs], "modalities": described}
 
 
@@ -105,6 +111,17 @@ def common_bins(modalities: Sequence[Modality]) -> int | None:
     """Bins of all modalities, None when they differ."""
     bins = {modality.bins for modality in modalities}
     return bins.pop() if len(bins) == 1 else None
+
+
+def common_span(modalities: Sequence[Modality], length: int) -> int | None:
+    """Bases that the binned targets of all modalities are of, None when they differ.
+
+    Parameters
+    ----------
+    length : of the first input, which they are of where nothing else is said
+    """
+    spans = {modality.span or length for modality in modalities if modality.bins} or {length}
+    return spans.pop() if len(spans) == 1 else None
 
 
 def single_input(header: Mapping[str, Any]) -> Input:

@@ -115,7 +115,10 @@ class DatasetExport:
             raise UsageError("rows are spliced transcripts: their bins are not intervals of the genome")
         if contigs is None:
             raise UsageError(f"{self._store.path} does not know its contigs", fix="give --genome STORE or chrom.sizes")
-        width = next(iter(self._store.inputs.values())).length
+        length = next(iter(self._store.inputs.values())).length
+        width = chosen.span or length
+        margin = (length - width) // 2
+        regions = regions.assign(start=regions["start"] + margin, end=regions["end"] - margin)
         placed = place_rows(regions, self._rows, contigs, length=width)
         minus = (regions["strand"] == "-").to_numpy(dtype=bool)
         partner = int(chosen.tracks[track]["strand_partner"]) if self._turned(modality) else track

@@ -9,7 +9,7 @@ from typing import Any
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.runs.outputs import resolve_output
-from drg_hpc.store.dataset_layout import common_bins, joined_tracks, modalities_of
+from drg_hpc.store.dataset_layout import common_bins, common_span, inputs_of, joined_tracks, modalities_of
 from drg_hpc.store.layout import FORMAT, STORE
 
 
@@ -80,6 +80,20 @@ def require_bins(header: dict[str, Any]) -> int:
         bins = ", ".join(f"{m.name} has {m.bins}" for m in modalities_of(header))
         raise InputError(f"modalities of the store differ in bins ({bins}); they cannot be used as one here")
     return int(header["bins"])
+
+
+def require_span(header: dict[str, Any]) -> int:
+    """Bases in the middle of the first input that targets in bins are of, 0 for all of them.
+
+    Raises
+    ------
+    InputError : modalities differ
+    """
+    length = inputs_of(header)[0].length
+    span = common_span(modalities_of(header), length)
+    if span is None:
+        raise InputError("targets of the store are of differing parts of the sequence; they cannot be used as one here")
+    return 0 if span == length else span
 
 
 def require_kind(path: Path, kind: str) -> dict[str, Any]:

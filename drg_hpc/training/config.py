@@ -162,7 +162,8 @@ class TrainOptions(Options):
     @field_validator("model", mode="before")
     @classmethod
     def _default_architecture(cls, value: Any) -> Any:
-        return {"architecture": "drg-cnn", **value} if isinstance(value, dict) else value
+        own = isinstance(value, dict) and "factory" not in value
+        return {"architecture": "drg-cnn", **value} if own else value
 
     @field_validator("max_time")
     @classmethod

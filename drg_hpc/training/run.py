@@ -19,7 +19,7 @@ from drg_hpc.models.io import load_into
 from drg_hpc.models.registry import build
 from drg_hpc.rng import row_key
 from drg_hpc.store.dataset_layout import inputs_of
-from drg_hpc.store.header import require_bins
+from drg_hpc.store.header import require_bins, require_span
 from drg_hpc.training.augment import Augmentation
 from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, recorded, settle
 from drg_hpc.training.data import TrainingData
@@ -68,8 +68,9 @@ def _make_trainer(
     facts = [data.scan(train_rows, modality.tracks) for modality in modalities]
     losses = plan_losses(recipe, modalities, bins=bins, facts=facts)
     inputs = {item.name: item.length for item in inputs_of(header)}
+    span = require_span(header)
     torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
-    model = build(recipe.model, ModelShape(inputs, losses.heads, bins))
+    model = build(recipe.model, ModelShape(inputs, losses.heads, bins, span))
     model.tracks, model.strand_partners = names, partners
     model.to(group.device)
     if group.main:

@@ -12,7 +12,7 @@ import numpy as np
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
-from drg_hpc.store.dataset_layout import inputs_of
+from drg_hpc.store.dataset_layout import common_span, inputs_of, modalities_of
 from drg_hpc.store.header import describe_store, find_store, require_bins, require_kind, split_count
 from drg_hpc.store.mixture import Mixture, require_alike
 from drg_hpc.store.reader import open_dataset
@@ -81,7 +81,8 @@ def require_rows(path: Path, header: dict[str, Any], split: str, *, key: str) ->
 
 def _check_jitter(data: DataTable, path: Path, header: dict[str, Any]) -> None:
     items, bins, jitter = inputs_of(header), require_bins(header), data.jitter
-    flank, length = min(item.flank for item in items), items[0].length
+    flank = min(item.flank for item in items)
+    length = common_span(modalities_of(header), items[0].length) or items[0].length
     if jitter > flank and not data.jitter_pad:
         raise UsageError(
             f"data.jitter = {jitter}, but {path} holds {flank} bases on either side of its windows",

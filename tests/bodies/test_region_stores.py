@@ -48,6 +48,30 @@ def test_real_targets_equal_base_pairs_of_pybigwig(
         np.testing.assert_allclose(targets[:, number], values, rtol=1e-6, atol=1e-9)
 
 
+def test_targets_of_the_middle(genome: Path, tmp_path: Path) -> None:
+    """--target-length: the bins of a row are those of the same bases in a store of narrower regions, on both strands."""
+    regions = tmp_path / "r.bed"
+    lines = (WINDOWS / "accessible.bed").read_text().splitlines()[:40]
+    rows = [line.split("\t")[:5] + ["+-"[i % 2]] for i, line in enumerate(lines)]
+    regions.write_text("".join("\t".join(row) + "\n" for row in rows))
+    options: dict[str, Any] = {
+        "genome": genome, "regions": regions, "tracks": WINDOWS / "targets.tsv", "bin": 16, "stranded": True,
+    }  # fmt: skip
+    wide = open_dataset(shard("regions", tmp_path / "wide", length=500, target_length=96, **options))
+    narrow = open_dataset(shard("regions", tmp_path / "narrow", length=96, **options))
+    assert (wide.length, wide.bins, wide.modalities["main"].span) == (500, 6, 96)
+    np.testing.assert_array_equal(wide.targets(slice(None)), narrow.targets(slice(None)))
+    middle = wide.onehot(0, 40)[:, 202:298]
+    np.testing.assert_array_equal(middle, narrow.onehot(0, 40))
+    for length, target_length in ((500, 95), (96, 98)):
+        with pytest.raises(UsageError, match="does not lie in the middle"):
+            plan("regions", tmp_path / "x", **{**options, "length": length, "target_length": target_length})
+    with pytest.raises(UsageError, match="--bin 16 does not divide the --target-length 90"):
+        plan("regions", tmp_path / "x", **{**options, "length": 500, "target_length": 90})
+    with pytest.raises(UsageError, match="--target-length 90 needs --tracks"):
+        plan("regions", tmp_path / "x", genome=genome, regions=regions, target_length=90, negatives="dinuc:1")
+
+
 def test_transforms_of_the_table(genome: Path, tmp_path: Path) -> None:
     table = WINDOWS / "targets_original.tsv"
     options: dict[str, Any] = {"genome": genome, "regions": WINDOWS / "accessible.bed", "tracks": table}
