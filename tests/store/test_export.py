@@ -136,16 +136,18 @@ def bed(path: Path, starts: dict[str, list[int]]) -> Path:
     return path
 
 
+@pytest.mark.parametrize("margin", [0, 2 * BIN])
 @pytest.mark.parametrize("stranded", [True, False])
 def test_bigwig_out_is_bigwig_in(
-    tmp_path: Path, signals: Path, stranded: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, signals: Path, stranded: bool, margin: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Overlaps in whole bins, both strands, ends of contigs: what regions cover comes back as it was."""
     monkeypatch.setattr(exports, "_AT_ONCE_BYTES", 5000)
     starts = {"chrA": [0, 8, 40, 200, 264, 1936], "chrB": [3936, 3900 - 3900 % BIN, 16, 1000]}
     regions = bed(tmp_path / "r.bed", starts)
     tracks = {"genome": signals / "genome", "regions": regions, "tracks": signals / "targets.tsv", "bin": BIN}
-    shard("regions", tmp_path / "run", **tracks, stranded=stranded, negatives="dinuc:1", length=LENGTH)
+    shard("regions", tmp_path / "run", **tracks, stranded=stranded, negatives="dinuc:1", length=LENGTH,
+          target_length=LENGTH - 2 * margin)  # fmt: skip
     export = DatasetExport(open_dataset(tmp_path / "run"), "all")
     for number in range(3):
         path = tmp_path / f"{number}.bw"
@@ -156,7 +158,7 @@ def test_bigwig_out_is_bigwig_in(
             for chrom, size in SIZES.items():
                 covered = np.zeros(size, bool)
                 for start in starts[chrom]:
-                    covered[start : start + LENGTH] = True
+                    covered[start + margin : start + LENGTH - margin] = True
                 expected = np.where(covered, given.values(chrom, 0, size, numpy=True), np.nan)
                 np.testing.assert_array_equal(found.values(chrom, 0, size, numpy=True), expected.astype(np.float32))
 
