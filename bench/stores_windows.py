@@ -176,7 +176,7 @@ def data_wait(folder: Path, *, epochs: int) -> float:
         "drg-train", folder / "ctcf", "--config", ROOT / "configs/ctcf.toml", "--device", "cpu",
         "--cache-dir", folder, "--epochs", epochs, "-o", folder / "model",
     )  # fmt: skip
-    lines = [line.split("\t") for line in (folder / "model/history.tsv").read_text().splitlines()]
+    lines = [line.split("\t") for line in (folder / "model/speed.tsv").read_text().splitlines()]
     return float(lines[-1][lines[0].index("data_wait")])
 
 

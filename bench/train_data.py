@@ -15,22 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from common import show, timed
+from steps import make_stepper
 from stores_windows import write_inputs
 
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DrgCnnConfig
 from drg_hpc.models.operations import macs_per_row
-from drg_hpc.models.registry import build
 from drg_hpc.store.cache import open_cache
 from drg_hpc.store.mixture import Mixture
 from drg_hpc.training.augment import Augmentation
-from drg_hpc.training.config import DataTable, OptimTable, Recipe, TrainTable
 from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group
 from drg_hpc.training.loader import Loader, Samples
-from drg_hpc.training.losses import TargetFacts, choose_loss
-from drg_hpc.training.objective import HeadLoss, Objective
-from drg_hpc.training.step import Stepper
 
 CONFIG = DrgCnnConfig(kernels=64, kernel_size=19, pool_size=8, conv_channels=(64, 64), conv_pool_size=4, hidden=(64,))
 CPU = torch.device("cpu")
@@ -47,17 +43,11 @@ def run(scratch: Path, *, small: bool) -> dict[str, Any]:
     torch.set_num_threads(1)
     data = TrainingData(source, tracks=[0], partners=[0], device=CPU)
     group = Group(0, 1, CPU)
-    facts = TargetFacts(binary=False, unit_interval=False, non_negative=False)
-    objective = Objective(
-        [HeadLoss("main", slice(0, 1), choose_loss("mse", model=CONFIG, bins=0, facts=facts, count_weight=1.0))]
-    )
-    recipe = Recipe(
-        model=CONFIG, data=DataTable(reverse_complement=0.5, jitter=16), optim=OptimTable(),
-        train=TrainTable(batch_size=batch), modality={}, tracks="all", seed=0,
-    )  # fmt: skip
     length = next(iter(source.inputs.values())).length
-    model = build(CONFIG, ModelShape.single(length, 1))
-    stepper = Stepper(group=group, model=model, objective=objective, recipe=recipe)
+    stepper, _ = make_stepper(
+        CONFIG, ModelShape.single(length, 1), group=group, loss="mse", train={"batch_size": batch}
+    )
+    model = stepper.model
     loader = Loader(data, augmentation=Augmentation(0, 0.5, 16), group=group)
     units = np.array([batch])
     order = np.random.default_rng(0).permutation(windows)

@@ -19,17 +19,15 @@ from typing import Any
 
 import torch
 from common import show
+from steps import make_stepper
 
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DrgCnnConfig
 from drg_hpc.models.operations import macs_per_row
-from drg_hpc.models.registry import build
-from drg_hpc.training.config import DataTable, OptimTable, Recipe, TrainTable
 from drg_hpc.training.data import Batch
 from drg_hpc.training.distributed import Group, join
-from drg_hpc.training.loader import TrainBatch
-from drg_hpc.training.losses import TargetFacts, choose_loss
-from drg_hpc.training.objective import HeadLoss, Objective
+from drg_hpc.training.loader import Piece, TrainBatch
+from drg_hpc.training.objective import Objective
 from drg_hpc.training.step import Stepper
 
 LENGTH, TRACKS = 401, 45
@@ -39,22 +37,9 @@ CONFIG = DrgCnnConfig(
 )  # fmt: skip
 
 
-def recipe(batch: int) -> Recipe:
-    """Of a plain training."""
-    return Recipe(
-        model=CONFIG, data=DataTable(), optim=OptimTable(), train=TrainTable(batch_size=batch), modality={},
-        tracks="all", seed=0,
-    )  # fmt: skip
-
-
 def stepper(group: Group, batch: int) -> tuple[Stepper, Objective]:
     """A model under way, and its objective."""
-    facts = TargetFacts(binary=False, unit_interval=False, non_negative=False)
-    loss = choose_loss("mse", model=CONFIG, bins=0, facts=facts, count_weight=1.0)
-    objective = Objective([HeadLoss("main", slice(0, TRACKS), loss)])
-    torch.manual_seed(1)
-    model = build(CONFIG, ModelShape.single(LENGTH, TRACKS))
-    return Stepper(group=group, model=model, objective=objective, recipe=recipe(batch)), objective
+    return make_stepper(CONFIG, ModelShape.single(LENGTH, TRACKS), group=group, loss="mse", train={"batch_size": batch})
 
 
 def one_rank(batch: int, steps: int, pairs: int) -> dict[str, Any]:
@@ -64,10 +49,11 @@ def one_rank(batch: int, steps: int, pairs: int) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(group.rank)
         x = torch.randn(batch, 4, LENGTH, generator=generator)
         y = torch.randn(batch, TRACKS, generator=generator)
-        part = TrainBatch(Batch(x, y, torch.ones_like(y, dtype=torch.bool)), torch.arange(batch))
+        piece = Piece(Batch(x, y, torch.ones_like(y, dtype=torch.bool)), torch.arange(batch))
+        part = TrainBatch(piece, largest=batch)
         together, objective = stepper(group, 2 * batch)
         apart, _ = stepper(Group(0, 1, group.device), batch)
-        units = objective.units(part.batch.valid.numpy()).sum(0)
+        units = objective.units(piece.batch.valid.numpy()).sum(0)
 
         def seconds(side: Stepper, ranks: int) -> float:
             group.barrier()

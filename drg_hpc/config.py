@@ -30,9 +30,17 @@ def positional(default: Any = ..., *, help: str, metavar: str | None = None) -> 
     return Field(default, description=help, json_schema_extra={"positional": True, "metavar": metavar})
 
 
-def flag(default: Any = ..., *, help: str, metavar: str | None = None, short: str | None = None, **rules: Any) -> Any:
-    """A field that is a ``--flag``; ``rules`` are pydantic's (``ge``, ``gt``, ``le``, …)."""
-    extra: dict[str, Any] = {"positional": False, "metavar": metavar, "short": short}
+def flag(
+    default: Any = ..., *, help: str, metavar: str | None = None, short: str | None = None, name: str | None = None,
+    **rules: Any,
+) -> Any:  # fmt: skip
+    """A field that is a ``--flag``; ``rules`` are pydantic's (``ge``, ``gt``, ``le``, …).
+
+    Parameters
+    ----------
+    name : what the flag is called, where a table has the name of the field that it would be
+    """
+    extra: dict[str, Any] = {"positional": False, "metavar": metavar, "short": short, "name": name}
     return Field(default, description=help, json_schema_extra=extra, **rules)
 
 
@@ -220,7 +228,7 @@ def _submodels(annotation: Any) -> list[type[BaseModel]]:
     """The models that a field may hold: one for a table, several for a choice of tables."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple, list):
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated, tuple, list, dict):
         return [found for item in typing.get_args(annotation) for found in _submodels(item)]
     return []
 
@@ -233,9 +241,11 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, lis
     candidates: list[type[BaseModel]] = [model]
     names: list[str] = []
     known: list[str] = []
+    keyed = False
     for part in location:
-        if isinstance(part, int):  # which item of a list of tables
+        if isinstance(part, int) or keyed:  # which item of a list of tables, or of tables by name
             names.append(str(part))
+            keyed = False
             continue
         tagged = [m for m in candidates if any(part in typing.get_args(f.annotation) for f in m.model_fields.values())]
         if len(candidates) > 1 and tagged:
@@ -245,6 +255,7 @@ def _locate(model: type[BaseModel], location: tuple[Any, ...]) -> tuple[str, lis
         known = [name for m in candidates for name in m.model_fields]
         fields = [m.model_fields[part] for m in candidates if part in m.model_fields]
         candidates = [found for field in fields for found in _submodels(field.annotation)]
+        keyed = any(typing.get_origin(field.annotation) is dict for field in fields)
     return ".".join(names), known
 
 
@@ -255,7 +266,8 @@ def _as_typed(model: type[BaseModel], key: str) -> str:
         return repr(key)
     if extra["positional"]:
         return str(extra.get("metavar") or key.upper())
-    return "/".join(filter(None, [str(extra.get("short") or ""), f"--{key.replace('_', '-')}"]))
+    name = str(extra.get("name") or key.replace("_", "-"))
+    return "/".join(filter(None, [str(extra.get("short") or ""), f"--{name}"]))
 
 
 def _list_of(value: Any) -> str:

@@ -23,7 +23,7 @@ from drg_hpc.store.writer import PartWriter, assemble
 def write_store(
     path: Path, codes: np.ndarray, targets: np.ndarray, *, valid: int, partners: list[int] | None = None,
     flank: int = 0, dtype: str = "float32", second_input: int = 0, second_modality: int = -1,
-    shard_rows: int = 0,
+    shard_rows: int = 0, folds: int = 0,
 ) -> Path:  # fmt: skip
     """A dataset store of one part; NaN targets become missing values.
 
@@ -33,6 +33,7 @@ def write_store(
     second_input : length of an input besides; 0: none
     second_modality : bins of a modality of one track besides; -1: none
     shard_rows : rows of a zarr shard, where not as usual
+    folds : number of folds that the rows are dealt into, one after the other; 0: none
     """
     rows, tracks = targets.shape[:2]
     bins = targets.shape[2] if targets.ndim == 3 else 0
@@ -48,7 +49,7 @@ def write_store(
         "regions/name": np.array([f"r{i}" for i in range(rows)], dtype=text),
         "regions/strand": np.array(["."] * rows, dtype=text),
         "regions/split": np.array(["train"] * (rows - valid) + ["valid"] * valid, dtype=text),
-        "regions/fold": np.full(rows, -1, np.int32),
+        "regions/fold": (np.arange(rows) % folds if folds else np.full(rows, -1)).astype(np.int32),
         "regions/kept": np.ones(rows, bool), "regions/reason": np.array([""] * rows, dtype=text),
         "regions/origin": np.array(["given"] * rows, dtype=text), "regions/parent": np.arange(rows),
         "inputs/seq": codes[:, :, None] == np.arange(4),
@@ -70,6 +71,7 @@ def write_store(
     header: dict[str, Any] = {
         "format": FORMAT, "kind": "dataset", "rows": rows, "positives": rows, "kept": rows, "seed": 0,
         "splits": {"train": rows - valid, "valid": valid, "test": 0, "excluded": 0},
+        "folds": [len(range(fold, rows, folds)) for fold in range(folds)],
         "row_shard": shard, "row_chunk": chunk, **contents(inputs, modalities),
     }  # fmt: skip
     writer = PartWriter(path.parent / f"{path.name}.part", dataset_arrays(header))

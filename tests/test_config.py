@@ -55,7 +55,7 @@ def test_unknown_key_in_a_choice_of_tables() -> None:
         ({"model": {"hidden": "64,32"}}, "such as [64,32]"),
         ({"model": 3}, "model = 3: must be a table"),
         ({"model": {"kernels": "six"}}, "model.kernels = 'six': must be an integer"),
-        ({"optim": {"name": "adam"}}, "optim.name = 'adam': must be 'adamw' or 'sgd'"),
+        ({"optim": {"name": "adem"}}, "optim.name = 'adem': must be 'sgd', 'nag', 'adagrad'"),
         ({"train": {"epochs": 0}}, "train.epochs = 0: must be greater than or equal to 1"),
         ({"cache_dir": 3}, "cache_dir = 3: must be a path"),
         ({"max_time": "soon"}, "max_time = 'soon': not a duration"),

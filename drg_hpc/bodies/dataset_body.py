@@ -116,7 +116,8 @@ class DatasetBody(ABC):
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """Write the zarr row-shards that cover global rows ``shard.start`` to ``shard.stop``."""
         writer = PartWriter(attempt.out / STORE, dataset_arrays(self.header))
-        facts = {"rows": shard.rows, "unshuffled": 0, "unknown_bases": 0, "splits": {}}
+        facts: dict[str, Any] = {"rows": shard.rows, "unshuffled": 0, "unknown_bases": 0, "splits": {}}
+        facts["folds"] = [0] * len(self.header["folds"])
         size = int(self.header["row_shard"])
         for start in range(shard.start, shard.stop, size):
             check_stop()
@@ -143,6 +144,8 @@ class DatasetBody(ABC):
             writer.write(f"regions/{name}", index, values)
         splits = Counter(split for region, (split, _) in table if region.kept)
         facts["splits"] = dict(Counter(facts["splits"]) + splits)
+        folds = Counter(fold for region, (_, fold) in table if region.kept)
+        facts["folds"] = [count + folds[fold] for fold, count in enumerate(facts["folds"])]
 
     def row_table(self, rows: Rows, sources: Rows) -> list[tuple[Region, tuple[str, int]]]:
         """(interval, (split, fold)) of every row; shuffles lie where their positive does."""
@@ -215,7 +218,8 @@ class DatasetBody(ABC):
         facts = [read_json(part.path / PART_FACTS) for part in parts]
         found: Counter[str] = sum((Counter(f["splits"]) for f in facts), Counter())
         splits = {name: found[name] for name in self.header["splits"]}
-        header = self.header | {"splits": splits, "kept": sum(splits.values())}
+        folds = [sum(counts) for counts in zip(*(f["folds"] for f in facts), strict=True)]
+        header = self.header | {"splits": splits, "folds": folds, "kept": sum(splits.values())}
         merge_store(header, parts, out)
         with open(out / KEPT, "w") as handle:
             handle.writelines("\t".join(map(str, line)) + "\n" for line in self.kept_table())

@@ -16,7 +16,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.counts import MatrixInfo, join_hint, scan_matrix
 from drg_hpc.genome.negatives import Negatives
 from drg_hpc.genome.regions import Region
-from drg_hpc.genome.splits import Splitter, count_splits
+from drg_hpc.genome.splits import Splitter, count_folds, count_splits
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store import dataset_layout as layout
 from drg_hpc.store.dataset_layout import Input, Modality
@@ -259,6 +259,7 @@ def plan_dataset(
         "negatives": f"{negatives.kind}:{negatives.per_row}" if negatives else "",
         "kept": len(kept) * copies,
         "splits": counts,
+        "folds": count_folds(splitter, ((row.name, row.chrom) for row in kept), copies=copies),
         **layout.contents(inputs, labels.modalities),
         "labels": labels.sources,
         "seed": options.seed,

@@ -57,7 +57,7 @@ def _help_text(info: FieldInfo, several: bool) -> str:
 def _add_field(parser: argparse._ActionsContainer, name: str, info: FieldInfo) -> None:
     extra = typing.cast("dict[str, Any]", info.json_schema_extra or {})
     kind, several = _element(info.annotation)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if typing.get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return  # a table: set by --config or --set
     options: dict[str, Any] = {"help": _help_text(info, several), "default": argparse.SUPPRESS}
     choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
@@ -65,7 +65,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, info: FieldInfo) -
         nargs = ("+" if info.is_required() else "*") if several else (None if info.is_required() else "?")
         parser.add_argument(name, nargs=nargs, choices=choices, metavar=extra.get("metavar") or name.upper(), **options)
         return
-    names = [*filter(None, [extra.get("short")]), f"--{name.replace('_', '-')}"]
+    names = [*filter(None, [extra.get("short")]), f"--{extra.get('name') or name.replace('_', '-')}"]
+    options["dest"] = name
     if kind is bool:
         parser.add_argument(*names, action=argparse.BooleanOptionalAction if info.default else "store_true", **options)
         return

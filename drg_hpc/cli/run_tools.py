@@ -103,6 +103,8 @@ def _status_lines(status: RunStatus) -> list[str]:
     lines = [_stage_line(stage) for stage in status.stages]
     for stage in status.stages:
         lines += [f"damaged {stage.name}/{parts.part_name(i)}: {why}" for i, why in stage.damaged.items()]
+        for number, found in stage.begun.items():
+            lines.append(f"shard {number}: {found.text}{', under way' if found.held else ', waits to be gone on with'}")
     if status.set_aside:
         lines.append(f"{status.set_aside} damaged parts were set aside in damaged/")
     return lines

@@ -11,11 +11,22 @@ from typing import NoReturn
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefinedType
 
+from drg_hpc.bodies.train_plan import Options, is_sweep
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.errors import Stopped
-from drg_hpc.models.config import DilatedResidualConfig, DrgCnnConfig
-from drg_hpc.training.config import CheckpointTable, DataTable, MixTable, OptimTable, TrainOptions, TrainTable
+from drg_hpc.errors import Stopped, UsageError
+from drg_hpc.models.config import AnyConfig, DrgCnnConfig
+from drg_hpc.training.config import (
+    CheckpointTable,
+    DataTable,
+    LogTable,
+    MixTable,
+    OptimTable,
+    TrainOptions,
+    TrainTable,
+)
+from drg_hpc.training.config_init import InitTable
 
 # torchrun ends every rank as soon as one has failed: rank 0 needs a moment to say why all of them did.
 _GRACE_S = 0.5
@@ -23,20 +34,30 @@ _STOPS = (
     "exit codes: 0 the model is finished; 143 stopped with a checkpoint, by --max-time, --max-steps, a file STOP in\n"
     "MODEL, or a signal: run the same command again to go on; 2 usage; 3 bad input; 5 damaged; 6 diverged"
 )
+
+
+def _architecture(config: type[BaseModel]) -> str:
+    default = " (the default)" if config is DrgCnnConfig else ""
+    return f'architecture = "{config.model_fields["architecture"].default}"{default}'
+
+
 _TABLES: dict[str, type[BaseModel]] = {
-    'model, architecture = "drg-cnn" (the default)': DrgCnnConfig,
-    'model, architecture = "dilated-residual"': DilatedResidualConfig,
+    **{f"model, {_architecture(config)}": config for config in typing.get_args(AnyConfig)},
     "data": DataTable,
     "[data.mix], once for each further store": MixTable,
     "optim": OptimTable,
     "train": TrainTable,
+    "init": InitTable,
     "checkpoints": CheckpointTable,
+    "log": LogTable,
 }
 
 
 def _setting(key: str, info: FieldInfo) -> str:
     """``key = default``, as in the file; a key without a default stands alone."""
-    return key if info.is_required() or info.default is None else f"{key} = {json.dumps(info.default)}"
+    default = info.get_default()
+    plain = default is not None and default != {} and not isinstance(default, BaseModel | PydanticUndefinedType)
+    return f"{key} = {json.dumps(default)}" if plain else key
 
 
 def _choices(info: FieldInfo) -> str:
@@ -83,14 +104,28 @@ def _train(options: TrainOptions) -> Result:
     return {"message": f"{word}: {result}", "model": str(result), "skipped": complete}
 
 
+def _action(options: Options) -> Result:
+    if not is_sweep(options):
+        return _train(options)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(
+            "--folds and --grid train each model in one process, and start their own: not under torchrun",
+            fix="--launch and --workers say where; one training on several GPUs has neither --folds nor --grid",
+        )
+    from drg_hpc.cli.fanout import run_fanout
+
+    return run_fanout("train", options)
+
+
 def main() -> NoReturn:
     """Entry point."""
     try:
         run_command(
             prog="drg-train",
-            summary="Train a model on a dataset store; under torchrun on any number of processes and nodes.",
-            options=TrainOptions,
-            action=_train,
+            summary="Train a model on a dataset store, under torchrun on any number of processes and nodes; or, with "
+            "--folds or --grid, many models, each in one process.",
+            options=Options,
+            action=_action,
             epilog=f"{_STOPS}\n\n{_table_help()}",
         )
     except SystemExit as done:

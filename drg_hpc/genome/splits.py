@@ -192,6 +192,16 @@ def count_splits(splitter: Splitter, rows: Iterable[tuple[str, str]], *, copies:
     return dict(counts)
 
 
+def count_folds(splitter: Splitter, rows: Iterable[tuple[str, str]], *, copies: int = 1) -> list[int]:
+    """Rows of each fold, as :func:`count_splits`; empty where there are no folds."""
+    counts = [0] * splitter.count
+    for name, chrom in rows:
+        fold = splitter.assign(name, chrom)[1]
+        if fold >= 0:
+            counts[fold] += copies
+    return counts
+
+
 def split_notes(splitter: Splitter, rows: Iterable[tuple[str, str]], *, what: str) -> list[str]:
     """What a user should know of a split by names or contigs: rows in no set, and names that no row has.
 

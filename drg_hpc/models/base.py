@@ -141,5 +141,10 @@ class SequenceModel(nn.Module):
         """Link of each track."""
         return self.shape.links
 
+    def checkpoint_blocks(self) -> Sequence[nn.Module]:
+        """Modules that activation checkpointing computes again as a whole, none of them inside another; none: segments
+        of the longest ``nn.Sequential``."""
+        return ()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError

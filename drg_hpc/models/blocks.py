@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional
 
-# Minimum of x * Phi(x), at x = -0.75179: what an imagined base far from every motif adds to a window.
-GELU_MINIMUM = -0.16997120747990369
-_EXP_LIMIT = 32 * math.log(2.0)
+from drg_hpc.models.blocks_activations import GELU_MINIMUM as GELU_MINIMUM
+from drg_hpc.models.blocks_activations import activation as activation
+from drg_hpc.models.blocks_activations import activation_minimum as activation_minimum
+from drg_hpc.models.blocks_pooling import pooled_length as pooled_length
+from drg_hpc.models.blocks_pooling import pooling as pooling
+from drg_hpc.models.blocks_pooling import pooling_pad as pooling_pad
+
 _MIX = (-7046029254386353131, -4658895280553007687, -7723592293110705685)  # splitmix64's constants as int64
-
-
-class ClampedExp(nn.Module):
-    """``exp(min(x, ln 2^32))``: DRG's exponential kernel activation, which cannot overflow."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.exp(torch.clamp(x, max=_EXP_LIMIT))
-
-
-def activation(name: str) -> nn.Module:
-    """A new activation layer: ``gelu`` (exact), ``relu`` or ``exp`` (clamped)."""
-    layers: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "exp": ClampedExp}
-    return layers[name]()
-
-
-def activation_minimum(name: str) -> float:
-    """The least value that an activation takes."""
-    return GELU_MINIMUM if name == "gelu" else 0.0
 
 
 class StrandScan(nn.Module):
@@ -76,49 +60,11 @@ class StrandMean(nn.Module):
         return 0.5 * (x[:, 0] + x[:, 1])
 
 
-def pooled_length(length: int, size: int) -> int:
-    """Windows of a pooling over ``length`` positions: the last one may be partial."""
-    return -(-length // size)
-
-
-def pooling_pad(length: int, size: int) -> int:
-    """Positions added on both sides, DRG's rule; never more than half a window."""
-    return -(-(size - length % size) // 2) if length % size else 0
-
-
-class WeightedPool(nn.Module):
-    """Softmax-weighted mean of each window, ``sum_j x_j softmax(x)_j``, per channel (DRG's weighted pooling).
-
-    Both sides are padded with the activation's minimum, a constant: the original pads with the least value of
-    the whole batch, which makes a prediction depend on its neighbours.
-    """
-
-    def __init__(self, size: int, *, length: int, floor: float) -> None:
-        super().__init__()
-        self.size, self.floor, self.pad = size, floor, pooling_pad(length, size)
+class StrandWeighted(nn.Module):
+    """Mean over strands weighted by their softmax, ``(batch, 2, kernels, length) -> (batch, kernels, length)``."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = functional.pad(x, (self.pad, self.pad), value=self.floor)
-        count = x.shape[-1] // self.size
-        windows = x[..., : count * self.size].reshape(*x.shape[:-1], count, self.size)
-        return (windows * torch.softmax(windows, dim=-1)).sum(-1)
-
-
-def pooling(kind: str, size: int, *, length: int, floor: float) -> nn.Module:
-    """A new pooling layer: ``max``, ``mean`` (of the real positions) or ``weighted``.
-
-    Parameters
-    ----------
-    size : window and step
-    length : positions that come in; ``ceil(length / size)`` go out
-    floor : the least value of the activation before it (``weighted`` pads with it)
-    """
-    pad = pooling_pad(length, size)
-    if kind == "max":
-        return nn.MaxPool1d(size, stride=size, padding=pad)
-    if kind == "mean":
-        return nn.AvgPool1d(size, stride=size, padding=pad, count_include_pad=False)
-    return WeightedPool(size, length=length, floor=floor)
+        return (x * torch.softmax(x, dim=1)).sum(1)
 
 
 class Residual(nn.Module):

@@ -4,62 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from drg_hpc.config import Options, flag
 from drg_hpc.errors import InputError
+from drg_hpc.models.config_borzoi import BorzoiConfig as BorzoiConfig
+from drg_hpc.models.config_drg import DrgCnnConfig as DrgCnnConfig
+from drg_hpc.models.config_multi import MultiInputConfig as MultiInputConfig
+from drg_hpc.models.config_profile import BassetConfig as BassetConfig
+from drg_hpc.models.config_profile import DilatedResidualConfig as DilatedResidualConfig
+from drg_hpc.models.config_user import UserConfig as UserConfig
+from drg_hpc.models.config_user import as_table
 
-KernelActivation = Literal["gelu", "relu", "exp"]
-Activation = Literal["gelu", "relu"]
-Pooling = Literal["max", "mean", "weighted"]
-Link = Literal["identity", "logit", "log"]
-LINKS: tuple[Link, ...] = ("identity", "logit", "log")
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("must be odd, so that the layer keeps positions centred")
-    return value
+Link = Literal["identity", "logit", "log", "softplus"]
+LINKS: tuple[Link, ...] = ("identity", "logit", "log", "softplus")
 
 
-class DrgCnnConfig(Options):
-    """DRG-like network: strand-aware kernels, activation, pooling, more convolutions, fully connected stack, head."""
-
-    architecture: Literal["drg-cnn"] = flag("drg-cnn", help="name of the architecture")
-    kernels: int = flag(128, help="kernels of the first convolution", ge=1)
-    kernel_size: int = flag(15, help="their width in bases", ge=1)
-    kernel_bias: bool = flag(True, help="a bias per kernel")
-    kernel_activation: KernelActivation = flag("gelu", help="activation after the first convolution")
-    strands: Literal["max", "mean", "off"] = flag("max", help="how the scans of both strands are joined")
-    pooling: Pooling = flag("max", help="pooling after the kernels; weighted: by the softmax inside each window")
-    pool_size: int = flag(10, help="window and step of that pooling", ge=1)
-    conv_channels: tuple[Annotated[int, Field(ge=1)], ...] = flag((), help="channels of each further convolution")
-    conv_size: int = flag(5, help="their width (odd)", ge=1)
-    conv_pooling: Pooling = flag("max", help="pooling after each of them")
-    conv_pool_size: int = flag(1, help="window and step of that pooling; 1: none", ge=1)
-    hidden: tuple[Annotated[int, Field(ge=1)], ...] = flag((128,), help="widths of the fully connected layers")
-    activation: Activation = flag("gelu", help="activation of all layers but the first")
-    dropout: float = flag(0.0, help="share of units dropped before the head and between hidden layers", ge=0, lt=1)
-
-    _check_size = field_validator("conv_size")(_odd)
-
-
-class DilatedResidualConfig(Options):
-    """BPNet-like network (Avsec et al. 2021): wide stem, dilated residual convolutions, profile and count heads."""
-
-    architecture: Literal["dilated-residual"] = flag("dilated-residual", help="name of the architecture")
-    channels: int = flag(64, help="channels of the trunk", ge=1)
-    stem_size: int = flag(21, help="width of the first convolution (odd)", ge=1)
-    layers: int = flag(8, help="residual layers; layer i has dilation 2^i", ge=1, le=20)
-    kernel_size: int = flag(3, help="width of their kernels (odd)", ge=1)
-    profile_size: int = flag(25, help="width of the profile head's convolution (odd)", ge=1)
-    activation: Activation = flag("relu", help="activation of the trunk")
-
-    _check_sizes = field_validator("stem_size", "kernel_size", "profile_size")(_odd)
-
-
-AnyConfig = DrgCnnConfig | DilatedResidualConfig
-ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture")]
+AnyConfig = DrgCnnConfig | MultiInputConfig | DilatedResidualConfig | BassetConfig | BorzoiConfig | UserConfig
+ModelConfig = Annotated[AnyConfig, Field(discriminator="architecture"), BeforeValidator(as_table)]
 _ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(ModelConfig)
 
 

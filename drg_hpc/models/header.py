@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ _KEYS = (
 def read_model_header(path: Path) -> dict[str, Any]:
     """The content of ``MODEL/model.json``.
 
-    Keys: format, architecture, config, inputs {name: length}, heads [{name, tracks (how many), link}], tracks [names],
-    strand_partners [index or None], bins (0: one value per track), span (bases in the middle that they are of; 0: all),
-    link (of all tracks, or ``mixed``), operations {"macs_per_row"}, weights {"bytes", "sha256"}, provenance.
+    Keys: format, architecture, config, inputs [{name, length}] in order, heads [{name, tracks (how many), link}],
+    tracks [names], strand_partners [index or None], bins (0: one value per track), span (bases in the middle that they
+    are of; 0: all), link (of all tracks, or ``mixed``), operations {"macs_per_row"}, weights {"bytes", "sha256"},
+    provenance.
 
     Raises
     ------
@@ -43,9 +44,9 @@ def read_model_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def model_inputs(header: dict[str, Any]) -> dict[str, int]:
+def model_inputs(header: Mapping[str, Any]) -> dict[str, int]:
     """Length in bases of each input, by name, in order."""
-    return {str(name): int(length) for name, length in header["inputs"].items()}
+    return {str(entry["name"]): int(entry["length"]) for entry in header["inputs"]}
 
 
 def model_length(header: dict[str, Any]) -> int:

@@ -16,7 +16,7 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import publish_dir, sha256_file, write_atomic, write_json
 from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
 from drg_hpc.models.config import LINKS, AnyConfig, config_from_json
-from drg_hpc.models.header import FORMAT, read_model_header
+from drg_hpc.models.header import FORMAT, model_inputs, read_model_header
 from drg_hpc.models.operations import macs_per_row
 from drg_hpc.models.registry import ARCHITECTURES, build
 
@@ -26,7 +26,12 @@ _PLAIN_NAME = {"\t", "\n", "\r"}
 
 def state_bytes(state: Mapping[str, torch.Tensor]) -> bytes:
     """Tensors as the bytes of a safetensors file, names sorted, so that equal tensors give equal bytes."""
-    tensors = {name: state[name].detach().to("cpu").contiguous() for name in sorted(state)}
+    tensors, seen = {}, set[int]()
+    for name in sorted(state):
+        tensor = state[name].detach().to("cpu").contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        tensors[name] = tensor.clone() if place in seen else tensor  # tied weights of a user's network, which both read
+        seen.add(place)
     return save_tensors(tensors)
 
 
@@ -60,7 +65,7 @@ def write_model_files(
         "format": FORMAT,
         "architecture": config.architecture,
         "config": config.model_dump(mode="json"),
-        "inputs": dict(module.shape.inputs),
+        "inputs": [{"name": name, "length": length} for name, length in module.shape.inputs.items()],
         "heads": [asdict(head) for head in module.shape.heads],
         "tracks": list(tracks),
         "strand_partners": module.strand_partners,
@@ -126,7 +131,13 @@ def save_model(
     return path
 
 
-def _read_weights(path: Path, record: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, record: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of a MODEL folder, as ``weights`` of its model.json describes them.
+
+    Raises
+    ------
+    CorruptError : missing, or others
+    """
     weights = path / WEIGHTS
     fix = "restore the file from a copy, or train the model again"
     if not weights.is_file():
@@ -172,7 +183,7 @@ def header_shape(header: Mapping[str, Any], *, source: str) -> ModelShape:
     heads = tuple(HeadShape(**head) for head in header["heads"])
     if unknown := [head.link for head in heads if head.link not in LINKS]:
         raise InputError(f"{source}: unknown link {unknown[0]!r}")
-    return ModelShape(dict(header["inputs"]), heads, header["bins"], header["span"])
+    return ModelShape(model_inputs(header), heads, header["bins"], header["span"])
 
 
 def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
@@ -197,7 +208,7 @@ def load_model(path: str | Path, device: str = "cpu") -> SequenceModel:
     header = read_model_header(path)
     config = config_from_json(header["config"], source=f"{path}/model.json")
     module = build(config, header_shape(header, source=f"{path}/model.json"))
-    load_into(module, _read_weights(path, header["weights"]), source=path / WEIGHTS)
+    load_into(module, read_tensors(path, header["weights"]), source=path / WEIGHTS)
     module.tracks = list(header["tracks"])
     module.strand_partners = list(header["strand_partners"])
     return module.to(device).eval()

@@ -45,8 +45,8 @@ def auprc(prediction: Array, target: Array) -> float:
 
 
 def pearson(prediction: Array, target: Array) -> float:
-    """Pearson correlation."""
-    if len(prediction) < 2:
+    """Pearson correlation; undefined where either side is constant."""
+    if len(prediction) < 2 or (prediction == prediction[0]).all() or (target == target[0]).all():
         return float("nan")
     x = prediction - prediction.mean()
     y = target - target.mean()

@@ -6,14 +6,28 @@ from typing import Any
 
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import ModelShape, SequenceModel
+from drg_hpc.models.basset import Basset
+from drg_hpc.models.borzoi import Borzoi
 from drg_hpc.models.cnn import DrgCnn
-from drg_hpc.models.config import AnyConfig, Link
+from drg_hpc.models.config import AnyConfig, DilatedResidualConfig, Link
 from drg_hpc.models.dilated import DilatedResidual
+from drg_hpc.models.multi import MultiInput
+from drg_hpc.models.user import UserModel
 
-ARCHITECTURES: dict[str, Any] = {"drg-cnn": DrgCnn, "dilated-residual": DilatedResidual}
-# Networks whose last layer fixes the scale of their output, whatever the loss.
-FIXED_LINKS: dict[str, Link] = {"dilated-residual": "log"}
+ARCHITECTURES: dict[str, Any] = {
+    "drg-cnn": DrgCnn,
+    "dilated-residual": DilatedResidual,
+    "multi-input": MultiInput,
+    "basset": Basset,
+    "borzoi": Borzoi,
+    "user": UserModel,
+}
 SEVERAL_INPUTS = ("multi-input", "user")
+
+
+def fixed_link(config: AnyConfig) -> Link | None:
+    """The link of a network whose last layer fixes the scale of its output, whatever the loss; None: any link."""
+    return "log" if isinstance(config, DilatedResidualConfig) and config.output == "log-rate" else None
 
 
 def build(config: AnyConfig, shape: ModelShape) -> SequenceModel:

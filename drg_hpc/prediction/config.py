@@ -6,21 +6,34 @@ from pathlib import Path
 
 from drg_hpc.config import Options, flag, positional
 
-SUMMARY = "Compare a model's predictions with the targets of a dataset store."
+SUMMARY = "Compare predictions of one or several models with the targets of a dataset store."
 
 
 class EvaluateOptions(Options):
     """Options of drg-evaluate."""
 
-    model: Path = positional(help="model folder", metavar="MODEL")
+    model: Path = positional(help="model folders, separated by commas", metavar="MODEL[,MODEL…]")
     store: Path = positional(help="dataset store (RUN or store)", metavar="STORE")
     out: Path = flag(help="folder to write", metavar="DIR", short="-o")
     split: str = flag("test", help="rows: train, valid, test, excluded or all")
+    classes: Path | None = flag(
+        None, help="table of two columns, track and class: metrics are also given by class", metavar="FILE"
+    )
+    ensemble: bool = flag(True, help="of several models, also evaluate the mean of their outputs")
+    baselines: bool = flag(
+        False,
+        help="evaluate beside the models a linear regression on GC and CpG content and the mean of the training rows, "
+        "both fitted on the store's rows of split train",
+    )
+    bootstrap: int = flag(
+        0, help="95 % interval of each Pearson correlation, from N resamples of the regions", metavar="N", ge=0
+    )
+    seed: int = flag(0, help="seed of these resamples", metavar="N", ge=0)
     predictions: Path | None = flag(
         None,
-        help="run of drg-predict over the same model, store and split, instead of predicting here; "
-        "with --rc-average it must have been made with --scale output",
-        metavar="RUN",
+        help="runs of drg-predict over the same models, store and split, one a model and separated by commas, instead "
+        "of predicting here; with --rc-average they must have been made with --scale output",
+        metavar="RUN[,RUN…]",
     )
     rc_average: bool = flag(False, help="mean over both strands, taken on the output scale")
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")

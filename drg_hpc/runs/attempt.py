@@ -9,15 +9,18 @@ import shutil
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drg_hpc import digests
-from drg_hpc.errors import EXIT_INPUT, DrgError, InputError
+from drg_hpc.errors import EXIT_FAILED, EXIT_INPUT, DrgError, InputError
 from drg_hpc.files import disk_full, failpoint, fsync_dir, fsync_tree, read_json, write_json
 from drg_hpc.log import shard_log
-from drg_hpc.runs import parts
+from drg_hpc.runs import parts, state
+from drg_hpc.runs.bodies import is_resumable
 from drg_hpc.runs.heartbeat import HEARTBEAT, STALE_S, beating, clock
 from drg_hpc.runs.outputs import PLAN
 from drg_hpc.runs.plan import Plan
@@ -53,11 +56,24 @@ def claimed(plan: Plan, stage: Stage) -> set[int]:
     return fresh
 
 
+def fails_for_good(error: Exception) -> bool:
+    """Whether the same again would end the same for this shard, and means nothing for the others."""
+    return isinstance(error, DrgError) and error.exit_code == EXIT_FAILED
+
+
+def ends_run(error: Exception) -> bool:
+    """Whether an error of one shard is a fault of the run, its input or this machine."""
+    return isinstance(error, DrgError | ModuleNotFoundError) and not fails_for_good(error)
+
+
 def describe_error(error: Exception) -> dict[str, Any]:
-    """What a worker answers for a shard that raised: ``failed`` may be tried again, ``error`` ends the run."""
+    """What a worker answers for a shard that raised: ``error`` ends the run; ``failed`` may be tried again, unless it
+    is ``final``."""
     if isinstance(error, ModuleNotFoundError):
         fix = "run in the worker environment or the image, or pip install 'drg_hpc[run]'"
         return {"outcome": "error", "code": EXIT_INPUT, "message": f"{error.name} is not installed here; {fix}"}
+    if fails_for_good(error):
+        return {"outcome": "failed", "message": str(error), "final": True}
     if isinstance(error, DrgError):
         return {"outcome": "error", "code": error.exit_code, "message": str(error)}
     return {"outcome": "failed", "message": f"{type(error).__name__}: {error}"}
@@ -90,7 +106,9 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
         folder.mkdir(parents=True)
         log_file.parent.mkdir(exist_ok=True)
         failpoint("attempt.created")
-        with shard_log(log_file):
+        with shard_log(log_file), _resumed(plan, shard, attempt, target) as wanted:
+            if not wanted:
+                return "present"
             try:
                 with beating(folder):
                     body.work(stage.name, shard, attempt)
@@ -107,12 +125,26 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
                     raise full from None
                 log.exception("shard %d of %s failed", shard.id, stage.name)
                 raise
-        return _publish(folder, target, receipt)
+            outcome = _publish(folder, target, receipt)
+            if attempt.state is not None:
+                state.drop(plan, shard.id)
+            return outcome
     except OSError as error:
         raise disk_full(error, folder) or error from None
     finally:
         with signals_held():  # a no-op after the rename; otherwise the attempt failed, lost, or was stopped
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _resumed(plan: Plan, shard: Shard, attempt: Attempt, target: Path) -> Iterator[bool]:
+    """Give the attempt the state of its shard where the command has one; False when the shard was done meanwhile."""
+    if not is_resumable(plan):
+        yield True
+        return
+    with state.hold(plan, shard, done=lambda: os.path.lexists(target)) as folder:
+        attempt.state = folder
+        yield folder is not None
 
 
 def _receipt(

@@ -17,8 +17,11 @@ BODIES = {
     "predict": ("predict", True),
     "attr": ("attr", True),
     "seqlets": ("seqlets", False),
+    "train": ("train", True),
     "selftest": ("selftest", False),
 }
+RESUMABLE = frozenset({"train"})
+"""Commands whose attempts at a shard go on where the one before was stopped; their shards may take hours."""
 
 
 def planner(command: str) -> ModuleType:
@@ -41,6 +44,11 @@ def _entry(plan: Plan) -> tuple[str, bool]:
 def uses_gpu(plan: Plan) -> bool:
     """Whether a plan's work runs on a GPU where there is one."""
     return _entry(plan)[1]
+
+
+def is_resumable(plan: Plan) -> bool:
+    """Whether an attempt at a shard goes on from the state that the one before has left."""
+    return plan.command in RESUMABLE
 
 
 def load_body(plan: Plan) -> Body:

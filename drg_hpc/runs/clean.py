@@ -8,6 +8,7 @@ from pathlib import Path
 
 from drg_hpc.errors import CorruptError, IncompleteError
 from drg_hpc.files import remove_tree, walk_files, write_json
+from drg_hpc.runs import parts, state
 from drg_hpc.runs.heartbeat import clock, last_beat
 from drg_hpc.runs.merge import output_fault
 from drg_hpc.runs.outputs import DONE, committed
@@ -26,9 +27,18 @@ def _staging(plan: Plan) -> Iterator[Path]:
     """Private files and folders: attempts, merges, writes and deletions under way or left by a kill."""
     parts_folder, stages_folder = plan.folder / "parts", plan.folder / "stages"
     stage_names = [stage.name for stage in plan.stages]
-    for place in (plan.folder, parts_folder, stages_folder, *(parts_folder / name for name in stage_names)):
+    places = (plan.folder, parts_folder, stages_folder, plan.folder / "state")
+    for place in (*places, *(parts_folder / name for name in stage_names)):
         if place.is_dir():
             yield from place.glob(".[!.]*")
+
+
+def _useless_states(plan: Plan) -> Iterator[Path]:
+    """States of shards that are done, which a kill between the part's appearance and their removal has left."""
+    done = parts.list_parts(plan, plan.stages[-1]).done
+    for shard_id, found in state.begun(plan).items():
+        if shard_id in done and not found.held:
+            yield state.state_folder(plan, shard_id)
 
 
 def _remove(path: Path, cleaned: Cleaned) -> None:
@@ -61,6 +71,8 @@ def clean_run(plan: Plan, *, remove_parts: bool = False, older_than_h: float = 1
                 _remove(path, cleaned)
         except FileNotFoundError:
             continue  # its owner has just ended
+    for path in _useless_states(plan):
+        _remove(path, cleaned)
     if not remove_parts:
         return cleaned
     record = committed(plan.folder)
@@ -70,7 +82,8 @@ def clean_run(plan: Plan, *, remove_parts: bool = False, older_than_h: float = 1
     if fault:
         raise CorruptError(f"{plan.folder}: {fault}; parts are kept", fix=f"drg-merge {plan.folder} writes it again")
     write_json(plan.folder / DONE, record | {"parts_removed": True})
-    for folder in (*(plan.folder / "parts" / stage.name for stage in plan.stages), plan.folder / "damaged"):
+    folders = [plan.folder / "parts" / stage.name for stage in plan.stages]
+    for folder in (*folders, plan.folder / "damaged", plan.folder / "state"):
         if folder.is_dir():
             _remove(folder, cleaned)
     return cleaned

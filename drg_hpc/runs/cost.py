@@ -19,6 +19,7 @@ from drg_hpc.runs.merge import ensure_reduced
 from drg_hpc.runs.plan import Plan, write_plan
 from drg_hpc.runs.spec import Estimate, RunSpec
 
+
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
@@ -109,7 +110,9 @@ def calibrate(
         for stage in plan.stages:
             failed = work_local(plan, stage, [stage.shards[0]], workers=1, device=device, inside=inside(plan))
             if failed:
-                raise ShardsFailedError(f"shard 0 of {stage.name} failed: {failed[0]}", fix="leave --calibrate out")
+                raise ShardsFailedError(
+                    f"shard 0 of {stage.name} failed: {failed[0].message}", fix="leave --calibrate out"
+                )
             seconds[stage.name] = float(parts.load_part(plan, stage, stage.shards[0]).receipt["seconds"])
             if len(stage.shards) > 1 or stage is plan.stages[-1]:
                 break

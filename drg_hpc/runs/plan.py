@@ -9,8 +9,8 @@ import shlex
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Plan:
     threads: int
     estimate: Estimate
     digest: str
+    aside: Mapping[str, Any] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage:
         """The stage called ``name``.
@@ -190,8 +191,11 @@ def write_plan(spec: RunSpec, folder: Path) -> Plan:
             f"{folder} holds a different plan: {'; '.join(found[:4])}{more}",
             fix="use the same settings and inputs, or another -o",
         )
-    if {n: r["path"] for n, r in plan.inputs.items()} != {n: r["path"] for n, r in spec.inputs.items()}:
-        # The same content elsewhere: workers must look there.
+    aside = json.loads(json.dumps(dict(spec.aside)))
+    if plan.aside != aside or {n: r["path"] for n, r in plan.inputs.items()} != {
+        n: r["path"] for n, r in spec.inputs.items()
+    }:
+        # The same content elsewhere, or another way to get there: workers must know.
         write_atomic(folder / PLAN, json.dumps(_record(spec, identity), sort_keys=True, separators=(",", ":")) + "\n")
         plan = read_plan(folder)
     return plan
@@ -203,7 +207,7 @@ def preview_plan(spec: RunSpec, folder: Path) -> Plan:
     return Plan(
         folder=folder.absolute(), command=spec.command, params=dict(spec.params),
         inputs={name: dict(record) for name, record in spec.inputs.items()}, stages=spec.stages, threads=spec.threads,
-        estimate=spec.estimate, digest=digests.digest(identity),
+        estimate=spec.estimate, digest=digests.digest(identity), aside=dict(spec.aside),
     )  # fmt: skip
 
 
@@ -214,6 +218,7 @@ def _record(spec: RunSpec, identity: dict[str, Any]) -> dict[str, Any]:
         "digest": digests.digest(identity),
         "inputs": {name: dict(value) for name, value in spec.inputs.items()},
         "estimate": vars(spec.estimate),
+        **({"aside": dict(spec.aside)} if spec.aside else {}),
         "made": {"versions": digests.versions(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         | digests.who_and_where(),
     }
@@ -249,6 +254,7 @@ def read_plan(folder: Path) -> Plan:
             threads=raw["threads"],
             estimate=Estimate(**raw["estimate"]),
             digest=raw["digest"],
+            aside=raw.get("aside", {}),
         )
         intact = digests.digest(_identity(plan)) == plan.digest
         for record in plan.inputs.values():

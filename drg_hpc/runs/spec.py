@@ -57,6 +57,7 @@ class RunSpec:
     threads : threads per worker (sums depend on it)
     estimate : for space checks and ``--dry-run``
     notes : lines worth telling the user when the run is planned (rows left out, names mapped)
+    aside : what workers need to know besides and what does not determine the result, as plain JSON values
     """
 
     command: str
@@ -66,6 +67,7 @@ class RunSpec:
     threads: int
     estimate: Estimate
     notes: tuple[str, ...] = ()
+    aside: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,13 @@ class Attempt:
     out : private folder; every file written here becomes part of the shard
     device : ``cpu`` or ``cuda:I``, already resolved
     notes : facts for the receipt (device model, retreats); not part of the result
+    state : of a resumable command, a folder that the next attempt at the shard finds as this one leaves it
     """
 
     out: Path
     device: str
     notes: dict[str, Any] = field(default_factory=dict)
+    state: Path | None = None
 
 
 class Body(Protocol):
@@ -100,7 +104,13 @@ class Body(Protocol):
     """
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
-        """Compute one shard into ``attempt.out``. The same shard always gives the same bytes."""
+        """Compute one shard into ``attempt.out``. The same shard always gives the same bytes.
+
+        Raises
+        ------
+        DrgError : with exit code 6, the shard fails for good and the others go on; any other ends the run
+        Exception : any other: the shard is tried once more
+        """
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Combine a stage's parts into files in ``out``.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from drg_hpc.errors import EXIT_CORRUPT, EXIT_DONE, EXIT_INCOMPLETE
-from drg_hpc.runs import parts
+from drg_hpc.runs import parts, state
 from drg_hpc.runs.merge import find_faults, output_fault
 from drg_hpc.runs.outputs import committed
 from drg_hpc.runs.plan import Plan
@@ -15,7 +15,8 @@ from drg_hpc.runs.spec import Stage
 
 @dataclass(frozen=True)
 class StageStatus:
-    """Counts and ids of one stage. ``slowest`` and hash checks only when receipts were read."""
+    """Counts and ids of one stage. ``slowest`` and hash checks only when receipts were read; ``begun``: how far the
+    missing shards of a resumable command are."""
 
     name: str
     shards: int
@@ -24,6 +25,7 @@ class StageStatus:
     damaged: dict[int, str]
     attempts: int
     slowest: tuple[int, float] | None
+    begun: dict[int, state.ShardState] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
@@ -36,6 +38,7 @@ class StageStatus:
             "damaged": {str(key): why for key, why in self.damaged.items()},
             "attempts": self.attempts,
             "slowest": self.slowest,
+            "begun": {str(key): vars(found) for key, found in self.begun.items()},
         }
 
 
@@ -79,6 +82,7 @@ def _stage_status(plan: Plan, stage: Stage, *, full: bool) -> StageStatus:
         damaged=damaged,
         attempts=sum(len(folders) for folders in listing.attempts.values()),
         slowest=slowest,
+        begun={number: found for number, found in state.begun(plan).items() if number in missing},
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from drg_hpc.errors import DrgError, ShardsFailedError
+from drg_hpc.errors import ShardsFailedError
 from drg_hpc.log import Progress
 from drg_hpc.runs import parts
-from drg_hpc.runs.attempt import do_shard
+from drg_hpc.runs.attempt import describe_error, do_shard, ends_run
 from drg_hpc.runs.bodies import load_body
 from drg_hpc.runs.choose import Chooser
 from drg_hpc.runs.merge import ensure_reduced, is_merged, is_reduced
@@ -22,12 +22,20 @@ log = logging.getLogger(__name__)
 TRIES = 2
 
 
+@dataclass(frozen=True)
+class Failed:
+    """Why a shard failed: on every try, or (``final``) in a way that the next try would repeat."""
+
+    message: str
+    final: bool = False
+
+
 @dataclass
 class Tally:
-    """What one worker did: counts by outcome, and messages of shards that failed on every try."""
+    """What one worker did: counts by outcome, and the shards that failed."""
 
     counts: dict[str, int] = field(default_factory=lambda: {"done": 0, "present": 0, "lost": 0})
-    failed: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, Failed] = field(default_factory=dict)
 
 
 def work_run(plan: Plan, *, device: str, stage: Stage | None = None, shards: list[Shard] | None = None) -> Tally:
@@ -41,7 +49,7 @@ def work_run(plan: Plan, *, device: str, stage: Stage | None = None, shards: lis
 
     Raises
     ------
-    ShardsFailedError : some shards raised errors on each of two tries
+    ShardsFailedError : some shards raised errors on each of two tries, or failed for good
     DrgError : bad input, damaged data, a stop signal; nothing half-written is left
     """
     tally = Tally()
@@ -64,11 +72,13 @@ def work_run(plan: Plan, *, device: str, stage: Stage | None = None, shards: lis
     return tally
 
 
-def failure(plan: Plan, failed: dict[int, str]) -> ShardsFailedError:
-    """The one line for shards that failed on every try."""
-    first, message = next(iter(sorted(failed.items())))
+def failure(plan: Plan, failed: dict[int, Failed]) -> ShardsFailedError:
+    """The one line for shards that failed."""
+    first = min(failed)
+    told = {True: "for good", False: f"on each of {TRIES} tries"}
+    how = " or ".join(told[final] for final in sorted({each.final for each in failed.values()}))
     return ShardsFailedError(
-        f"shards {parts.format_ids(list(failed))} failed on each of {TRIES} tries; shard {first}: {message}",
+        f"shards {parts.format_ids(list(failed))} failed {how}; shard {first}: {failed[first].message}",
         fix=f"details in {plan.folder / 'logs'}; finished shards are kept",
     )
 
@@ -88,11 +98,13 @@ def _do_all(plan: Plan, stage: Stage, shards: list[Shard], *, body: Body, device
             check_stop()
             try:
                 tally.counts[do_shard(plan, stage, shard, body=body, device=device)] += 1
-            except DrgError:
-                raise
             except Exception as error:
-                log.warning("shard %d of %s: %s: %s", shard.id, stage.name, type(error).__name__, error)
-                if chooser.put_back(shard):
+                if ends_run(error):
+                    raise
+                told = describe_error(error)
+                failed = Failed(told["message"], bool(told.get("final")))
+                log.warning("shard %d of %s: %s", shard.id, stage.name, failed.message)
+                if not failed.final and chooser.put_back(shard):
                     continue
-                tally.failed[shard.id] = f"{type(error).__name__}: {error}"
+                tally.failed[shard.id] = failed
             progress.add(shard.rows)

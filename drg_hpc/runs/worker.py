@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from drg_hpc import log as logs
 from drg_hpc.errors import EXIT_DONE, EXIT_STOPPED, DrgError, Stopped
-from drg_hpc.runs.attempt import describe_error, do_shard
+from drg_hpc.runs.attempt import describe_error, do_shard, ends_run
 from drg_hpc.runs.plan import check_inputs, pin_threads, read_plan
 from drg_hpc.runs.signals import check_stop, signals_held, stop_on_signals
 
@@ -40,9 +40,9 @@ def _serve(folder: Path, device: str, *, questions: TextIO, answers: TextIO) -> 
             try:
                 outcome = do_shard(plan, stage, stage.shards[shard_id], body=body, device=device)
                 answer(shard=shard_id, outcome=outcome)
-            except (DrgError, ModuleNotFoundError, BrokenPipeError):
-                raise
             except Exception as error:
+                if isinstance(error, BrokenPipeError) or ends_run(error):
+                    raise
                 answer(shard=shard_id, **describe_error(error))
             check_stop()
     except BrokenPipeError:

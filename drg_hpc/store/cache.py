@@ -19,7 +19,7 @@ from drg_hpc.files import read_json, sha256_file, write_json
 from drg_hpc.store.cache_build import FORMAT, NOT_KEPT, build
 from drg_hpc.store.cache_room import building, bytes_of, cache_root, room_for, use
 from drg_hpc.store.dataset_layout import SPLITS, Input, Modality, inputs_of, modalities_of
-from drg_hpc.store.header import find_store, read_header, split_count
+from drg_hpc.store.header import find_store, folds_of, read_header, split_count
 from drg_hpc.store.manifest import MANIFEST, check_hashes, check_sizes, read_manifest
 from drg_hpc.store.reader import open_dataset
 
@@ -57,15 +57,20 @@ class CachedDataset:
             self.targets[name] = _map(folder, f"targets-{i}")
             self.mask[name] = None if all_present[i] else _map(folder, f"mask-{i}")
         self._split: NDArray[np.uint8] = _map(folder, "split")
+        self._fold: NDArray[np.int32] = _map(folder, "fold")
 
     def close(self) -> None:
         """Let the cache be removed when others need room; arrays that were taken from it stay readable."""
         self._mark.close()
 
     def split_rows(self, split: str) -> NDArray[np.int64]:
-        """Global row numbers of the kept rows of a split, ascending; ``all`` is every kept row."""
+        """Global row numbers of the kept rows of a split, ascending; ``all`` is every kept row, ``fold:0,2`` those of
+        two folds."""
         split_count(self.header, split)
-        chosen = self._split != NOT_KEPT if split == "all" else self._split == SPLITS.index(split)
+        if (folds := folds_of(split)) is not None:
+            chosen = np.isin(self._fold, folds) & (self._split != NOT_KEPT)
+        else:
+            chosen = self._split != NOT_KEPT if split == "all" else self._split == SPLITS.index(split)
         return np.flatnonzero(chosen).astype(np.int64)
 
 

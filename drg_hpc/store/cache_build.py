@@ -25,7 +25,7 @@ from drg_hpc.store.zarr_io import open_array
 
 log = logging.getLogger(__name__)
 
-FORMAT = "drg-cache/2"
+FORMAT = "drg-cache/3"
 NOT_KEPT = 255
 _DTYPES = {"float32": "<f4", "float16": "<f2", "uint8": "|u1", "bool": "|b1"}
 _THREADS = 4
@@ -82,7 +82,7 @@ def build(store: DatasetStore, folder: Path, *, is_whole: Callable[[Path], bool]
     """
     arrays = _arrays(store)
     sizes = (int(np.prod(shape)) * np.dtype(_DTYPES[dtype]).itemsize for dtype, shape in arrays.values())
-    need = sum(sizes) + store.rows
+    need = sum(sizes) + 5 * store.rows
     try:
         with ExitStack() as stack:
             with room_for(folder, need=need, limit=limit):
@@ -107,17 +107,21 @@ class _Filler:
     ----------
     all_present : per modality, whether no value was missing so far
     splits : uint8 (rows,), number of the split of kept rows
+    folds : int32 (rows,), -1 where a row is in none
     """
 
     def __init__(self, store: DatasetStore, files: dict[str, _File]) -> None:
         self.all_present = np.ones(len(store.modalities), bool)
         self.splits = np.full(store.rows, NOT_KEPT, np.uint8)
+        self.folds = np.full(store.rows, -1, np.int32)
         self._store, self._files = store, files
         self._step = int(store.header["row_shard"])
         self.shards = range(-(-store.rows // self._step))
         self._specs = {spec.path: spec for spec in store_arrays(store.header)}
         # Opened before there are threads: silencing zarr's warnings is not for several at a time.
-        self._split, self._kept = (open_array(store.path, f"regions/{name}") for name in ("split", "kept"))
+        self._split, self._kept, self._fold = (
+            open_array(store.path, f"regions/{name}") for name in ("split", "kept", "fold")
+        )
         for name in store.modalities:
             store.target_block(0, 0, name)
 
@@ -144,6 +148,7 @@ class _Filler:
         names, kept = np.asarray(self._split[start:stop]), np.asarray(self._kept[start:stop])
         for number, name in enumerate(SPLITS):
             self.splits[start:stop][kept & (names == name)] = number
+        self.folds[start:stop] = self._fold[start:stop]
         return stop - start
 
 
@@ -161,5 +166,6 @@ def _fill(store: DatasetStore, staging: Path, files: dict[str, _File]) -> None:
         if present:
             files[f"mask-{i}"].path.unlink()
     np.save(staging / "split.npy", filler.splits)
+    np.save(staging / "fold.npy", filler.folds)
     record = {"format": FORMAT, "all_present": filler.all_present.tolist()}
     write_json(staging / "cache.json", record | {"files": {p.name: p.stat().st_size for p in staging.iterdir()}})

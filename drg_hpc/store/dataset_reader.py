@@ -20,7 +20,7 @@ from drg_hpc.store.dataset_layout import (
     modalities_of,
     single_input,
 )
-from drg_hpc.store.header import require_bins, split_count
+from drg_hpc.store.header import folds_of, require_bins, split_count
 from drg_hpc.store.layout import ArraySpec
 from drg_hpc.store.shard_files import checked_codes
 
@@ -153,10 +153,13 @@ class DatasetStore(Store):
         return self._read(f"targets/{modality}", start, stop), self._read(f"targets_mask/{modality}", start, stop)
 
     def split_rows(self, split: str) -> NDArray[np.int64]:
-        """Global row numbers of the kept rows of a split, ascending; ``all`` is every kept row."""
+        """Global row numbers of the kept rows of a split, ascending; ``all`` is every kept row, ``fold:0,2`` those of
+        two folds."""
         split_count(self.header, split)
         kept = self.regions["kept"].to_numpy(dtype=bool)
-        if split != "all":
+        if (folds := folds_of(split)) is not None:
+            kept = kept & self.regions["fold"].isin(folds).to_numpy()
+        elif split != "all":
             kept = kept & (self.regions["split"] == split).to_numpy()
         return np.flatnonzero(kept).astype(np.int64)
 

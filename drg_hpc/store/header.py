@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +41,10 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Returns
     -------
-    For ``kind`` ``dataset``: rows, kept, splits {train, valid, test, excluded}, inputs and modalities (see
-    :mod:`drg_hpc.store.dataset_layout`), seed, sources; and, over all modalities, tracks (names), track_info and bins
-    (0: one value a track; None: modalities differ). For ``genome``: contigs [{name, length, sha256, …}].
+    For ``kind`` ``dataset``: rows, kept, splits {train, valid, test, excluded}, folds (kept rows of each, where rows
+    are in folds), inputs and modalities (see :mod:`drg_hpc.store.dataset_layout`), seed, sources; and, over all
+    modalities, tracks (names), track_info and bins (0: one value a track; None: modalities differ). For ``genome``:
+    contigs [{name, length, sha256, …}].
 
     Raises
     ------
@@ -109,17 +112,51 @@ def require_kind(path: Path, kind: str) -> dict[str, Any]:
     return header
 
 
-def split_count(header: dict[str, Any], split: str) -> int:
-    """Number of kept rows in a split; ``all`` is every kept row.
+def fold_counts(header: Mapping[str, Any]) -> list[int]:
+    """Kept rows of each fold.
 
     Raises
     ------
-    InputError : no such split
+    InputError : the rows of the store are in no folds
+    """
+    counts = [int(count) for count in header.get("folds") or []]
+    if not counts:
+        fix = "shard with --folds K --fold I, or with a fold file: --split-file FILE --fold I"
+        raise InputError("the rows of the store are in no folds", fix=fix)
+    return counts
+
+
+def folds_of(split: str) -> tuple[int, ...] | None:
+    """The folds of ``fold:3`` or ``fold:0,2,4``; None for the name of a split.
+
+    Raises
+    ------
+    InputError : not numbers
+    """
+    word, colon, numbers = split.partition(":")
+    if word != "fold" or not colon:
+        return None
+    if not re.fullmatch(r"\d+(,\d+)*", numbers):
+        raise InputError(f"no split {split!r}", fix="write folds like fold:3 or fold:0,2,4")
+    return tuple(sorted({int(number) for number in numbers.split(",")}))
+
+
+def split_count(header: dict[str, Any], split: str) -> int:
+    """Number of kept rows in a split: train, valid, test, excluded, all, or the folds of ``fold:0,2``.
+
+    Raises
+    ------
+    InputError : no such split or fold
     """
     if split == "all":
         return int(header["kept"])
+    if (folds := folds_of(split)) is not None:
+        counts = fold_counts(header)
+        if folds[-1] >= len(counts):
+            raise InputError(f"no fold {folds[-1]}", fix=f"folds of the store: 0 to {len(counts) - 1}")
+        return sum(counts[fold] for fold in folds)
     if split not in header["splits"]:
-        raise InputError(f"no split {split!r}", fix=f"splits: {', '.join([*header['splits'], 'all'])}")
+        raise InputError(f"no split {split!r}", fix=f"splits: {', '.join([*header['splits'], 'all'])}, fold:I")
     return int(header["splits"][split])
 
 

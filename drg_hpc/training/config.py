@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from drg_hpc.config import Options, flag, positional
-from drg_hpc.models.config import DrgCnnConfig, ModelConfig
+from drg_hpc.models.config import AnyConfig, DrgCnnConfig, ModelConfig
+from drg_hpc.models.config_user import as_table
+from drg_hpc.training.config_init import InitTable, LoadMap, settle_init
+from drg_hpc.training.config_optim import OptimTable as OptimTable
+from drg_hpc.training.loss_names import LossName, ValidLossName
 
-LossName = Literal["auto", "bce", "mse", "poisson", "multinomial"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "tf32", "bf16"]
+LogTo = Literal["none", "jsonl", "tensorboard"]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -76,20 +80,6 @@ class DataTable(Options):
         return self
 
 
-class OptimTable(Options):
-    """``[optim]``: optimizer and learning rate."""
-
-    name: Literal["adamw", "sgd"] = flag("adamw", help="optimizer")
-    lr: float = flag(1e-3, help="learning rate", gt=0)
-    weight_decay: float = flag(0.01, help="weight decay", ge=0)
-    momentum: float = flag(0.9, help="momentum of sgd", ge=0, lt=1)
-    schedule: Literal["none", "cosine", "plateau"] = flag("none", help="how the learning rate falls")
-    warmup_steps: int = flag(0, help="steps over which the learning rate rises to lr", ge=0)
-    plateau_patience: int = flag(2, help="plateau: epochs without improvement before lr falls", ge=0)
-    plateau_factor: float = flag(0.5, help="plateau: what lr is multiplied with", gt=0, lt=1)
-    clip_norm: float = flag(0.0, help="largest norm of the gradient; 0: not clipped", ge=0)
-
-
 class TrainTable(Options):
     """``[train]``: how long, and towards what."""
 
@@ -98,20 +88,58 @@ class TrainTable(Options):
     accumulate: int = flag(
         1, help="compute the gradient of a batch in so many pieces, one after the other, to need less memory", ge=1
     )
-    loss: LossName = flag("auto", help="auto: bce for targets of 0 and 1, multinomial for profile heads, else mse")
-    valid_loss: LossName | Literal["none"] | None = flag(
+    loss: LossName = flag(
+        "auto",
+        help="auto: bce for targets of 0 and 1, multinomial for profile heads, else mse; or any name of docs/losses.md",
+    )
+    valid_loss: ValidLossName | None = flag(
         None, help="loss on the validation rows, for early stopping and the choice of weights (default: loss)"
     )
-    count_weight: float = flag(1.0, help="loss multinomial: weight of the error of the totals", ge=0)
-    precision: Precision = flag("fp32", help="bf16: autocast forward and backward, weights stay float32")
+    count_weight: float | None = flag(
+        None, help="weight of the error of the totals (default: 1 for multinomial, 0.2 for poisson-multinomial)", ge=0
+    )
+    precision: Precision = flag(
+        "fp32",
+        help="arithmetic of the steps; tf32: products of 10-bit mantissas, on GPUs; bf16: autocast; weights stay "
+        "float32, and validation is computed in it",
+    )
+    ema: float = flag(
+        0.0,
+        help="validate and keep a moving average of the weights: the part of it that a step leaves, such as 0.999 "
+        "(early on (1 + step) / (10 + step) where that is less); 0: off",
+        ge=0, lt=1,
+    )  # fmt: skip
+    checkpoint_activations: bool = flag(False, help="compute activations again for the gradient, to need less memory")
+    compile: bool = flag(False, help="compile the network with torch.compile; needs a C++ compiler, on GPUs Triton")
+    sync_batch_norm: bool = flag(
+        True,
+        help="batch norm of several ranks takes its statistics over the rows of all; with accumulate, of each piece",
+    )
     patience: int = flag(5, help="stop after this many epochs without a better validation loss; 0: never", ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainTable:
+        if self.compile and self.checkpoint_activations:
+            raise ValueError("train.compile and train.checkpoint_activations exclude each other: the compiler chooses "
+                             "by itself what to compute again")  # fmt: skip
+        return self
+
+
+class LogTable(Options):
+    """``[log]``: what is written down about the steps; no effect on the weights."""
+
+    to: LogTo = flag("none", help="jsonl: MODEL/log.jsonl; tensorboard: MODEL/tensorboard, by that package")
+    every: int = flag(50, help="steps between entries", ge=1)
+    measure: bool = flag(
+        True, help="time matrix products for a moment at the start, to say what share of their rate the steps reach"
+    )
 
 
 class ModalityTable(Options):
     """``[modality.NAME]``: the loss of one modality, where it is not that of ``[train]``."""
 
     loss: LossName | None = flag(None, help="loss on its tracks (default: train.loss)")
-    valid_loss: LossName | Literal["none"] | None = flag(
+    valid_loss: ValidLossName | None = flag(
         None, help="loss for the choice of weights; none: it does not count there (default: loss)"
     )
     weight: float = flag(1.0, help="factor of its loss; 0: it does not count", ge=0)
@@ -136,8 +164,18 @@ class TrainOptions(Options):
     batch_size: int | None = flag(None, help="overrides train.batch_size (global)", metavar="N", ge=1)
     lr: float | None = flag(None, help="overrides optim.lr", metavar="X", gt=0)
     precision: Precision | None = flag(None, help="overrides train.precision")
+    init_model: Path | None = flag(
+        None, name="init", help="MODEL to start from; overrides init.model, as the next four do theirs", metavar="MODEL"
+    )
+    load_map: tuple[LoadMap, ...] = flag(
+        (), help="a tensor whose name begins with OURS is called THEIRS in it", metavar="OURS:THEIRS"
+    )
+    include: tuple[str, ...] = flag((), help="load only tensors with such names", metavar="GLOB")
+    exclude: tuple[str, ...] = flag((), help="do not load tensors with such names", metavar="GLOB")
+    freeze: tuple[str, ...] = flag((), help="leave tensors with such names as they are", metavar="GLOB")
     max_time: str | None = flag(None, help="stop with a checkpoint after 90s, 30m, 4h or 3:50:00", metavar="TIME")
     max_steps: int | None = flag(None, help="stop with a checkpoint after N steps of this job", metavar="N", ge=1)
+    log_to: LogTo | None = flag(None, name="log", help="overrides log.to")
     seed: int = flag(0, help="seed of initial weights, sample order, dropout and augmentation", metavar="N", ge=0)
     device: str = flag("auto", help="auto, cpu, cuda or cuda:I", metavar="DEVICE")
     threads: int | None = flag(None, help="threads per rank (default: OMP_NUM_THREADS, else 1)", metavar="N", ge=1)
@@ -150,7 +188,12 @@ class TrainOptions(Options):
         "those used least recently are removed",
         metavar="SIZE",
     )
-    model: ModelConfig = Field(default_factory=DrgCnnConfig, description="architecture and its parameters")
+    model: Annotated[AnyConfig | None, BeforeValidator(as_table)] = Field(
+        default=None,
+        discriminator="architecture",
+        description="architecture and its parameters (default: that of --init, else drg-cnn)",
+    )
+    init: InitTable = Field(default_factory=InitTable, description="weights to start from, and what stays")
     data: DataTable = Field(default_factory=DataTable, description="rows and augmentation")
     optim: OptimTable = Field(default_factory=OptimTable, description="optimizer and learning rate")
     train: TrainTable = Field(default_factory=TrainTable, description="length and loss")
@@ -158,6 +201,7 @@ class TrainOptions(Options):
         default_factory=dict, description="[modality.NAME]: losses of single modalities"
     )
     checkpoints: CheckpointTable = Field(default_factory=CheckpointTable, description="checkpoints")
+    log: LogTable = Field(default_factory=LogTable, description="what is written down about the steps")
 
     @field_validator("model", mode="before")
     @classmethod
@@ -184,6 +228,7 @@ class Recipe(Options):
     """What determines the weights, with the store and the arithmetic of the device."""
 
     model: ModelConfig
+    init: InitTable
     data: DataTable
     optim: OptimTable
     train: TrainTable
@@ -192,14 +237,34 @@ class Recipe(Options):
     seed: int
 
 
-def settle(options: TrainOptions) -> Recipe:
-    """The recipe of the options, flags before tables."""
+def initial_table(options: TrainOptions) -> InitTable:
+    """``[init]``, flags before the table.
+
+    Raises
+    ------
+    UsageError : a setting without the file that it is about
+    """
+    flags = {key: getattr(options, key) for key in ("load_map", "include", "exclude", "freeze")}
+    return settle_init(options.init, {"model": options.init_model, **flags})
+
+
+def settle(options: TrainOptions, *, model: AnyConfig | None = None) -> Recipe:
+    """The recipe of the options, flags before tables.
+
+    Parameters
+    ----------
+    model : the architecture where the options have none: that of ``init.model``
+
+    Raises
+    ------
+    UsageError : a setting without the file that it is about
+    """
     flags = {"epochs": options.epochs, "batch_size": options.batch_size, "precision": options.precision}
     train = options.train.model_copy(update={key: value for key, value in flags.items() if value is not None})
     optim = options.optim if options.lr is None else options.optim.model_copy(update={"lr": options.lr})
     return Recipe(
-        model=options.model, data=options.data, optim=optim, train=train, modality=options.modality,
-        tracks=options.tracks, seed=options.seed,
+        model=options.model or model or DrgCnnConfig(), init=initial_table(options), data=options.data, optim=optim,
+        train=train, modality=options.modality, tracks=options.tracks, seed=options.seed,
     )  # fmt: skip
 
 
@@ -208,9 +273,12 @@ def recorded(recipe: Recipe, inputs: dict[str, dict[str, Any]]) -> dict[str, Any
 
     Parameters
     ----------
-    inputs : descriptions of ``weights`` and of ``mix.0``, ``mix.1``, … where the recipe has them
+    inputs : descriptions of ``weights``, ``init``, ``motifs`` and of ``mix.0``, ``mix.1``, … where the recipe has them
     """
     values = recipe.model_dump(mode="json")
+    for key, name in (("model", "init"), ("motifs", "motifs")):
+        if name in inputs:
+            values["init"][key] = inputs[name]["sha256"]
     if "weights" in inputs:
         values["data"]["weights"] = inputs["weights"]["sha256"]
     for number, table in enumerate(values["data"]["mix"]):

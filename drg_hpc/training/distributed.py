@@ -203,6 +203,19 @@ class Group:
         self.max(0)
 
 
+def single(device: str) -> Group:
+    """One process by itself, whatever the environment says of ranks.
+
+    Raises
+    ------
+    UsageError, InputError : the device does not fit
+    """
+    chosen = choose_device(device, 0)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    return Group(rank=0, world=1, device=chosen)
+
+
 @contextmanager
 def join(device: str) -> Iterator[Group]:
     """Join the process group that torchrun's environment describes; alone without it.

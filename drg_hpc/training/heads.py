@@ -10,6 +10,7 @@ from typing import Any
 from drg_hpc.config import nearest
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import HeadShape
+from drg_hpc.models.config import Link
 from drg_hpc.training.config import ModalityTable, Recipe
 from drg_hpc.training.losses import Loss, TargetFacts, choose_loss
 from drg_hpc.training.objective import HeadLoss, Objective
@@ -86,13 +87,7 @@ def plan_losses(recipe: Recipe, modalities: Sequence[Modality], *, bins: int, fa
         if loss is None:
             raise UsageError(f"[modality.{modality.name}] loss: every modality is trained on", fix="set weight = 0")
         scored_by: str | None = table.valid_loss or (None if table.loss else recipe.train.valid_loss)
-        scored = loss if scored_by is None else _choose(recipe, scored_by, bins, seen)
-        if scored is not None and scored.link != loss.link:
-            raise UsageError(
-                f"valid_loss {scored.name!r} of modality {modality.name!r} takes {scored.link} outputs, "
-                f"loss {loss.name!r} makes {loss.link} ones",
-                fix="choose two losses of one scale",
-            )
+        scored = loss if scored_by is None else _choose(recipe, scored_by, bins, seen, link=loss.link)
         train.append(HeadLoss(modality.name, modality.tracks, loss, table.weight))
         valid_weight = table.weight if table.valid_weight is None else table.valid_weight
         valid.append(HeadLoss(modality.name, modality.tracks, scored, valid_weight))
@@ -114,7 +109,9 @@ def plan_losses(recipe: Recipe, modalities: Sequence[Modality], *, bins: int, fa
     return plan
 
 
-def _choose(recipe: Recipe, name: str, bins: int, facts: TargetFacts) -> Loss | None:
+def _choose(recipe: Recipe, name: str, bins: int, facts: TargetFacts, *, link: Link | None = None) -> Loss | None:
+    """The loss of that name; one for validation takes the ``link`` of that for training."""
     if name == "none":
         return None
-    return choose_loss(name, model=recipe.model, bins=bins, facts=facts, count_weight=recipe.train.count_weight)
+    weight, key = recipe.train.count_weight, "valid_loss" if link else "train.loss"
+    return choose_loss(name, model=recipe.model, bins=bins, facts=facts, count_weight=weight, link=link, key=key)

@@ -28,20 +28,46 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class TrainBatch:
-    """This rank's part of a global batch, on the device, and the dropout keys of its rows."""
+class Piece:
+    """Rows on the device, and their dropout keys.
+
+    Parameters
+    ----------
+    counted : False where this rank has no row for it, and takes part with one that does not count
+    """
 
     batch: Batch
     keys: torch.Tensor
+    counted: bool = True
 
-    def pieces(self, count: int) -> list[tuple[Batch, torch.Tensor]]:
-        """At most ``count`` parts of nearly equal size, in order."""
-        rows = len(self.keys)
-        count = min(count, rows)
+    def part(self, rows: slice) -> Piece:
+        """Some of the rows, at least one."""
+        if rows.start == rows.stop or not self.counted:
+            first = self.batch.part(slice(0, 1))
+            unseen = Batch(first.sequence, first.target, torch.zeros_like(first.valid))
+            return Piece(unseen, self.keys[:1], counted=False)
+        return Piece(self.batch.part(rows), self.keys[rows])
+
+
+@dataclass(frozen=True)
+class TrainBatch:
+    """This rank's part of a global batch.
+
+    Parameters
+    ----------
+    largest : rows of the rank that has most
+    """
+
+    whole: Piece
+    largest: int
+
+    def pieces(self, count: int) -> list[Piece]:
+        """At most ``count`` parts of nearly equal size, in order; every rank gets the same number of them."""
+        rows = len(self.whole.keys)
+        count = min(count, self.largest)
         if count == 1:
-            return [(self.batch, self.keys)]
-        cuts = [slice(i * rows // count, (i + 1) * rows // count) for i in range(count)]
-        return [(self.batch.part(cut), self.keys[cut]) for cut in cuts]
+            return [self.whole]
+        return [self.whole.part(slice(i * rows // count, (i + 1) * rows // count)) for i in range(count)]
 
 
 class Loader:
@@ -56,8 +82,9 @@ class Loader:
         self.wait_s = 0.0
         self._data, self._augmentation, self._group = data, augmentation, group
 
-    def _load(self, samples: Samples, epoch: int) -> tuple[HostBatch, Array, bool]:
-        """This rank's share: on the host, its dropout keys, and whether it is there for the company only."""
+    def _load(self, samples: Samples, epoch: int) -> tuple[HostBatch, Array, bool, int]:
+        """This rank's share: on the host, its dropout keys, whether it is there for the company only; and the rows of
+        the largest share."""
         share = self._group.share(len(samples.rows))
         padding = share.start == share.stop  # more ranks than rows: take part with a row that does not count
         if padding:
@@ -68,23 +95,22 @@ class Loader:
         host = self._data.load(
             rows, flips=varied.flips(epoch, rows, repeats), shifts=varied.shifts(epoch, rows, repeats)
         )
-        return host, sample_keys(varied.seed, epoch, rows, "dropout", repeats).view(np.int64), padding
+        keys = sample_keys(varied.seed, epoch, rows, "dropout", repeats).view(np.int64)
+        return host, keys, padding, -(-len(samples.rows) // self._group.world)
 
     @contextmanager
     def batches(self, samples: Iterable[Samples], *, epoch: int) -> Iterator[Iterator[TrainBatch]]:
         """The batches of some global batches of an epoch, in order; leaving the block ends the work ahead."""
 
-        def delivered(loaded: Iterator[tuple[HostBatch, Array, bool]]) -> Iterator[TrainBatch]:
+        def delivered(loaded: Iterator[tuple[HostBatch, Array, bool, int]]) -> Iterator[TrainBatch]:
             while True:
                 started = time.monotonic()
                 item = next(loaded, None)
                 if item is None:
                     return
-                host, keys, padding = item
-                batch = self._data.deliver(host)
-                if padding:
-                    batch = Batch(batch.sequence, batch.target, torch.zeros_like(batch.valid))
-                found = TrainBatch(batch, torch.from_numpy(keys).to(self._group.device))
+                host, keys, padding, largest = item
+                piece = Piece(self._data.deliver(host), torch.from_numpy(keys).to(self._group.device))
+                found = TrainBatch(piece.part(slice(0, 0)) if padding else piece, largest)
                 self.wait_s += time.monotonic() - started
                 yield found
 

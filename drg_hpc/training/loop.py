@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import time
@@ -15,7 +16,6 @@ import torch
 
 from drg_hpc.errors import EXIT_FAILED, DrgError, Stopped
 from drg_hpc.models.base import SequenceModel
-from drg_hpc.models.io import load_into
 from drg_hpc.store.sampler import Order, Sampler
 from drg_hpc.training.checkpoints import read_checkpoint, save_checkpoint
 from drg_hpc.training.config import CheckpointTable, Recipe
@@ -23,10 +23,12 @@ from drg_hpc.training.distributed import Group
 from drg_hpc.training.evaluate import Validator
 from drg_hpc.training.loader import Loader, Samples, TrainBatch
 from drg_hpc.training.objective import Objective
-from drg_hpc.training.schedule import learning_rate
+from drg_hpc.training.schedule import Phase, find_phase, learning_rate
 from drg_hpc.training.state import Best, TrainState
 from drg_hpc.training.step import Stepper
+from drg_hpc.training.step_log import StepLog
 from drg_hpc.training.stop import MAX_STEPS, MAX_TIME, LimitReached, StopRequests
+from drg_hpc.training.throughput import Meter
 
 log = logging.getLogger(__name__)
 Array = np.ndarray[Any, Any]
@@ -53,7 +55,7 @@ class Trainer:
     Parameters
     ----------
     folder : ``MODEL/checkpoints``
-    on_epoch : called on rank 0 with the history after each epoch
+    on_epoch : called on rank 0 after each epoch
     """
 
     def __init__(
@@ -69,14 +71,16 @@ class Trainer:
         checkpoints: CheckpointTable,
         folder: Path,
         stop: StopRequests,
-        on_epoch: Callable[[list[dict[str, Any]]], None],
+        meter: Meter,
+        step_log: StepLog,
+        on_epoch: Callable[[TrainState], None],
     ) -> None:
         self.state = TrainState()
         self.best_weights: dict[str, torch.Tensor] = {}
         self._group, self._stepper, self._loader = group, stepper, loader
         self._validator, self._rows, self._objective = validator, rows, objective
         self._recipe, self._checkpoints, self._folder = recipe, checkpoints, folder
-        self._stop, self._on_epoch = stop, on_epoch
+        self._stop, self._meter, self._step_log, self._on_epoch = stop, meter, step_log, on_epoch
         self._steps_per_epoch = -(-rows.sampler.samples // recipe.train.batch_size)
         self._saved_step = -1
         self._job_steps = 0
@@ -89,8 +93,7 @@ class Trainer:
     def restore(self, checkpoint: Path) -> None:
         """Go on from a checkpoint, with this number of ranks or another."""
         tensors, state = read_checkpoint(checkpoint)
-        load_into(self.model, tensors["weights"], source=checkpoint)
-        self._stepper.unpack_optimizer(tensors["optimizer"], state["optimizer"])
+        self._stepper.unpack(tensors, state["optimizer"], checkpoint)
         self.best_weights = tensors.get("best", {})
         self.state = TrainState.from_json(state["progress"], rank=self._group.rank, world=self._group.world)
         self._saved_step = self.state.step
@@ -107,30 +110,35 @@ class Trainer:
         step, keep = self.state.step, self._checkpoints.keep
 
         def write() -> None:
+            if not self._folder.parent.is_dir():  # nothing is begun anew in the place of what somebody took away
+                raise FileNotFoundError(errno.ENOENT, "the folder of the training is gone", str(self._folder.parent))
             save_checkpoint(self._folder, step=step, tensors=tensors, state=values, keep=keep)
 
         self._group.on_main(write)
         self._saved_step = step
 
     def fit(self) -> None:
-        """Train to the last epoch, or until the validation loss has not improved for ``patience`` epochs.
+        """Train until :func:`find_phase` says that it ends.
 
         Raises
         ------
         Stopped : STOP file, signal or limit; a checkpoint of the same step is there on all ranks
         Diverged : a loss that is not finite; the last good checkpoint is kept
         """
-        while not self._finished():
+        self._step_log.open(self.state.step)
+        while not (phase := self._phase()).stop:
             self._check_stop(poll=True)
+            if phase.reload and not self.state.step_in_epoch:
+                self._stepper.reload(self.best_weights, self._folder)
             self._epoch()
+        if self._group.main:
+            log.info("%s", phase.stop)
 
-    def _finished(self) -> bool:
-        train = self._recipe.train
-        if train.patience and self.state.waited() >= train.patience:
-            if self._group.main:
-                log.info("early stop: no better validation loss for %d epochs", train.patience)
-            return True
-        return self.state.epoch >= train.epochs
+    def _phase(self) -> Phase:
+        recipe = self._recipe
+        return find_phase(
+            recipe.optim, epochs=recipe.train.epochs, patience=recipe.train.patience, losses=self.state.losses
+        )
 
     def _check_stop(self, *, poll: bool = False) -> None:
         reason = self._stop.agreed(self._group, job_steps=self._job_steps, poll=poll)
@@ -159,7 +167,7 @@ class Trainer:
         seconds = max(time.monotonic() - started, 1e-9)
         self._check_stop(poll=True)  # before a validation that may be long
         rows = max(len(order.positions) - first, 0)
-        self._end_epoch({"samples_per_s": rows / seconds, "data_wait": loader.wait_s / seconds})
+        self._end_epoch(self._meter.row(rows=rows, seconds=seconds, waited=loader.wait_s))
         self._save()
 
     def _samples(self, order: Order, place: slice) -> Samples:
@@ -175,13 +183,21 @@ class Trainer:
             self._diverged(f"norm of the gradient {norm}")
         state.add(sums, units)
         state.step += 1
+        self._step_log.step(state.step, sums=sums, units=units, rows=len(positions), norm=norm, rate=rate)
         state.step_in_epoch += 1
         self._job_steps += 1
 
     def _rate(self, step: int) -> float:
         """Learning rate of a step of the current epoch."""
         total = self._recipe.train.epochs * self._steps_per_epoch
-        return learning_rate(self._recipe.optim, step=step, total_steps=total, losses=self.state.losses)
+        return learning_rate(
+            self._recipe.optim,
+            step=step,
+            total_steps=total,
+            steps_per_epoch=self._steps_per_epoch,
+            losses=self.state.losses,
+            phase=self._phase(),
+        )
 
     def _diverged(self, what: str) -> None:
         state = self.state
@@ -191,21 +207,26 @@ class Trainer:
             fix="lower optim.lr or set optim.clip_norm, and train into another -o",
         )
 
-    def _end_epoch(self, speed: dict[str, float]) -> None:
-        state, model = self.state, self.model
+    def _end_epoch(self, speed: dict[str, float | None]) -> None:
+        state = self.state
         sums = np.array(self._group.sum(state.loss_sums))
         train_loss = float((sums * self._objective.factors(np.array(state.units))).sum())
-        scores = self._validator(model)
+        with self._stepper.scored() as model:
+            scores = self._validator(model)
+            better = state.best is None or scores.loss < state.best.loss
+            weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()} if better else {}
         for name, value in (("training loss", train_loss), ("validation loss", scores.loss)):
             if not math.isfinite(value):
                 self._diverged(f"{name} {value}")
         losses = {"train_loss": train_loss, "valid_loss": scores.loss}
         row = {"epoch": state.epoch + 1, "step": state.step, "lr": self._rate(state.step - 1)}
-        state.history.append({**row, **losses, **scores.means, **speed})
-        if state.best is None or scores.loss < state.best.loss:
+        state.history.append({**row, **losses, **scores.means})
+        state.speed.append({"epoch": state.epoch + 1, **speed})
+        self._step_log.epoch(state.step, {**losses, **scores.means, **speed})
+        if better:
             state.best = Best(state.epoch, state.step, scores.loss, scores.means, scores.tracks)
-            self.best_weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            self.best_weights = weights
         state.next_epoch()
         self._saved_step = -1  # a checkpoint of the same step from before the validation is out of date
         if self._group.main:
-            self._on_epoch(state.history)
+            self._on_epoch(state)

@@ -1,30 +1,28 @@
-"""Losses on a model's link scale. Missing targets are left out; sums and units are apart, so that any number of
-processes gets the mean over the global batch."""
+"""The losses, by name: weighted terms, each a mean over its units.
+
+DRG sums a tensor of the shape of the targets, over which it spreads the loss of a row, or of a column. Ours are means
+over units, which do not depend on the size of a batch: on targets without gaps DRG's sum is ours times the number of
+targets, except for ``correlation-both`` (the same number), ``cross-entropy`` (times the rows) and the gradient of
+``kl``, which there does not know that outputs are normalised.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from torch.nn import functional
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.models.config import AnyConfig, Link
-from drg_hpc.models.links import apply_link
-from drg_hpc.models.registry import FIXED_LINKS
-from drg_hpc.training.terms import Ranks, Term
+from drg_hpc.models.registry import fixed_link
+from drg_hpc.training import loss_batch, loss_counts, loss_rows, loss_values
+from drg_hpc.training.terms import Term
 
-Array = np.ndarray[Any, Any]
-
-_LINKS: dict[str, Link] = {"bce": "logit", "mse": "identity", "poisson": "log", "multinomial": "log"}
-_SCORES = {
-    "bce": ("auroc", "auprc"),
-    "mse": ("pearson", "spearman"),
-    "poisson": ("pearson", "spearman"),
-    "multinomial": ("pearson", "spearman"),
-}
+Terms = tuple[tuple[float, Term], ...]
+_ANY: tuple[Link, ...] = ("identity", "log", "softplus", "logit")
+_RATES: tuple[Link, ...] = ("log", "softplus")
+_SHARES: tuple[Link, ...] = ("log", "softplus", "logit")
 
 
 @dataclass(frozen=True)
@@ -36,64 +34,9 @@ class TargetFacts:
     non_negative: bool
 
 
-class _Each(Term):
-    """A loss of every value that is there."""
-
-    def __init__(self, name: str, link: Link) -> None:
-        self._name, self._link = name, link
-
-    def units(self, valid: Array) -> Array:
-        counts: Array = valid.reshape(len(valid), -1).sum(1, dtype=np.int64)
-        return counts
-
-    def total(
-        self, prediction: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, *, ranks: Ranks
-    ) -> torch.Tensor:
-        target = torch.where(valid, target, torch.zeros((), dtype=target.dtype, device=target.device))
-        each = self._each(prediction, target)
-        return torch.where(valid, each, torch.zeros((), dtype=each.dtype, device=each.device)).sum()
-
-    def _each(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        if self._name == "bce":
-            return functional.binary_cross_entropy_with_logits(prediction, target, reduction="none")
-        if self._name == "mse":
-            return (apply_link(prediction, self._link) - target) ** 2
-        return torch.exp(prediction) - target * prediction
-
-
-class _Multinomial(Term):
-    """Per row and track, ``-sum_b y_b log softmax(p)_b + count_weight (log(1 + N) - log(1 + M))^2`` with N and M the
-    measured and predicted totals over the bins that are not missing (Avsec et al. 2021)."""
-
-    def __init__(self, count_weight: float) -> None:
-        self._count_weight = count_weight
-
-    def units(self, valid: Array) -> Array:
-        counts: Array = np.any(valid, axis=-1).sum(1, dtype=np.int64)
-        return counts
-
-    def total(
-        self, prediction: torch.Tensor, target: torch.Tensor, valid: torch.Tensor, *, ranks: Ranks
-    ) -> torch.Tensor:
-        target = torch.where(valid, target, torch.zeros((), dtype=target.dtype, device=target.device))
-        some = valid.any(-1, keepdim=True)
-        # A track without any measured bin keeps its logits here, and drops out below: no infinities in the gradient.
-        seen = torch.where(valid | ~some, prediction, torch.full_like(prediction, -torch.inf))
-        log_shape = torch.where(valid, torch.log_softmax(seen, dim=-1), torch.zeros_like(prediction))
-        log_total = torch.logsumexp(seen, dim=-1)
-        counts_error = (functional.softplus(log_total) - torch.log1p(target.sum(-1))) ** 2
-        each = -(target * log_shape).sum(-1) + self._count_weight * counts_error
-        return torch.where(some[..., 0], each, torch.zeros_like(each)).sum()
-
-
 @dataclass(frozen=True)
 class Loss:
-    """A loss by name.
-
-    - bce: binary cross-entropy of logits
-    - mse: squared error on the output scale
-    - poisson: ``exp(p) - y p``, the negative log-likelihood up to a constant of y
-    - multinomial: see :class:`_Multinomial`
+    """A loss by name, for one link.
 
     Parameters
     ----------
@@ -104,35 +47,179 @@ class Loss:
     name: str
     link: Link
     scores: tuple[str, ...]
-    terms: tuple[tuple[float, Term], ...]
+    terms: Terms
 
 
-def choose_loss(name: str, *, model: AnyConfig, bins: int, facts: TargetFacts, count_weight: float) -> Loss:
+@dataclass(frozen=True)
+class _Entry:
+    """What a loss is made of, and what it takes.
+
+    Parameters
+    ----------
+    make : its terms, for a link and the weight of the error of totals
+    links : scales of outputs that it can work with, the first that of a network without one of its own
+    targets : any, non-negative, or unit (from 0 to 1)
+    bins : ``yes``: (rows, tracks, bins) only, ``no``: (rows, tracks) only; None: both, a loss of the values on the last
+        axis is then one of a row's tracks, or of the bins of a row and track
+    count_weight : default of the weight of the error of totals, where there is one
+    window : bins of a window
+    """
+
+    make: Callable[[Link, float], Terms]
+    links: tuple[Link, ...] = _ANY
+    targets: str = "any"
+    bins: bool | None = None
+    count_weight: float | None = None
+    window: int = 0
+
+
+def _of_outputs(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[[Link, float], Terms]:
+    return lambda link, _: ((1.0, loss_values.OfOutputs(link, function)),)
+
+
+def _sum(*parts: tuple[float, Callable[[Link], Term]]) -> Callable[[Link, float], Terms]:
+    return lambda link, _: tuple((weight, make(link)) for weight, make in parts)
+
+
+def _mse(link: Link) -> Term:
+    return loss_values.OfOutputs(link, loss_values.squared)
+
+
+def _l1(link: Link) -> Term:
+    return loss_values.OfOutputs(link, loss_values.absolute)
+
+
+def _means(link: Link) -> Term:
+    return loss_rows.WindowMeans(link)
+
+
+LOSSES: Mapping[str, _Entry] = {
+    # single values
+    "mse": _Entry(_of_outputs(loss_values.squared)),
+    "l1": _Entry(_of_outputs(loss_values.absolute)),
+    "bce": _Entry(lambda link, _: ((1.0, loss_values.BinaryCrossEntropy()),), ("logit",), "unit"),
+    "poisson": _Entry(_sum((1.0, loss_values.Poisson)), _RATES, "non-negative"),
+    "log-mse": _Entry(_of_outputs(loss_values.squared_to_log), targets="non-negative"),
+    "d-log-mse": _Entry(_of_outputs(loss_values.log_squared), _SHARES, "non-negative"),
+    "log-l1": _Entry(_of_outputs(loss_values.log_absolute), _SHARES, "non-negative"),
+    "ce": _Entry(_of_outputs(loss_values.cross_entropy), ("logit",), "unit"),
+    "sce": _Entry(_of_outputs(loss_values.symmetric_cross_entropy), ("logit",), "unit"),
+    "hce": _Entry(_of_outputs(loss_values.symmetric_less_entropy), ("logit",), "unit"),
+    # counts and distributions over the last axis
+    "multinomial": _Entry(
+        lambda link, weight: ((1.0, loss_counts.Multinomial(link, weight)),), _RATES, "non-negative", True, 1.0
+    ),
+    "poisson-multinomial": _Entry(
+        lambda link, weight: ((1.0, loss_counts.PoissonMultinomial(link, weight)),),
+        ("softplus", "log"), "non-negative", True, 0.2,
+    ),
+    "multinomial-mse": _Entry(_sum((1.0, loss_counts.ShapeEntropy), (10.0, _means)), _RATES, "non-negative"),
+    "cross-entropy": _Entry(_sum((1.0, loss_counts.CrossEntropy)), _RATES, "non-negative"),
+    "kl": _Entry(lambda link, _: ((1.0, loss_counts.ShapeEntropy(link, own=True)),), _RATES, "non-negative"),
+    "jsd": _Entry(_sum((1.0, loss_counts.JensenShannon)), _SHARES, "non-negative"),
+    "jensen-shannon": _Entry(
+        _sum((1.0, loss_counts.JensenShannon), (10.0, lambda link: loss_rows.WindowMeans(link, window=25))),
+        _SHARES, "non-negative", True, window=25,
+    ),
+    "jensen-shannon-count": _Entry(_sum((1.0, loss_counts.JensenShannon), (10.0, _means)), _SHARES, "non-negative"),
+    "bce-mse": _Entry(
+        _sum((1.0, loss_counts.DistributionEntropy), (10.0, lambda x: loss_rows.WindowMeans(x, after=torch.log1p))),
+        _SHARES, "non-negative",
+    ),
+    "bce-mcr": _Entry(
+        _sum(
+            (1.0, loss_counts.DistributionEntropy),
+            (10.0, lambda link: loss_rows.WindowMeans(link, after=torch.log1p)),
+            (1.0, loss_rows.TotalsCorrelation),
+        ),
+        _SHARES, "non-negative", True,
+    ),
+    "count-dist": _Entry(_sum((1.0, _means), (10.0, loss_counts.DistributionSquared))),
+    "log-count-dist": _Entry(
+        _sum(
+            (1.0, lambda link: loss_rows.WindowMeans(link, before=torch.log1p)),
+            (10.0, loss_counts.DistributionSquared),
+        ),
+        _SHARES, "non-negative",
+    ),
+    # correlations: data over the last axis, class over the rows of the global batch
+    "correlation-data": _Entry(_sum((1.0, loss_rows.RowCorrelation))),
+    "correlation-class": _Entry(_sum((1.0, loss_batch.BatchCorrelation))),
+    "correlation-both": _Entry(_sum((0.5, loss_rows.RowCorrelation), (0.5, loss_batch.BatchCorrelation)), bins=False),
+    "correlation-sum-data": _Entry(_sum((1.0, loss_rows.TotalsCorrelation)), bins=True),
+    "correlation-mse": _Entry(_sum((0.95, loss_rows.RowCorrelation), (0.05, _mse))),
+    "mse-correlation": _Entry(_sum((0.95, loss_batch.BatchCorrelation), (0.05, _mse))),
+    "cosine-data": _Entry(_sum((1.0, loss_rows.RowCosine))),
+    "cosine-class": _Entry(_sum((1.0, loss_batch.BatchCosine))),
+    "cosine-both": _Entry(_sum((0.5, loss_rows.RowCosine), (0.5, loss_batch.BatchCosine)), bins=False),
+    # a value, and its differences from, or ratios to, the other tracks of the row
+    "mse-contrast-mse": _Entry(_sum((1.0, _mse), (1.0, loss_rows.ContrastSquared)), bins=False),
+    "mse-contrast-ratio": _Entry(_sum((1.0, _mse), (1.0, loss_batch.ContrastRatio)), bins=False),
+    "mse-contrast-correlation": _Entry(_sum((1.0, _mse), (1.0, loss_rows.RowCorrelation)), bins=False),
+    "l1-contrast-l1": _Entry(_sum((1.0, _l1), (1.0, loss_rows.ContrastAbsolute)), bins=False),
+    "l1-contrast-mse": _Entry(_sum((1.0, _l1), (1.0, loss_rows.ContrastSquared)), bins=False),
+    "l1-contrast-correlation": _Entry(_sum((1.0, _l1), (1.0, loss_rows.RowCorrelation)), bins=False),
+}  # fmt: skip
+
+
+def make_loss(name: str, link: Link, *, count_weight: float | None = None) -> Loss:
+    """A loss for outputs on ``link``, whatever the targets."""
+    entry = LOSSES[name]
+    weight = count_weight if count_weight is not None else entry.count_weight
+    scores = ("auroc", "auprc") if name == "bce" else ("pearson", "spearman")
+    return Loss(name, link, scores, entry.make(link, 0.0 if weight is None else weight))
+
+
+def choose_loss(
+    name: str,
+    *,
+    model: AnyConfig,
+    bins: int,
+    facts: TargetFacts,
+    count_weight: float | None,
+    link: Link | None = None,
+    key: str = "train.loss",
+) -> Loss:
     """Settle ``auto`` and the link, and refuse targets that a loss cannot take.
+
+    Parameters
+    ----------
+    count_weight : weight of the error of totals, for losses that have one; None: its usual value
+    link : scale of the outputs, where another loss has settled it
+    key : option that the name comes from
 
     Raises
     ------
-    UsageError : loss and architecture do not fit
+    UsageError : loss and architecture, scale of outputs, or bins do not fit
     InputError : loss and targets do not fit
     """
-    architecture = model.architecture
-    fixed = FIXED_LINKS.get(architecture)
+    fixed = fixed_link(model)
     if name == "auto":
         if fixed == "log":
             name = "multinomial"
         else:
             name = "bce" if facts.binary else "mse"
-    link = _LINKS[name]
-    if fixed is not None and fixed != link:
-        if name != "mse":
-            raise UsageError(f"train.loss = {name!r} does not fit {architecture}, whose output is {fixed}")
-        link = fixed
-    if name == "multinomial" and not bins:
-        raise UsageError("train.loss = 'multinomial' needs targets in bins", fix="shard with --bin, or use poisson")
-    if name == "bce" and not facts.unit_interval:
-        raise InputError("train.loss = 'bce' needs targets from 0 to 1, some are outside", fix="use mse or poisson")
-    if link == "log" and not facts.non_negative:
-        fault = f"train.loss = {name!r} needs targets of 0 or more, some are negative"
-        raise InputError(fault, fix="use mse with drg-cnn")
-    term = _Multinomial(count_weight) if name == "multinomial" else _Each(name, link)
-    return Loss(name=name, link=link, scores=_SCORES[name], terms=((1.0, term),))
+    entry, what = LOSSES[name], f"{key} = {name!r}"
+    chosen = link or fixed or entry.links[0]
+    if chosen not in entry.links:
+        known = ", ".join(known for known, other in LOSSES.items() if chosen in other.links)
+        of = "that the training loss makes" if link else f"of {model.architecture}"
+        raise UsageError(f"{what} does not fit the {chosen} outputs {of}", fix=f"losses for these: {known}")
+    _check_bins(what, entry, bins)
+    if entry.targets == "unit" and not facts.unit_interval:
+        raise InputError(f"{what} needs targets from 0 to 1, some are outside", fix="use mse or poisson")
+    if (entry.targets == "non-negative" or chosen in _RATES) and not facts.non_negative:
+        raise InputError(f"{what} needs targets of 0 or more, some are negative", fix="use mse with drg-cnn")
+    return make_loss(name, chosen, count_weight=count_weight)
+
+
+def _check_bins(what: str, entry: _Entry, bins: int) -> None:
+    if entry.bins and not bins:
+        raise UsageError(f"{what} needs targets in bins", fix="shard with --bin, or use poisson")
+    if entry.bins is False and bins:
+        raise UsageError(f"{what} is of one value a track, the targets have {bins} bins", fix="use mse")
+    if entry.window and bins % entry.window:
+        raise UsageError(
+            f"{what} takes means of {entry.window} bins, which do not divide the {bins} of the targets",
+            fix="use jensen-shannon-count, whose means are of all bins",
+        )

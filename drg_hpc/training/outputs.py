@@ -1,4 +1,4 @@
-"""What a training leaves in MODEL: history.tsv while it runs, the model and done.json at its end."""
+"""What a training leaves in MODEL: history.tsv and speed.tsv while it runs, the model and done.json at its end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from drg_hpc.training.state import TrainState
 log = logging.getLogger(__name__)
 OUTPUTS = ("model.json", "weights.safetensors", "tracks.tsv", "history.tsv", "metrics.json")
 _FIRST = ("epoch", "step", "lr", "train_loss", "valid_loss")
-_LAST = ("samples_per_s", "data_wait")
 
 
 def _cell(value: Any) -> str:
@@ -27,13 +26,18 @@ def _cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    """Write history.tsv, a line per epoch, and log the last one."""
-    scores = sorted(set(history[0]) - {*_FIRST, *_LAST})  # by name: JSON of a checkpoint has its keys sorted
-    columns = [*_FIRST, *scores, *_LAST]
-    lines = ["\t".join(columns), *("\t".join(_cell(row[name]) for name in columns) for row in history)]
-    write_atomic(folder / "history.tsv", "\n".join(lines) + "\n")
-    log.info("%s", ", ".join(f"{name} {_cell(history[-1][name]) or 'undefined'}" for name in columns))
+def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], first: Sequence[str]) -> None:
+    """Write a line per epoch, and log the last one."""
+    columns = [*first, *sorted(set(rows[0]) - set(first))]  # by name: JSON of a checkpoint has its keys sorted
+    lines = ["\t".join(columns), *("\t".join(_cell(row[name]) for name in columns) for row in rows)]
+    write_atomic(path, "\n".join(lines) + "\n")
+    log.info("%s", ", ".join(f"{name} {_cell(rows[-1][name]) or 'undefined'}" for name in columns))
+
+
+def write_history(folder: Path, state: TrainState) -> None:
+    """Write history.tsv, the same for equal trainings, and speed.tsv."""
+    _write_table(folder / "history.tsv", state.history, _FIRST)
+    _write_table(folder / "speed.tsv", state.speed, ("epoch",))
 
 
 def write_outputs(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,23 @@ from drg_hpc.rng import row_key
 from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import require_bins, require_span
 from drg_hpc.training.augment import Augmentation
-from drg_hpc.training.config import Recipe, TrainOptions, parse_duration, recorded, settle
+from drg_hpc.training.compute_options import require_precision
+from drg_hpc.training.config import Recipe, TrainOptions, initial_table, parse_duration, recorded, settle
 from drg_hpc.training.data import TrainingData
-from drg_hpc.training.distributed import Group, join
+from drg_hpc.training.distributed import Group, join, single
 from drg_hpc.training.evaluate import Validator
 from drg_hpc.training.folder import CHECKPOINTS, begin, leave_nothing, locked, prepare
 from drg_hpc.training.heads import in_modalities, plan_losses
+from drg_hpc.training.initial import Initial, find_initial, start
 from drg_hpc.training.loader import Loader
 from drg_hpc.training.loop import Rows, Trainer
 from drg_hpc.training.outputs import write_history, write_outputs
 from drg_hpc.training.sources import Stores, find_stores, make_sampler, open_mixture
+from drg_hpc.training.state import TrainState
 from drg_hpc.training.step import Stepper
+from drg_hpc.training.step_log import StepLog, require_writer
 from drg_hpc.training.stop import StopRequests
+from drg_hpc.training.throughput import Meter
 from drg_hpc.training.tracks import require_partners, select_tracks, strand_partners
 
 log = logging.getLogger(__name__)
@@ -48,8 +54,9 @@ def _threads(options: TrainOptions) -> int:
 
 
 def _make_trainer(
-    options: TrainOptions, recipe: Recipe, *, group: Group, stores: Stores, stop: StopRequests
-) -> Trainer:
+    options: TrainOptions, recipe: Recipe, *, group: Group, stores: Stores, initial: Initial, stop: StopRequests,
+    on_epoch: Callable[[TrainState], None],
+) -> Trainer:  # fmt: skip
     header, table = stores.header, recipe.data
     bins = require_bins(header)
     tracks = select_tracks(header["track_info"], recipe.tracks)
@@ -72,6 +79,7 @@ def _make_trainer(
     torch.manual_seed(row_key(recipe.seed, 0, "initial-weights"))
     model = build(recipe.model, ModelShape(inputs, losses.heads, bins, span))
     model.tracks, model.strand_partners = names, partners
+    start(model, recipe.model, initial, main=group.main)
     model.to(group.device)
     if group.main:
         log.info(
@@ -88,6 +96,12 @@ def _make_trainer(
         group=group,
         batch_size=-(-recipe.train.batch_size // group.world),
     )
+
+    def epoch_ended(state: TrainState) -> None:
+        write_history(options.out, state)
+        on_epoch(state)
+
+    log_table = options.log if options.log_to is None else options.log.model_copy(update={"to": options.log_to})
     return Trainer(
         group=group,
         stepper=Stepper(group=group, model=model, objective=losses.objective, recipe=recipe),
@@ -105,12 +119,22 @@ def _make_trainer(
         checkpoints=options.checkpoints,
         folder=options.out / CHECKPOINTS,
         stop=stop,
-        on_epoch=lambda history: write_history(options.out, history),
+        meter=Meter(model, group=group, precision=recipe.train.precision, measure=log_table.measure),
+        step_log=StepLog(log_table, options.out, objective=losses.objective, group=group),
+        on_epoch=epoch_ended,
     )
 
 
-def train(options: TrainOptions) -> Path:
+def train(
+    options: TrainOptions, *, alone: bool = False, on_epoch: Callable[[TrainState], None] = lambda state: None
+) -> Path:
     """Train, or go on training, into ``options.out``; every rank calls it.
+
+    Parameters
+    ----------
+    alone : one process, whatever the environment says of ranks, in a folder that the caller makes sure is its own; a
+        stop signal that comes too late to stop the training is passed on
+    on_epoch : called on rank 0 after each epoch, its history written
 
     Returns
     -------
@@ -125,18 +149,29 @@ def train(options: TrainOptions) -> Path:
     Diverged : the loss is not finite any more
     """
     started = time.monotonic()
-    recipe = settle(options)
     max_seconds = None if options.max_time is None else parse_duration(options.max_time)
     stop = StopRequests(options.out, started=started, max_seconds=max_seconds, max_steps=options.max_steps)
     threads = _threads(options)
     prepare_torch(threads)
-    with stop.listening(), join(options.device) as group, ExitStack() as stack:
-        stores = group.first_on_node(lambda: find_stores(options.store, recipe.data))
-        record = recorded(recipe, stores.inputs)
+    ranks = nullcontext(single(options.device)) if alone else join(options.device)
+    with stop.listening(pass_on=alone), ranks as group, ExitStack() as stack:
+
+        def look() -> tuple[Stores, Initial]:
+            require_precision(options.precision or options.train.precision, group.device)
+            require_writer(options.log_to or options.log.to)
+            return find_stores(options.store, options.data), find_initial(initial_table(options))
+
+        stores, initial = group.first_on_node(look)
+        recipe = settle(options, model=initial.config)
+        inputs = stores.inputs | initial.inputs
+        record = recorded(recipe, inputs)
 
         def enter() -> dict[str, Any]:
-            stack.enter_context(locked(options.out))
-            stack.callback(leave_nothing, options.out)
+            if alone:
+                options.out.mkdir(exist_ok=True)
+            else:
+                stack.enter_context(locked(options.out))
+                stack.callback(leave_nothing, options.out)
             found = prepare(options.out, recipe=record, store=stores.inputs["store"], resume=options.resume)
             stop.clear_file()
             return found
@@ -146,7 +181,9 @@ def train(options: TrainOptions) -> Path:
             if group.main:
                 log.info("%s is complete: nothing to do", options.out)
             return options.out
-        trainer = _make_trainer(options, recipe, group=group, stores=stores, stop=stop)
+        trainer = _make_trainer(
+            options, recipe, group=group, stores=stores, initial=initial, stop=stop, on_epoch=on_epoch
+        )
         if found["checkpoint"] is None:
             group.on_main(lambda: begin(options.out, record, stores.inputs["store"]))
         else:
@@ -170,7 +207,7 @@ def train(options: TrainOptions) -> Path:
                 recipe=record,
                 tracks=trainer.model.tracks,
                 state=trainer.state,
-                inputs=stores.inputs,
+                inputs=inputs,
                 run=run,
             )
 

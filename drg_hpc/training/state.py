@@ -27,7 +27,7 @@ class TrainState:
     step : optimizer steps done
     epoch, step_in_epoch : steps done in the current epoch; both count from 0
     loss_sums, units : this rank's sum of each term of the loss in the current epoch, and its units on all ranks
-    history : a row per finished epoch
+    history, speed : a row per finished epoch: what was reached, and how fast
     best : the best epoch so far
     """
 
@@ -37,16 +37,13 @@ class TrainState:
     loss_sums: list[float] = field(default_factory=list)
     units: list[int] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
+    speed: list[dict[str, Any]] = field(default_factory=list)
     best: Best | None = None
 
     @property
     def losses(self) -> list[float]:
         """Validation losses of the finished epochs."""
         return [float(row["valid_loss"]) for row in self.history]
-
-    def waited(self) -> int:
-        """Finished epochs since the best one."""
-        return 0 if self.best is None else self.epoch - 1 - self.best.epoch
 
     def add(self, sums: Sequence[float], units: Sequence[int]) -> None:
         """Count a batch of the current epoch in."""
@@ -70,5 +67,5 @@ class TrainState:
         else:
             mine = [sum(term) if rank == 0 else 0.0 for term in zip(*sums, strict=True)]
         best = None if values["best"] is None else Best(**values["best"])
-        plain = {key: values[key] for key in ("step", "epoch", "step_in_epoch", "units", "history")}
+        plain = {key: values[key] for key in ("step", "epoch", "step_in_epoch", "units", "history", "speed")}
         return cls(**plain, loss_sums=[float(value) for value in mine], best=best)

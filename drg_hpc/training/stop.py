@@ -41,10 +41,16 @@ class StopRequests:
         self._deadline = None if max_seconds is None else started + max_seconds
         self._max_steps = max_steps
         self._signal = 0
+        self._obeyed = False
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Note SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 instead of dying; only a main thread can."""
+    def listening(self, *, pass_on: bool = False) -> Iterator[None]:
+        """Note SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 instead of dying; only a main thread can.
+
+        Parameters
+        ----------
+        pass_on : send a signal that came too late to stop anything to whoever listened before
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -54,6 +60,8 @@ class StopRequests:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            if pass_on and self._signal and not self._obeyed:
+                signal.raise_signal(self._signal)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._signal = number
@@ -88,6 +96,7 @@ class StopRequests:
             if code == _FILE:
                 return "STOP file found"
             if code > _FILE:
+                self._obeyed = True
                 return f"stopped by {signal.Signals(code - _FILE).name}"
         if self._max_steps is not None and job_steps >= self._max_steps:
             return MAX_STEPS

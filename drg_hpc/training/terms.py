@@ -16,6 +16,10 @@ class Ranks(Protocol):
     """What a term needs of the other processes."""
 
     @property
+    def rank(self) -> int:
+        """Number of this one."""
+
+    @property
     def world(self) -> int:
         """How many there are."""
 
@@ -27,7 +31,7 @@ class Ranks(Protocol):
 class Alone:
     """One process."""
 
-    world = 1
+    rank, world = 0, 1
 
     def all_sum(self, values: torch.Tensor) -> torch.Tensor:
         """The values themselves."""

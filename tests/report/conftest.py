@@ -50,7 +50,8 @@ def write_model(folder: Path, store: Path, *, weights: bytes = b"w") -> Path:
     (folder / "weights.safetensors").write_bytes(weights)
     write_json(folder / "done.json", {"command": "train", "inputs": {"store": {"sha256": store_sha256(store)}}})
     header = {
-        "format": "drg-model/2", "architecture": "drg-cnn", "config": {"kernels": 8}, "inputs": {"seq": 60},
+        "format": "drg-model/2", "architecture": "drg-cnn", "config": {"kernels": 8},
+        "inputs": [{"name": "seq", "length": 60}],
         "heads": [{"name": "main", "tracks": 1, "link": "logit"}], "span": 0,
         "tracks": [TRACK], "bins": 0, "strand_partners": [0], "link": "logit", "operations": {"macs_per_row": 12345},
         "weights": {"bytes": 1, "sha256": "0"}, "provenance": {},

@@ -15,9 +15,8 @@ from drg_hpc.store.cache import open_cache
 from drg_hpc.store.mixture import Mixture
 from drg_hpc.store.reader import open_dataset
 from drg_hpc.training.augment import choose_flips, sample_keys
-from drg_hpc.training.config import OptimTable, TrainOptions, parse_duration, settle
+from drg_hpc.training.config import TrainOptions, parse_duration, settle
 from drg_hpc.training.data import TrainingData
-from drg_hpc.training.schedule import learning_rate
 from drg_hpc.training.tracks import require_partners, select_tracks, strand_partners
 
 Maker = Callable[..., Path]
@@ -86,23 +85,6 @@ def test_tracks_by_name() -> None:
         select_tracks(info, "a,e")
     with pytest.raises(UsageError, match="twice"):
         select_tracks(info, "a,a")
-
-
-def test_schedules() -> None:
-    def rates(losses: tuple[float, ...] = (), **values: object) -> list[float]:
-        optim = OptimTable.model_validate({"lr": 1.0, **values})
-        return [learning_rate(optim, step=s, total_steps=10, losses=losses) for s in range(10)]
-
-    assert rates() == [1.0] * 10
-    assert rates(warmup_steps=4)[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
-    cosine = rates(schedule="cosine", warmup_steps=2)
-    assert cosine[2] == 1.0
-    assert cosine[6] == pytest.approx(0.5)
-    assert cosine[9] < 0.05
-    plateau = {"schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1}
-    assert rates((3.0, 2.0, 2.5), **plateau)[0] == 1.0
-    assert rates((3.0, 2.0, 2.5, 2.1), **plateau)[0] == pytest.approx(0.1)
-    assert rates((3.0, 2.0, 2.5, 2.1, 2.2, 2.2), **plateau)[0] == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1.5h", 5400), ("0:01:30", 90), ("1-00:00:01", 86401)])

@@ -28,8 +28,8 @@ def weights(model: Path) -> str:
 
 
 def history(model: Path) -> list[list[str]]:
-    """history.tsv without the columns of speed."""
-    return [line.split("\t")[:-2] for line in (model / "history.tsv").read_text().splitlines()]
+    """The cells of history.tsv."""
+    return [line.split("\t") for line in (model / "history.tsv").read_text().splitlines()]
 
 
 def drive(store: Path, out: Path, **changes: Any) -> int:

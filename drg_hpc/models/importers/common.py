@@ -92,6 +92,8 @@ def fill(
 ) -> list[str]:  # fmt: skip
     """Copy tensors, by our names, into a module, and account for every one of them.
 
+    A module on the meta device takes the tensors themselves, without a copy; then none may be missing.
+
     Parameters
     ----------
     tensors : for every parameter and buffer of the module
@@ -123,7 +125,7 @@ def fill(
             fix="give the file that belongs to it; --allow PATTERN accepts missing and unused tensors by name",
         )
     known = {name: value.to(wanted[name].dtype) for name, value in tensors.items() if name in wanted}
-    module.load_state_dict(known, strict=False)
+    module.load_state_dict(known, strict=False, assign=any(value.is_meta for value in wanted.values()))
     return [f"{name}: missing, keeps its initial value" for name in missing] + [f"{name}: not used" for name in left]
 
 

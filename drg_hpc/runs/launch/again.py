@@ -46,12 +46,12 @@ def submit_again(plan: Plan, before: Submission, *, own_job: str) -> int:
     retries = RETRIES if before.settings.retries is None else before.settings.retries
     for line in lines:
         log.error("%s", line)
-    if before.round >= retries or history.INPUT in reasons:
+    if before.round >= retries or history.INPUT in reasons or reasons == {history.FINAL}:
         if history.INPUT in reasons:
             log.error("not submitted again: the same would end the same; mend it, then drg-submit %s",
                       shlex.quote(str(plan.folder)))  # fmt: skip
             return EXIT_INPUT
-        poison = reasons & {history.MEMORY, history.TIME, history.FAILED}
+        poison = reasons & {history.MEMORY, history.TIME, history.FAILED, history.FINAL}
         advice = f"drg-submit {shlex.quote(str(plan.folder))} submits them again, with --mem or --time where needed"
         log.error("gave up after %d submissions in a row: %s; %s", before.round + 1, ", ".join(sorted(reasons)), advice)
         return EXIT_FAILED if poison else EXIT_INCOMPLETE

@@ -19,6 +19,7 @@ from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Stage
 
 MEMORY, TIME, FAILED, INPUT, LOST, UNSTARTED = "memory", "time", "failed", "input", "lost", "unstarted"
+FINAL = "failed for good"
 _MEMORY_SIGNS = re.compile(r"ended with -9|\bMemoryError|(?<!CUDA )(?<!HIP )\bout of memory\b")
 """In messages of workers: killed (as the kernel does it when memory ends), or an error that says so itself. A GPU's
 memory does not grow with the job's."""
@@ -32,9 +33,9 @@ class Verdict:
 
     Parameters
     ----------
-    reason : ``memory``, ``time``, ``failed`` (it raised an error), ``input`` (so did the command's input or the node's
-        set-up: the same again would end the same), ``lost`` (its task was cancelled, preempted or its node died) or
-        ``unstarted``
+    reason : ``memory``, ``time``, ``failed`` (it raised an error), ``failed for good`` (the shard would do so again),
+        ``input`` (the command's input or the node's set-up is at fault: the same again would end the same), ``lost``
+        (its task was cancelled, preempted or its node died) or ``unstarted``
     message : in words
     task : stage task that had it
     """
@@ -60,9 +61,10 @@ def judge(plan: Plan, submission: Submission, stage: str, ids: list[int]) -> dic
             tail = _tail(_task_log(plan, submission, stage, record)) if record.get("state") == "running" else []
             common = _judge_task(record, task, told=states.get(str(record.get("job"))), tail=tail)
         failed = {} if record is None else record.get("failed") or {}
+        final = [] if record is None else record.get("final") or []
         for shard in missing:
             why = failed.get(str(shard))
-            reason = MEMORY if why and _MEMORY_SIGNS.search(why) else FAILED
+            reason = FINAL if shard in final else MEMORY if why and _MEMORY_SIGNS.search(why) else FAILED
             verdicts[shard] = Verdict(reason, str(why), task) if why else common
     return verdicts
 

@@ -24,7 +24,7 @@ from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, environment_for, pin_threads
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Shard, Stage
-from drg_hpc.runs.work import TRIES, failure
+from drg_hpc.runs.work import TRIES, Failed, failure
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class _Job:
     workers: list[_Worker]
     chooser: Chooser
     progress: Progress
-    failed: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, Failed] = field(default_factory=dict)
     error: DrgError | None = None
     deaths: int = 0  # of worker processes, in a row
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -141,9 +141,9 @@ class _Job:
             log.warning("shard %d of %s: %s", shard.id, self.stage.name, answer["message"])
             if self.deaths > _DEATHS * len(self.workers):
                 self.stop(ShardsFailedError(f"{self.deaths} workers in a row died; the last: {answer['message']}"))
-            elif not self.chooser.put_back(shard):
+            elif answer.get("final") or not self.chooser.put_back(shard):
                 with self.lock:
-                    self.failed[shard.id] = answer["message"]
+                    self.failed[shard.id] = Failed(answer["message"], bool(answer.get("final")))
 
 
 @contextmanager
@@ -161,8 +161,8 @@ def _worker_pool(plan: Plan, gpus: list[str | None], inside: Inside | None) -> I
             worker.close()
 
 
-def _run_shards(plan: Plan, stage: Stage, shards: list[Shard], workers: list[_Worker]) -> dict[int, str]:
-    """Do shards of a stage; returns the message of each that failed on every try."""
+def _run_shards(plan: Plan, stage: Stage, shards: list[Shard], workers: list[_Worker]) -> dict[int, Failed]:
+    """Do shards of a stage; returns those that failed."""
     if not shards:
         return {}
     with Progress(sum(s.rows for s in shards), f"{plan.command} {stage.name}") as progress:
@@ -199,8 +199,8 @@ def places(plan: Plan, *, workers: int | None, device: str) -> list[str | None]:
 
 def work_local(
     plan: Plan, stage: Stage, shards: list[Shard], *, workers: int | None, device: str, inside: Inside | None = None
-) -> dict[int, str]:
-    """Do some shards of one stage with local processes; returns the message of each that failed on every try.
+) -> dict[int, Failed]:
+    """Do some shards of one stage with local processes; returns those that failed.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import Plan, check_inputs, pin_threads, read_plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Stage
-from drg_hpc.runs.work import TRIES, failure
+from drg_hpc.runs.work import TRIES, Failed, failure
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ def _hand_out(plan: Plan, stage: Stage, world: World, idle: list[int]) -> None:
     """Feed the ranks with a stage's shards until none is left and none is under way."""
     missing = parts.missing_shards(plan, stage)
     chooser = Chooser(plan, stage, missing, tries=TRIES)
-    busy, failed = 0, {}
+    busy = 0
+    failed: dict[int, Failed] = {}
     error: DrgError | None = None
     with Progress(sum(s.rows for s in missing), f"{plan.command} {stage.name}") as progress:
         while True:
@@ -176,8 +177,8 @@ def _hand_out(plan: Plan, stage: Stage, world: World, idle: list[int]) -> None:
                 error = error or from_exit_code(answer["code"], f"rank {rank}: {answer['message']}")
             elif answer["outcome"] == "failed":
                 log.warning("shard %d of %s: %s", shard.id, stage.name, answer["message"])
-                if not chooser.put_back(shard):
-                    failed[shard.id] = answer["message"]
+                if answer.get("final") or not chooser.put_back(shard):
+                    failed[shard.id] = Failed(answer["message"], bool(answer.get("final")))
             else:
                 progress.add(shard.rows)
     if error is not None:

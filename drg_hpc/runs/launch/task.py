@@ -30,6 +30,7 @@ from drg_hpc.errors import (
 )
 from drg_hpc.files import disk_full, write_json
 from drg_hpc.runs import parts
+from drg_hpc.runs.bodies import is_resumable
 from drg_hpc.runs.image import Inside, run_merger
 from drg_hpc.runs.launch import scheduler
 from drg_hpc.runs.launch.local import work_local
@@ -40,6 +41,7 @@ from drg_hpc.runs.plan import Plan, read_plan
 from drg_hpc.runs.signals import check_stop, signals_held, stop_on_signals
 from drg_hpc.runs.site import node_scratch
 from drg_hpc.runs.spec import Shard, Stage
+from drg_hpc.runs.work import Failed
 
 log = logging.getLogger("drg_hpc.runs.launch.task")  # run as a script, this module is called __main__
 
@@ -76,7 +78,7 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
     before = parts.list_parts(plan, stage).done
     todo = [stage.shards[i] for i in ids if i not in before]
     log.info("task %d of %s: shards %s, %d to do", task, stage_name, parts.format_ids(ids), len(todo))
-    failed: dict[int, str] = {}
+    failed: dict[int, Failed] = {}
     code, state, message = 0, "done", ""
     try:
         with stop_on_signals():
@@ -84,17 +86,19 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
             failed = _work(plan, stage, todo, submission)
             check_stop()
     except Stopped as error:
-        finished = not (parts.list_parts(plan, stage).done - before).isdisjoint(ids)
+        # What a shard of a resumable command has come to is kept: its next life goes on from there.
+        finished = is_resumable(plan) or not (parts.list_parts(plan, stage).done - before).isdisjoint(ids)
         code, message = EXIT_STOPPED, error.what
         state = "time" if _at_limit(submission, message) and not finished else "stopped"
     except DrgError as error:
         code, state, message = error.exit_code, "failed", str(error)
     if failed:
         code, state = EXIT_FAILED, "failed"
-        message = f"shards {parts.format_ids(list(failed))} failed on every try"
+        message = f"shards {parts.format_ids(list(failed))} failed"
     _write_end(
         submission, stage_name, task, state=state, code=code, message=message,
-        failed={str(shard): why for shard, why in failed.items()},
+        failed={str(shard): why.message for shard, why in failed.items()},
+        final=sorted(shard for shard, why in failed.items() if why.final),
     )  # fmt: skip
     if code:
         log.error("%s", message)
@@ -103,7 +107,7 @@ def run_task(run: str, number: int, stage_name: str, task: int) -> int:
     return code
 
 
-def _work(plan: Plan, stage: Stage, todo: list[Shard], submission: Submission) -> dict[int, str]:
+def _work(plan: Plan, stage: Stage, todo: list[Shard], submission: Submission) -> dict[int, Failed]:
     if not todo:
         return {}
     device = submission.device

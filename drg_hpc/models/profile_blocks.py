@@ -1,0 +1,91 @@
+"""Layers of the profile networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from drg_hpc.models.dilated import DilatedResidual
+
+
+class Crop(nn.Module):
+    """Take ``left`` and ``right`` positions off the ends, ``(…, length) -> (…, length - left - right)``."""
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[..., self.left : x.shape[-1] - self.right]
+
+    def extra_repr(self) -> str:
+        return f"{self.left}, {self.right}"
+
+
+class ValidResidual(nn.Module):
+    """``crop(x) + inner(x)``, for an ``inner`` whose unpadded convolution takes ``reach`` positions off each end."""
+
+    def __init__(self, inner: nn.Module, *, reach: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.crop = Crop(reach, reach)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.crop(x) + self.inner(x)
+        return out
+
+
+class LogRate(nn.Module):
+    """Log rate of each bin from the logits of the shape and the log of the total: ``log softmax(profile) + counts``.
+
+    ``(batch, tracks, bins)`` and ``(batch, tracks)``; with ``shared`` one softmax goes over the bins of all tracks, and
+    counts are ``(batch, 1)``.
+    """
+
+    def __init__(self, *, shared: bool) -> None:
+        super().__init__()
+        self.shared = shared
+
+    def forward(self, profile: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        if self.shared:
+            return torch.log_softmax(profile.flatten(1), dim=-1).view_as(profile) + counts[..., None]
+        return torch.log_softmax(profile, dim=-1) + counts[..., None]
+
+
+class Frozen(nn.Module):
+    """The heads of a finished network, which training does not change: no gradient of its weights, always in eval
+    mode. Gradients pass through it to the sequence."""
+
+    def __init__(self, network: DilatedResidual) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.network.eval()
+
+    def train(self, mode: bool = True) -> Frozen:
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.network.heads(x)
+
+
+class AddBias(nn.Module):
+    """ChromBPNet's sum of a network and its bias model: logits of the profiles are added, and so are the totals
+    (Pampari et al. 2024, 10.1101/2024.12.25.630221).
+
+    ``crop`` takes the bins that the network has out of the bias model's profile.
+    """
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self.crop = Crop(left, right)
+
+    def forward(self, own: dict[str, torch.Tensor], bias: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {
+            "profile": own["profile"] + self.crop(bias["profile"]),
+            "counts": torch.logaddexp(own["counts"], bias["counts"]),
+        }

@@ -1,0 +1,187 @@
+"""Batch norm over the rows of all ranks: the same statistics, gradients and running averages as one process has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import distributed as dist
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from drg_hpc.errors import UsageError
+from drg_hpc.training.freezing import stays
+
+
+def _gathered(values: torch.Tensor) -> torch.Tensor:
+    """Every rank's values, (ranks, n), float64: what is made of them in the order of ranks has the same bits on all."""
+    values = values.double()
+    found = [torch.empty_like(values) for _ in range(dist.get_world_size())]
+    dist.all_gather(found, values)
+    return torch.stack(found)
+
+
+def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance (divided by n) of each channel, computed in two passes."""
+    if x.device.type == "cpu":  # four times as fast there as var_mean
+        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        return mean, variance
+    variance, mean = torch.var_mean(x, [axis for axis in range(x.ndim) if axis != 1], correction=0)
+    return mean, variance
+
+
+def _over_ranks(x: torch.Tensor, counted: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Number of values, mean and variance of each channel over all ranks, float64 (Chan et al. 1979)."""
+    mean, variance = _moments(x)
+    size = torch.tensor([x.numel() // x.shape[1] if counted else 0], dtype=mean.dtype, device=x.device)
+    found = _gathered(torch.cat([size.double(), mean.double(), variance.double()]))
+    counts, means, variances = found[:, :1], found[:, 1 : 1 + len(mean)], found[:, 1 + len(mean) :]
+    total = counts.sum()
+    grand = (counts * means).sum(0) / total
+    return total, grand, (counts * (variances + (means - grand) ** 2)).sum(0) / total
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        statistics: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        eps: float,
+        counted: bool,
+    ) -> torch.Tensor:
+        total, mean, variance = statistics
+        mean32, variance32 = mean.float(), variance.float()
+        scale = torch.rsqrt(variance + eps).float()
+        ctx.save_for_backward(x, weight, mean32, scale, total)
+        ctx.counted = counted
+        return functional.batch_norm(x.float(), mean32, variance32, weight, bias, False, 0.0, eps).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        x, weight, mean, scale, total = ctx.saved_tensors
+        across = [axis for axis in range(x.ndim) if axis != 1]
+        shape = [1, -1] + [1] * (x.ndim - 2)
+        dy, centred = gradient.float(), x.float() - mean.view(shape)
+        sum_dy, sum_dy_x = dy.sum(across), (dy * centred).sum(across)
+        both = _gathered(torch.cat([sum_dy, sum_dy_x])).sum(0) / total
+        factor = scale if weight is None else scale * weight
+        if ctx.counted:
+            mean_dy, mean_dy_x = both.float().chunk(2)
+            slope = -factor * scale * scale * mean_dy_x
+            dx = centred.mul_(slope.view(shape)).addcmul_(dy, factor.view(shape))
+            dx -= (factor * mean_dy).view(shape)
+        else:  # the row is no part of the statistics
+            dx = dy * factor.view(shape)
+        # Sums of this rank: they are averaged over ranks afterwards, like the gradients of all other weights.
+        grad_weight = sum_dy_x * scale if weight is not None else None
+        return dx.to(x.dtype), grad_weight, sum_dy if weight is not None else None, None, None, None
+
+
+class RankBatchNorm1d(nn.BatchNorm1d):
+    """Batch norm whose training statistics are those of all ranks' rows; in eval mode it is BatchNorm1d.
+
+    Attributes
+    ----------
+    counted : whether the rows of this rank are part of the batch, and not there for the company only
+    """
+
+    counted = True
+
+    @classmethod
+    def of(cls, layer: nn.BatchNorm1d) -> RankBatchNorm1d:
+        """One with the parameters and buffers of ``layer``."""
+        made = cls(layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=False, track_running_stats=False)
+        made.affine, made.track_running_stats, made.training = layer.affine, layer.track_running_stats, layer.training
+        made._parameters, made._buffers = layer._parameters, layer._buffers
+        return made
+
+    @torch.compiler.disable
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(input)
+        self._check_input_dim(input)
+        statistics = _over_ranks(input.detach().float(), self.counted)
+        if input.numel() == input.shape[1] and float(statistics[0]) < 2:
+            raise lone_value()
+        if self.track_running_stats and self.running_mean is not None:
+            self._follow(*statistics)
+        found: torch.Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+            input, self.weight, self.bias, statistics, self.eps, self.counted
+        )
+        return found
+
+    def _follow(self, total: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Move the running statistics as BatchNorm1d does."""
+        assert self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None
+        self.num_batches_tracked.add_(1)
+        part = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        unbiased = variance * (total / (total - 1))
+        for running, found in ((self.running_mean, mean), (self.running_var, unbiased)):
+            running.mul_(1 - part).add_(found.to(running.dtype), alpha=part)
+
+
+def lone_value() -> UsageError:
+    """The error of a batch of one row, normalised after its positions are gone."""
+    return UsageError(
+        "batch norm: a batch has one value per channel, which has no variance",
+        fix="choose train.batch_size, train.accumulate or data.samples so that no batch, nor piece, is a single row",
+    )
+
+
+def share_statistics(model: nn.Module) -> int:
+    """Let every batch norm take its statistics over all ranks; names of tensors stay. How many there are.
+
+    Raises
+    ------
+    UsageError : batch norm of images or volumes
+    """
+    made: dict[nn.Module, RankBatchNorm1d] = {}
+    for name, layer in list(model.named_modules(remove_duplicate=False)):
+        if not isinstance(layer, _BatchNorm) or stays(layer) or isinstance(layer, RankBatchNorm1d):
+            continue
+        if type(layer) is not nn.BatchNorm1d:
+            raise UsageError(
+                f"{name} is a {type(layer).__name__}: only BatchNorm1d takes its statistics over ranks",
+                fix="train.sync_batch_norm = false, or one rank",
+            )
+        made.setdefault(layer, RankBatchNorm1d.of(layer))
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, made[layer])
+    return len(made)
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """All that are not frozen."""
+    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and not stays(layer)]
+
+
+def has_own_buffers(model: nn.Module) -> bool:
+    """Whether buffers may differ between ranks: any but those of batch norms that share their statistics, or stay."""
+    shared = [layer for layer in model.modules() if isinstance(layer, RankBatchNorm1d) or stays(layer)]
+    same = {id(buffer) for layer in shared for buffer in layer.buffers(recurse=False)}
+    return any(id(buffer) not in same for buffer in model.buffers())
+
+
+@contextmanager
+def rows_counted(model: nn.Module, counted: bool) -> Iterator[None]:
+    """Within it, whether the rows of this rank are part of the batch: where not, they change no statistics."""
+    layers = [] if counted else [layer for layer in batch_norms(model) if layer.training]
+    try:
+        for layer in layers:
+            if isinstance(layer, RankBatchNorm1d):
+                layer.counted = False
+            else:
+                layer.eval()
+        yield
+    finally:
+        for layer in layers:
+            if isinstance(layer, RankBatchNorm1d):
+                layer.counted = True
+            else:
+                layer.train()
