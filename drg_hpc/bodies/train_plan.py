@@ -115,6 +115,7 @@ def plan_shards(options: Options) -> RunSpec:
             "cache_dir": None if options.cache_dir is None else str(options.cache_dir.absolute()),
             "cache_size": options.cache_size,
             "checkpoints": options.checkpoints.model_dump(mode="json"),
+            "log": options.log.model_dump(mode="json"),
         },
     )
 

@@ -11,11 +11,12 @@ from drg_hpc.cli.common import Result, run_command
 from drg_hpc.cli.import_options import EPILOG, OF_FORMAT, OF_REFERENCE, SUMMARY, AllOptions
 from drg_hpc.config import apply_set
 from drg_hpc.digests import describe_inputs, versions, who_and_where
-from drg_hpc.errors import UsageError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import describe_files, publish_dir, write_json
 
 if TYPE_CHECKING:
     from drg_hpc.models.importers.common import Imported
+    from drg_hpc.models.importers.reference import Onehot
     from drg_hpc.models.importers.tracks import TrackNames
 
 
@@ -104,6 +105,21 @@ _IMPORTERS: dict[str, Callable[[AllOptions, list[str] | None], Imported]] = {
 }
 
 
+def _fasta(path: Path) -> Onehot:
+    """Sequences of a FASTA file, all of one length."""
+    import numpy as np
+
+    from drg_hpc.genome.fasta import read_records
+    from drg_hpc.genome.onehot import codes_to_onehot, encode
+    from drg_hpc.models.importers.reference import Onehot
+
+    records = list(read_records(path))
+    if len({len(record.sequence) for record in records}) != 1:
+        raise InputError(f"{path}: sequences of one length are needed, there are {len(records)} of different ones")
+    values = np.stack([codes_to_onehot(encode(record.sequence)) for record in records])
+    return Onehot(path, values, [record.name for record in records])
+
+
 def _check(options: AllOptions, imported: Imported) -> dict[str, Any] | None:
     if options.reference is None:
         return None
@@ -111,7 +127,8 @@ def _check(options: AllOptions, imported: Imported) -> dict[str, Any] | None:
     from drg_hpc.models.importers.common import describe_sources
     from drg_hpc.models.importers.reference import Reference
 
-    reference = Reference(options.reference, options.sequences, options.gradients, options.reference_key)
+    sequences = [path if path.suffix == ".npz" else _fasta(path) for path in options.sequences]
+    reference = Reference(options.reference, sequences, options.gradients, options.reference_key)
     result = check_reference(imported.module, reference, tolerance=options.tolerance, scale=options.scale)
     paths = [options.reference, *options.sequences, *([options.gradients] if options.gradients else [])]
     return {"files": describe_sources(paths), **result}

@@ -24,9 +24,9 @@ formats and their files:
           package, which runs its code
 
 reference files (npz, never with pickle):
-  predictions or values (n, tracks[, bins]); sequences, seqfeatures or onehot (n, 4, length) or (n, length, 4) in the
-  same file or in --sequences; names in both where the order differs; gradients or grad (m, tracks, 4, length) with
-  tracks and names in --gradients
+  predictions or values (n, tracks[, bins]); sequences, seqfeatures or onehot, (n, 4, length) or (n, length, 4), in the
+  same file or in --sequences, which may be FASTA instead; where the order differs: names, genenames or regions in both;
+  in --gradients: gradients or grad (m, t, 4, length), tracks (t) and names (m)
 
 exit codes: 0 the model is there; 2 usage; 3 bad input; 5 it does not give the values of the reference"""
 
@@ -47,7 +47,7 @@ class ImportOptions(Options):
     reference: Path | None = flag(None, help="compare with predictions of the original", metavar="NPZ")
     reference_key: str | None = flag(None, help="which array of it (default: predictions, else values)", metavar="NAME")
     sequences: list[Path] = flag(
-        [], help="one-hot sequences of the reference, a file each input (default: in it)", metavar="NPZ"
+        [], help="sequences of the reference, a file each input (default: in it)", metavar="NPZ|FASTA"
     )
     gradients: Path | None = flag(None, help="compare with gradients of the original too", metavar="NPZ")
     tolerance: float = flag(1e-4, help="largest difference, in standard deviations of the track", metavar="X", gt=0)

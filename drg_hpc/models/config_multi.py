@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from drg_hpc.config import Options, flag
-from drg_hpc.models.config_drg import Activation, FcTable, OutputActivation, Strands, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import Activation, FcTable, OutputActivation, Strands
 
 Combination = Literal[
     "neural", "direct", "difference", "exp-difference", "fraction", "log-direct", "log-exp-difference", "log-fraction"

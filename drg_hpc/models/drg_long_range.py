@@ -24,7 +24,8 @@ from drg_hpc.models.blocks_layout import (
     same_padding,
 )
 from drg_hpc.models.blocks_pooling import pooled_length, pooling
-from drg_hpc.models.config_drg import AttentionTable, GappedTable, TransformerTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import AttentionTable, GappedTable, TransformerTable
 
 Named = tuple[str, nn.Module]
 

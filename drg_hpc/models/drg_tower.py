@@ -12,7 +12,8 @@ from drg_hpc.models.blocks import KeyedDropout
 from drg_hpc.models.blocks_activations import activation
 from drg_hpc.models.blocks_layout import in_order, same_conv, same_length
 from drg_hpc.models.blocks_pooling import DilatedMean, pooled_length, pooling, shortcut_pooling
-from drg_hpc.models.config_drg import TowerTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import TowerTable
 
 Named = tuple[str, nn.Module]
 

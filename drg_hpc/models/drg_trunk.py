@@ -11,7 +11,8 @@ from drg_hpc.models.blocks import KeyedDropout, StrandMax, StrandMean, StrandSca
 from drg_hpc.models.blocks_activations import activation, activation_minimum
 from drg_hpc.models.blocks_layout import Add, Pad, in_order
 from drg_hpc.models.blocks_pooling import pooled_length, pooling
-from drg_hpc.models.config_drg import FcTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import FcTable
 from drg_hpc.models.drg_long_range import attention_stage, gapped_stage, transformer_stage
 from drg_hpc.models.drg_tower import TowerBuilder
 

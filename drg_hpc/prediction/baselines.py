@@ -19,13 +19,13 @@ Array = NDArray[Any]
 _C, _G = 1, 2
 
 
-def contents(onehot: Array, bins: int) -> Array:
-    """GC and CpG content, ``(n, 4, length) -> (n, bins, 2)``: of all bases of a bin, the share that are C or G, and
-    the share at which a CG dinucleotide begins."""
+def contents(onehot: Array, bins: int, part: slice = slice(None)) -> Array:
+    """GC and CpG content, ``(n, 4, length) -> (n, bins, 2)``, of equal bins of a part of the sequences: of all bases of
+    a bin, the share that are C or G, and the share at which a CG dinucleotide begins."""
     c, g = onehot[:, _C] > 0, onehot[:, _G] > 0
     pairs = np.zeros(c.shape, bool)
     pairs[:, :-1] = c[:, :-1] & g[:, 1:]
-    shares = [flags.reshape(len(flags), bins, -1).mean(axis=2) for flags in (c | g, pairs)]
+    shares = [flags[:, part].reshape(len(flags), bins, -1).mean(axis=2) for flags in (c | g, pairs)]
     return np.stack(shares, axis=2)
 
 
@@ -50,8 +50,7 @@ class Features:
         whole = np.concatenate([np.ones((len(windows[0]), 1, 1)), *windows], axis=2)
         if not self._bins:
             return whole
-        middle = sequences[self.inputs[0]][:, :, self._offset : self._offset + self._span]
-        here = contents(middle, self._bins)
+        here = contents(sequences[self.inputs[0]], self._bins, slice(self._offset, self._offset + self._span))
         return np.concatenate([np.broadcast_to(whole, (*here.shape[:2], whole.shape[2])), here], axis=2)
 
 

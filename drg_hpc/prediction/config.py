@@ -12,10 +12,16 @@ SUMMARY = "Compare predictions of one or several models with the targets of a da
 class EvaluateOptions(Options):
     """Options of drg-evaluate."""
 
-    model: Path = positional(help="model folders, separated by commas", metavar="MODEL[,MODEL…]")
+    model: Path = positional(
+        help="model folders, separated by commas, or a run of drg-train with several models", metavar="MODEL[,MODEL…]"
+    )
     store: Path = positional(help="dataset store (RUN or store)", metavar="STORE")
     out: Path = flag(help="folder to write", metavar="DIR", short="-o")
-    split: str = flag("test", help="rows: train, valid, test, excluded or all")
+    split: str = flag(
+        "test",
+        help="rows: train, valid, test, excluded, all, fold:I, or held-out: each row with the models that were not "
+        "trained or chosen on it",
+    )
     classes: Path | None = flag(
         None, help="table of two columns, track and class: metrics are also given by class", metavar="FILE"
     )

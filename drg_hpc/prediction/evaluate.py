@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from drg_hpc.digests import describe_input, digest, input_identity, versions, who_and_where
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.models.header import MODEL_MEMBERS, read_model_header
 from drg_hpc.prediction.config import EvaluateOptions
+from drg_hpc.prediction.held_out import HELD_OUT
 from drg_hpc.prediction.notes import notes
 from drg_hpc.prediction.setup import Setup, names_of, set_up
 from drg_hpc.prediction.streaming import collect
@@ -44,10 +47,12 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
     UsageError : the folder holds something else; the same model twice; not as many runs as models
     InputError : model, store and predictions do not belong together; no rows in the split; no class for a track
     """
-    models = _paths(options.model, "MODEL")
+    models = _models(options.model)
     runs = _paths(options.predictions, "--predictions") if options.predictions else []
     if runs and len(runs) != len(models):
         raise UsageError(f"--predictions: {len(runs)} runs for {len(models)} models", fix="give one for each model")
+    if options.split == HELD_OUT and (runs or options.baselines):
+        raise UsageError(f"--split {HELD_OUT} goes with neither --predictions nor --baselines", fix="leave them out")
     inputs = _inputs(options, models, runs)
     asked = {"format": FORMAT, "split": options.split, "rc_average": options.rc_average}
     asked |= {"ensemble": options.ensemble and len(models) > 1, "baselines": options.baselines}
@@ -69,6 +74,16 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
             draw(folder, dict(zip(names_of(models), models, strict=True)))
         _write_facts(folder, inputs, setup.facts)
     return options.out
+
+
+def _models(text: Path) -> list[Path]:
+    """Model folders; a run of drg-train with several stands for all of them."""
+    found = []
+    for path in _paths(text, "MODEL"):
+        inner = path / "models"
+        several = inner.is_dir() and not (path / "model.json").is_file()
+        found += sorted(inner.iterdir(), key=lambda p: (len(p.name), p.name)) if several else [path]
+    return found
 
 
 def _paths(text: Path, what: str) -> list[Path]:
@@ -126,20 +141,22 @@ def _already_there(folder: Path, wanted: str) -> bool:
 
 def _write(folder: Path, setup: Setup, *, header: dict[str, Any], bootstrap: Bootstrap) -> None:
     source = setup.source
-    truth, outputs = collect(source, setup.predictors)
+    with np.errstate(invalid="ignore", over="ignore"):  # outputs without bounds: said in notes
+        truth, outputs = collect(source, setup.predictors)
     said = setup.notes + notes(truth, outputs)
     for line in said[len(setup.notes) :]:
         log.warning("%s", line)
-    write_tables(
-        folder,
-        header=header | {"notes": said},
-        regions=source.store.regions.iloc[source.rows].assign(row=source.rows),
-        tracks=setup.tracks,
-        groups=setup.groups,
-        truth=truth,
-        outputs=outputs,
-        bootstrap=bootstrap,
-    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        write_tables(
+            folder,
+            header=header | {"notes": said},
+            regions=source.store.regions.iloc[source.rows].assign(row=source.rows),
+            tracks=setup.tracks,
+            groups=setup.groups,
+            truth=truth,
+            outputs=outputs,
+            bootstrap=bootstrap,
+        )
 
 
 def _write_facts(folder: Path, inputs: Inputs, facts: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def _of(truth: Truth, outputs: Outputs) -> list[str]:
         if count := int(shapeless.sum()):
             total = int((~np.isnan(truth.flat)).sum())
             found.append(
-                f"jsd of {outputs.name} leaves out {count} of {total} profiles, in which no output is above 0: they have "
-                "no shape"
+                f"jsd of {outputs.name} leaves out {count} of {total} profiles: no output is above 0, so they have no "
+                "shape"
             )
     return found

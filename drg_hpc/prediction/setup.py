@@ -19,6 +19,7 @@ from drg_hpc.models.io import load_model
 from drg_hpc.prediction.baselines import LINEAR, MEAN, fit_baselines
 from drg_hpc.prediction.classes import Group, class_groups, modality_groups
 from drg_hpc.prediction.config import EvaluateOptions
+from drg_hpc.prediction.held_out import HELD_OUT, NAME, HeldOut, Mask, held_out_rows, seen_rows
 from drg_hpc.prediction.predictors import ENSEMBLE, Ensemble, ModelPredictor, Predictor, SavedPredictor
 from drg_hpc.prediction.rows import Rows, check_bins, input_names, track_places
 from drg_hpc.prediction.saved import check_predictions
@@ -80,10 +81,10 @@ class Candidate:
 
 def names_of(paths: Sequence[Path]) -> list[str]:
     """A short name for each model: its folder's, with as many of the folders above as tell all apart."""
-    taken = {ENSEMBLE, LINEAR, MEAN}
+    taken = {ENSEMBLE, LINEAR, MEAN, NAME}
     parts = [path.absolute().parts for path in paths]
     for count in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(part[-count:]) for part in parts]
+        names = [str(Path(*part[-count:])) for part in parts]
         if len(set(names)) == len(names) and not taken & set(names):
             return names
     return [f"{number}:{path}" for number, path in enumerate(paths, start=1)]
@@ -100,11 +101,22 @@ def _shared(candidates: Sequence[Candidate]) -> tuple[list[Place], list[str]]:
     return shared, [f"{count} tracks of {name} are left out: not every model predicts them" for name, count in left]
 
 
-def _select(options: EvaluateOptions, store: DatasetStore) -> NDArray[np.int64]:
+def _select(
+    options: EvaluateOptions, store: DatasetStore, candidates: Sequence[Candidate], sha256: str
+) -> tuple[NDArray[np.int64], Mask | None, list[str]]:
+    """Rows, which models have not seen them where that is the split, and what to say of rows that were seen."""
+    seen = {candidate.name: seen_rows(candidate.header, store, sha256=sha256) for candidate in candidates}
+    if options.split == HELD_OUT:
+        rows, unseen = held_out_rows(store, seen)
+        return rows, unseen, []
     rows = store.split_rows(options.split)
     if len(rows) == 0:
         raise InputError(f"split {options.split!r} of {options.store} has no rows", fix="choose another with --split")
-    return rows
+    counts = {name: int(mask[rows].sum()) for name, mask in seen.items() if mask is not None}
+    notes = [
+        f"{name} was trained or chosen on {count} of these {len(rows)} rows" for name, count in counts.items() if count
+    ]
+    return rows, None, notes
 
 
 def _device(options: EvaluateOptions) -> str:
@@ -131,16 +143,17 @@ def set_up(
     ------
     InputError : model, store and predictions do not belong together; no rows in the split; no class for a track
     """
-    rows = _select(options, store)
     candidates = [Candidate(name, path, read_model_header(path)) for name, path in zip(names_of(models), models,
                                                                                        strict=True)]  # fmt: skip
+    rows, unseen, notes = _select(options, store, candidates, inputs["store"]["sha256"])
     for candidate, run in zip(candidates, runs, strict=False):
         candidate.made = read_predictions(run)
     if runs:
         rows = check_predictions(candidates, runs, options=options, inputs=inputs, rows=rows)
     for candidate in candidates:
         candidate.find(store)
-    shared, notes = _shared(candidates)
+    shared, left = _shared(candidates)
+    notes += left
     for note in notes:
         log.warning("%s", note)
     first = candidates[0]
@@ -150,7 +163,9 @@ def set_up(
     groups += class_groups(options.classes, tracks) if options.classes else []
     groups += modality_groups(first.header, columns)
     predictors, needed, facts = _predictors(options, store, candidates, shared)
-    if options.ensemble and len(predictors) > 1:
+    if unseen is not None:
+        predictors = [HeldOut(predictors, unseen)]
+    elif options.ensemble and len(predictors) > 1:
         predictors.append(Ensemble(list(predictors)))
     if options.baselines:
         needed = list(store.inputs)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from drg_hpc.report.figure_style import GREY, colour, figure, grid, short
 from drg_hpc.report.performance import METRIC_NAMES
 
-_MOST_LINES = 8
+_MOST_LINES = 6
 _MOST_TRACKS = 3
 _MOST_INSIDE = 3
 
@@ -86,8 +86,8 @@ def draw_curves(path: Path, models: Sequence[Mapping[str, Any]], curves: Mapping
         chosen = ranked[:_MOST_TRACKS]
         panels = [[_Line(f"{keys[m['name']]}{{}}.{i:05d}", m["name"], m["tracks"][i]) for m in models] for i in chosen]
         titles = [names[i] for i in chosen]
-    extra = sum(len(lines) for lines in panels if len(lines) > _MOST_INSIDE)
-    with figure(path, size=(7.4, 3.5 * len(panels) + 0.17 * extra), rows=len(panels), columns=2) as (_, axes):
+    extra = sum(len(lines) + 1 for lines in panels if len(lines) > _MOST_INSIDE)
+    with figure(path, size=(7.4, 3.5 * len(panels) + 0.19 * extra), rows=len(panels), columns=2) as (_, axes):
         for row, lines, title in zip(axes, panels, titles, strict=True):
             _curve_pair(row, lines, curves, title=short(title, 40))
 
@@ -113,7 +113,8 @@ def _curve_pair(row: NDArray[Any], lines: Sequence[_Line], curves: Mapping[str, 
         elif len(shares) == 1:
             axes.axhline(shares.pop(), linestyle=":", color=GREY, linewidth=1)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), xlabel=x, ylabel=y, title=title)
-        axes.set_aspect("equal")
+        axes.set_box_aspect(1)
+        axes.set_anchor("N")
         grid(axes)
         if len(lines) > _MOST_INSIDE:
             axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.16))

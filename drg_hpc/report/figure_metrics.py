@@ -161,11 +161,11 @@ def _boxes(axes: Axes, groups: Sequence[Sequence[Values]], names: Sequence[str])
             if len(seen) >= _FEWEST_BOXED:
                 axes.boxplot(
                     [seen], positions=[at], widths=each * 0.7, showfliers=False, patch_artist=True, manage_ticks=False,
-                    boxprops={"facecolor": "none", "edgecolor": shade}, medianprops={"color": shade, "linewidth": 2},
-                    whiskerprops={"color": shade}, capprops={"color": shade},
+                    zorder=3, boxprops={"facecolor": (1, 1, 1, 0.6), "edgecolor": shade}, capprops={"color": shade},
+                    whiskerprops={"color": shade}, medianprops={"color": shade, "linewidth": 2},
                 )  # fmt: skip
             axes.scatter(at + spread(len(seen), each * 0.5), seen, s=14 if len(seen) <= 50 else 5, color=shade,
-                         alpha=0.6 if len(seen) <= 50 else 0.25, linewidths=0, rasterized=len(seen) > 500)  # fmt: skip
+                         alpha=0.6 if len(seen) <= 50 else 0.2, linewidths=0, rasterized=len(seen) > 500)  # fmt: skip
     grid(axes, "y")
     labels, turned = [short(name, 18) for name in names], _turned(names)
     axes.set_xticks(range(len(names)), labels, rotation=40 if turned else 0, ha="right" if turned else "center",

@@ -42,16 +42,17 @@ def figure(
         drawn = Figure(figsize=size, layout="constrained")
         panels: Panels = drawn.subplots(rows, columns, squeeze=False)
         yield drawn, panels
+        drawn.draw_without_rendering()
+        drawn.set_layout_engine("none")  # laid out once for both files
         drawn.savefig(path.with_name(f"{path.name}.png"), dpi=_DPI, metadata={"Software": None})
         drawn.savefig(path.with_name(f"{path.name}.pdf"), dpi=300, metadata={"CreationDate": None, "Producer": None})
 
 
 def short(name: str, limit: int = 26) -> str:
     """A name of at most ``limit`` characters: long ones lose their middle."""
-    if len(name) <= limit:
-        return name
     kept = limit - 1
-    return f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
+    cut = name if len(name) <= limit else f"{name[: kept - kept // 2]}…{name[len(name) - kept // 2 :]}"
+    return f" {cut}" if cut.startswith("_") else cut  # legends leave out labels that begin with an underscore
 
 
 def colour(number: int) -> str:

@@ -10,13 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError
+from drg_hpc.models.header import model_inputs
 from drg_hpc.report import html
 from drg_hpc.report.charts import COLOURS, Chart, padded
 from drg_hpc.report.sources import Source
 
 METRIC_NAMES = {
     "auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson r", "pearson_total": "Pearson r of row totals",
-    "spearman": "Spearman ρ", "mse": "MSE",
+    "spearman": "Spearman ρ", "r2": "R²", "jsd": "profile JSD (bits)", "mse": "MSE",
 }  # fmt: skip
 _CURVES_SHOWN = 6
 _ROWS_SHOWN = 100
@@ -30,7 +31,7 @@ def training_section(source: Source) -> str:
     tracks = header.get("tracks", [])
     pairs: list[tuple[str, object]] = [
         ("architecture", header.get("architecture")),
-        ("input", ", ".join(f"{name}: {length} bp" for name, length in header.get("inputs", {}).items())),
+        ("input", ", ".join(f"{name}: {length} bp" for name, length in model_inputs(header).items())),
         ("tracks", f"{len(tracks)}: {', '.join(map(str, tracks[:8]))}{' …' if len(tracks) > 8 else ''}"),
         ("output link", header.get("link")),
         ("parameters", html.number(header.get("parameters")) if header.get("parameters") else ""),

@@ -118,7 +118,9 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
                     receipt = _receipt(
                         plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder
                     )
-            except DrgError:
+            except DrgError as error:
+                if fails_for_good(error):
+                    log.error("shard %d of %s failed for good: %s", shard.id, stage.name, error)
                 raise
             except Exception as error:
                 if (full := disk_full(error, folder)) is not None:

@@ -74,16 +74,23 @@ def _is_dead(held: Path, beat: tuple[str, float], now: float) -> bool:
     return held.name == FREE or now - beat[1] >= STALE_S or has_ended(beat[0])
 
 
+def _sign(held: Path) -> None:
+    """Write our heartbeat, whole, so that a kill leaves none that names nobody."""
+    fresh = held / f"{HEARTBEAT}.{uuid.uuid4().hex}"
+    fresh.write_text(f"{owner()}\n")
+    os.replace(fresh, held / HEARTBEAT)
+
+
 def _take(held: Path, mine: Path) -> bool:
     """Rename the data to our name; False when another attempt was faster."""
     try:
-        (held / HEARTBEAT).write_text(f"{owner()}\n")  # from now on the others take it for alive
+        _sign(held)  # from now on the others take it for alive
         failpoint("state.before_take")
         os.rename(held, mine)
     except FileNotFoundError:
         if not mine.is_dir():  # a file system in the network may report a failure after success
             return False
-    (mine / HEARTBEAT).write_text(f"{owner()}\n")  # another one may have been about to take it too
+    _sign(mine)  # another one may have been about to take it too
     failpoint("state.taken")
     return True
 

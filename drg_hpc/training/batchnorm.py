@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -154,6 +155,26 @@ def share_statistics(model: nn.Module) -> int:
         parent, _, child = name.rpartition(".")
         setattr(model.get_submodule(parent), child, made[layer])
     return len(made)
+
+
+def rest_biases(model: nn.Module) -> list[str]:
+    """Let biases rest that a batch norm right after them takes out again; their names.
+
+    The gradient of such a bias is zero but for rounding, which Adam and its kin blow up to steps of the full learning
+    rate: the running means would be led astray, and trainings on different numbers of ranks would part.
+    """
+    names = {layer: name for name, layer in model.named_modules()}
+    found = []
+    for chain in (layer for layer in names if isinstance(layer, nn.Sequential)):
+        flat = False
+        for layer, after in itertools.pairwise(chain):
+            flat = flat or isinstance(layer, nn.Flatten)  # before it, a linear layer's last axis is not the norm's
+            takes_out = isinstance(layer, nn.Conv1d) or (flat and isinstance(layer, nn.Linear))
+            bias = layer.bias if takes_out else None
+            if isinstance(bias, nn.Parameter) and isinstance(after, _BatchNorm) and not stays(after):
+                bias.requires_grad_(False)
+                found.append(f"{names[layer]}.bias")
+    return found
 
 
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:

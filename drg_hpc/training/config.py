@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from drg_hpc.config import Options, flag, positional
+from drg_hpc.errors import UsageError
 from drg_hpc.models.config import AnyConfig, DrgCnnConfig, ModelConfig
 from drg_hpc.models.config_user import as_table
 from drg_hpc.training.config_init import InitTable, LoadMap, settle_init
@@ -262,6 +263,11 @@ def settle(options: TrainOptions, *, model: AnyConfig | None = None) -> Recipe:
     flags = {"epochs": options.epochs, "batch_size": options.batch_size, "precision": options.precision}
     train = options.train.model_copy(update={key: value for key, value in flags.items() if value is not None})
     optim = options.optim if options.lr is None else options.optim.model_copy(update={"lr": options.lr})
+    if (optim.min_lr or 0.0) > optim.lr:
+        raise UsageError(f"optim.min_lr = {optim.min_lr:g} is above the learning rate {optim.lr:g}")
+    if optim.finetune_rounds and not train.patience:
+        fault = f"optim.finetune_rounds = {optim.finetune_rounds} with train.patience = 0"
+        raise UsageError(f"{fault}: tuning begins where patience ends", fix="set train.patience")
     return Recipe(
         model=options.model or model or DrgCnnConfig(), init=initial_table(options), data=options.data, optim=optim,
         train=train, modality=options.modality, tracks=options.tracks, seed=options.seed,

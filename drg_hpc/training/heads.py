@@ -12,7 +12,7 @@ from drg_hpc.errors import UsageError
 from drg_hpc.models.base import HeadShape
 from drg_hpc.models.config import Link
 from drg_hpc.training.config import ModalityTable, Recipe
-from drg_hpc.training.losses import Loss, TargetFacts, choose_loss
+from drg_hpc.training.losses import LOSSES, Loss, TargetFacts, choose_loss
 from drg_hpc.training.objective import HeadLoss, Objective
 
 
@@ -97,6 +97,12 @@ def plan_losses(recipe: Recipe, modalities: Sequence[Modality], *, bins: int, fa
         [(modality.tracks, loss.scores) for modality, (_, loss) in zip(modalities, heads, strict=True)],
         ", ".join(dict.fromkeys(loss.name for _, loss in heads)),
     )  # fmt: skip
+    losses = [head.loss for head in (*train, *valid) if head.loss is not None]
+    if recipe.train.count_weight is not None and not any(LOSSES[loss.name].count_weight for loss in losses):
+        raise UsageError(
+            f"train.count_weight = {recipe.train.count_weight:g}: {plan.described} has no error of totals to weigh",
+            fix="leave it out",
+        )
     for what, objective in (("weight", plan.objective), ("valid_weight", plan.validation)):
         if not objective.count:
             raise UsageError(f"no modality counts: every {what} is 0 or its loss is none")

@@ -19,16 +19,16 @@ from drg_hpc.models.base import SequenceModel
 
 @contextmanager
 def _same_statistics(layers: Sequence[nn.Module]) -> Iterator[None]:
-    """The second pass of batch norms that train: the same batch statistics, no further step of the running ones."""
-    found = {layer for part in layers for layer in part.modules() if isinstance(layer, _BatchNorm)}
-    norms = [layer for layer in found if layer.training and layer.track_running_stats]
+    """The second pass of batch norms that train: what it does to the running statistics is forgotten."""
+    norms = {layer for part in layers for layer in part.modules() if isinstance(layer, _BatchNorm) and layer.training}
+    kept = {layer: dict(layer._buffers) for layer in norms}
     try:
-        for layer in norms:
-            layer.track_running_stats = False
+        for layer, buffers in kept.items():
+            layer._buffers.update({name: None if b is None else b.clone() for name, b in buffers.items()})
         yield
     finally:
-        for layer in norms:
-            layer.track_running_stats = True
+        for layer, buffers in kept.items():
+            layer._buffers.update(buffers)
 
 
 def _contexts(layers: Sequence[nn.Module]) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

@@ -19,7 +19,7 @@ from drg_hpc.models.blocks import set_dropout_keys
 from drg_hpc.models.io import load_into
 from drg_hpc.rng import row_key
 from drg_hpc.training.average import Average
-from drg_hpc.training.batchnorm import has_own_buffers, lone_value, rows_counted, share_statistics
+from drg_hpc.training.batchnorm import has_own_buffers, lone_value, rest_biases, rows_counted, share_statistics
 from drg_hpc.training.checkpoints import pack_optimizer, unpack_optimizer
 from drg_hpc.training.compute_options import autocast, compiled, compiler_errors, products
 from drg_hpc.training.config import Recipe
@@ -61,6 +61,7 @@ class Stepper:
         self.model = model
         self._group, self._objective, self._recipe = group, objective, recipe
         train = recipe.train
+        rest_biases(model)
         if group.world > 1 and train.sync_batch_norm:
             share_statistics(model)
         if train.checkpoint_activations:

@@ -15,7 +15,8 @@ from drg_hpc.models import blocks_pooling as pools
 from drg_hpc.models.blocks import StrandWeighted
 from drg_hpc.models.blocks_activations import activation, activation_minimum
 from drg_hpc.models.blocks_layout import RepeatChannels, SumChannels, in_order, same_conv, same_length
-from drg_hpc.models.config_drg import AttentionTable, GappedTable, TransformerTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import AttentionTable, GappedTable, TransformerTable
 from drg_hpc.models.drg_long_range import (
     DistanceAttention,
     DotProduct,

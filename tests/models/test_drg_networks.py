@@ -16,7 +16,8 @@ from drg_hpc.errors import UsageError
 from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
 from drg_hpc.models.blocks import set_dropout_keys
 from drg_hpc.models.config import DrgCnnConfig
-from drg_hpc.models.config_drg import TowerTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import TowerTable
 from drg_hpc.models.drg_tower import TowerBuilder
 from drg_hpc.models.io import load_model, save_model
 from drg_hpc.models.operations import macs_per_row

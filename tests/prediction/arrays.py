@@ -15,7 +15,11 @@ from drg_hpc.prediction.tables import Bootstrap, write_tables
 
 
 def taken_in(
-    target: np.ndarray, predictions: Mapping[str, np.ndarray], *, block: int = 64, kinds: Mapping[str, Kind] | None = None
+    target: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    *,
+    block: int = 64,
+    kinds: Mapping[str, Kind] | None = None,
 ) -> tuple[Truth, list[Outputs]]:
     """Both of (rows, tracks[, bins]), in blocks of rows and one track at a time."""
     rows, tracks = target.shape[:2]

@@ -17,9 +17,9 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.curves import CURVE_POINTS, curve_points
 from drg_hpc.prediction.evaluate import evaluate
-from drg_hpc.prediction.tables import track_metrics, write_tables
 from drg_hpc.store.header import describe_store
 from drg_hpc.store.reader import open_dataset
+from tests.prediction.arrays import write_folder
 from tests.prediction.small_world import make_model, make_store, predict
 
 ROWS, LENGTH = 450, 60
@@ -121,7 +121,7 @@ def test_a_folder_is_never_overwritten(tmp_path: Path, world: tuple[Path, Path, 
     out = tmp_path / "eval"
     evaluate(options(world, out))
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert set(before) == {"metrics.json", "tracks.tsv", "regions.tsv", "curves.npz", "done.json"}
+    assert set(before) == {"metrics.json", "tracks.tsv", "regions.tsv", "classes.tsv", "curves.npz", "done.json"}
     assert evaluate(options(world, out)) == out
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
     with pytest.raises(UsageError, match="holds another evaluation"):
@@ -152,35 +152,22 @@ def test_a_model_of_some_tracks_meets_its_own_columns(tmp_path: Path, world: tup
     np.testing.assert_array_equal(table["target.b"], store.targets(store.split_rows("test"))[:, 1])
 
 
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [
-        ([1.0, 1.0, np.nan], "all targets are 1"),
-        ([0.5, 1.0, 0.0], "not 0 and 1"),
-        ([np.nan] * 3, "no target is present"),
-    ],
-)
-def test_undefined_metrics_are_null_with_a_reason(target: list[float], reason: str) -> None:
-    found = track_metrics(np.array(target), np.array([0.1, 0.2, 0.3]))
-    assert found["auroc"] is None and found["auprc"] is None
-    assert reason in found["reason"]
-    json.dumps(found, allow_nan=False)
-
-
-def test_binned_targets(tmp_path: Path) -> None:
+def test_missing_bins_leave_no_totals(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     target = rng.gamma(1.0, 2.0, (40, 1, 6)).astype(np.float32)
-    prediction = target + rng.normal(0, 1, target.shape).astype(np.float32)
+    prediction = target + rng.normal(0, 1, target.shape)
     target[3, 0, 2] = np.nan
-    found = track_metrics(target[:, 0], prediction[:, 0])
-    assert found["n"] == 40 * 6 - 1
-    whole = np.arange(40) != 3
-    expected = stats.pearsonr(prediction[whole, 0].sum(axis=1), target[whole, 0].sum(axis=1)).statistic
-    assert found["pearson_total"] == pytest.approx(expected, rel=1e-5)
-    regions = pd.DataFrame({"row": range(40), "name": "x", "chrom": "chr1", "start": 0, "end": 6, "split": "test"})
-    write_tables(tmp_path, header={}, regions=regions, tracks=["t"], target=target, prediction=prediction)
+    write_folder(tmp_path, target, {"model": prediction}, tracks=["t"])
     table = pd.read_csv(tmp_path / "regions.tsv", sep="\t")
     assert np.isnan(table["target.t"][3]) and table["target.t"].notna().sum() == 39
+    whole = np.arange(40) != 3
+    expected = stats.pearsonr(prediction[whole, 0].sum(axis=1), target[whole, 0].sum(axis=1)).statistic
+    (track,) = json.loads((tmp_path / "metrics.json").read_text())["tracks"]
+    assert track["n"] == 40 * 6 - 1 and track["pearson_total"] == pytest.approx(expected, rel=1e-5)
+    assert table["pearson.t"][7] == pytest.approx(stats.pearsonr(prediction[7, 0], target[7, 0]).statistic, rel=1e-4)
+    assert table["max_target"][3] == pytest.approx(np.nanmax(target[3]), rel=1e-5)
+    assert table["mean_target"][3] == pytest.approx(np.nanmean(target[3]), rel=1e-5)
+    assert table["n"].tolist() == [6] * 3 + [5] + [6] * 36
 
 
 def test_curves_are_thinned_and_keep_their_ends() -> None:

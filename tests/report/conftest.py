@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from bodies.seqlet_runs import do_run, write_attributions, write_done
 from interpretation.planted import MOTIFS, named, plant
+from prediction.arrays import write_folder
 
 from drg_hpc.bodies.seqlets_plan import Options
 from drg_hpc.digests import describe_input
@@ -16,7 +17,6 @@ from drg_hpc.files import write_json
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs
 from drg_hpc.models.header import MODEL_MEMBERS
-from drg_hpc.prediction.tables import write_tables
 
 TRACK = '<b>CTCF</b> & "co"'
 
@@ -69,9 +69,9 @@ def write_evaluation(folder: Path, store: Path, model: Path, *, split: str = "te
     prediction = (target * 0.7 + rng.normal(0, 0.3, target.shape)).astype(np.float32)
     regions = pd.DataFrame({"row": np.arange(80), "name": "r", "chrom": "chr9", "start": 0, "end": 60, "split": "test"})
     inputs = {"store": {"sha256": store_sha256(store)}, "model": {"sha256": model_sha256(model)}}
-    header = {"format": "drg-evaluation/1", "split": split, "rows": 80, "inputs": inputs}
-    write_tables(folder, header=header, regions=regions, tracks=[TRACK, "signal"], target=target, prediction=prediction)
-    return folder
+    header = {"format": "drg-evaluation/2", "split": split, "rows": 80, "inputs": inputs}
+    predictions = {"model": prediction}
+    return write_folder(folder, target, predictions, header=header, regions=regions, tracks=[TRACK, "signal"])
 
 
 @pytest.fixture(scope="session")

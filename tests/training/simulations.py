@@ -104,7 +104,7 @@ def footprints(folder: Path, *, rows: int = 1500, length: int = 256, seed: int =
     records = dict(zip(names, _text(codes), strict=True))
     np.savez(folder / "counts.npz", counts=counts[:, None].astype(np.float32), names=names, celltypes=["cuts"])
     store = shard(
-        "sequences", folder / "store", sequences=fasta(folder / "sequences.fa", records), counts=[folder / "counts.npz"],
-        valid="chr9", test="chr10",
+        "sequences", folder / "store", sequences=fasta(folder / "sequences.fa", records),
+        counts=[folder / "counts.npz"], valid="chr9", test="chr10",
     )  # fmt: skip
     return Footprints(store, shapes)

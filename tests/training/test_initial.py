@@ -278,7 +278,8 @@ def test_tuning_a_whole_model_on_some_tracks(make_store: Maker, tmp_path: Path) 
     assert any("running_mean" in name for name in frozen) and len(frozen) < len(theirs)
     for name in theirs:
         same = theirs[name].shape == tuned[name].shape and torch.equal(tuned[name], theirs[name])
-        assert same == (name in frozen), name
+        rests = name in ("layers.conv1.bias", "layers.fc0.bias")  # biases that a batch norm takes out again
+        assert same == (name in frozen or rests), name
 
 
 def _first_block(tensors: dict[str, torch.Tensor]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
+from safetensors.torch import load_file
 
 from drg_hpc.errors import InputError
 from drg_hpc.files import sha256_file
@@ -49,7 +49,7 @@ def read_tensors(path: Path) -> Tensors:
         raise InputError(f"no such file: {path}")
     if path.suffix == ".safetensors":
         try:
-            return load_safetensors(path.read_bytes())
+            return load_file(path)
         except (SafetensorError, ValueError) as error:
             raise InputError(f"{path} is not a safetensors file: {error}") from None
     try:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from drg_hpc.errors import InputError
-from drg_hpc.models.config_drg import TowerTable, TrunkTable
+from drg_hpc.models.config_drg import TrunkTable
+from drg_hpc.models.config_drg_tables import TowerTable
 from drg_hpc.models.drg_long_range import DistanceAttention
 from drg_hpc.models.importers.common import Tensors
 

@@ -23,6 +23,21 @@ _PREDICTIONS = ("predictions", "values")
 
 
 @dataclass(frozen=True)
+class Onehot:
+    """Sequences that were read from a file of another kind.
+
+    Parameters
+    ----------
+    values : (n, length, 4) or (n, 4, length)
+    names : of each
+    """
+
+    path: Path
+    values: Array
+    names: list[str]
+
+
+@dataclass(frozen=True)
 class Reference:
     """Files that the original made.
 
@@ -30,15 +45,15 @@ class Reference:
     ----------
     predictions : ``.npz`` with ``predictions`` or ``values`` (n, tracks[, bins]), and ``sequences`` where ``sequences``
         is empty; ``names`` (n,) if it has them
-    sequences : ``.npz`` of each input, with ``sequences``, ``seqfeatures`` or ``onehot``, (n, 4, length) or
-        (n, length, 4), in the order A, C, G, T; ``names`` or ``genenames`` if it has them
+    sequences : of each input, or a ``.npz`` with ``sequences``, ``seqfeatures`` or ``onehot``, (n, 4, length) or
+        (n, length, 4), in the order A, C, G, T; ``names``, ``genenames`` or ``regions`` if it has them
     gradients : ``.npz`` with ``gradients`` or ``grad`` (m, t, 4, length), for several inputs (inputs, m, t, 4, length);
         ``tracks`` (t,), else all; ``names`` (m,), else the first m rows. Of a track's value, or its sum over bins
     key : array of ``predictions``, where it is another one
     """
 
     predictions: Path
-    sequences: Sequence[Path] = ()
+    sequences: Sequence[Path | Onehot] = ()
     gradients: Path | None = None
     key: str | None = None
 
@@ -109,9 +124,14 @@ class Rows:
             raise InputError(f"{reference.predictions}: predictions are {self.values.shape} of {self.values.dtype}")
         require_finite(self.values, reference.predictions)
 
-    def _input(self, path: Path, length: int) -> torch.Tensor:
-        arrays = read_arrays(path)
-        onehot, names = _onehot(one_of(arrays, _SEQUENCES, path), length, path), row_names(arrays)
+    def _input(self, source: Path | Onehot, length: int) -> torch.Tensor:
+        names: list[str] | None
+        if isinstance(source, Onehot):
+            path, values, names = source.path, source.values, source.names
+        else:
+            path, arrays = source, read_arrays(source)
+            values, names = one_of(arrays, _SEQUENCES, path), row_names(arrays)
+        onehot = _onehot(values, length, path)
         if self.names is not None and names is not None and names != self.names:
             index = {name: i for i, name in enumerate(names)}
             if missing := [name for name in self.names if name not in index]:
