@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,8 @@ def _count(recipe: Recipe, header: Mapping[str, Any]) -> Network:
     heads = tuple(HeadShape(each.name, each.count, link) for each in in_modalities(header["track_info"], tracks))
     inputs = {item.name: item.length for item in inputs_of(header)}
     shape = ModelShape(inputs, heads, require_bins(dict(header)), require_span(dict(header)))
-    with torch.device("meta"):
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*to a meta parameter")  # weights of a model inside it
         module = build(recipe.model, shape)
         size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     return Network(size, macs_per_row(module, shape))

@@ -17,7 +17,7 @@ from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import fold_counts, split_count
 from drg_hpc.training.config import Recipe, TrainOptions, initial_table, recorded, settle
 from drg_hpc.training.grid import Settings, fold_splits, read_grid, with_folds
-from drg_hpc.training.inputs import check_stores, describe_initial, describe_stores, locate_stores
+from drg_hpc.training.inputs import check_stores, describe_models, describe_stores, locate_stores
 from drg_hpc.training.sweep import common_values, recipe_with, require_same_files
 
 SUMMARY = "Train many models as one run."
@@ -91,7 +91,7 @@ def plan_shards(options: Options) -> RunSpec:
     settings = [Settings("")] if options.grid is None else read_grid(options.grid)
     trainings = with_folds(settings, folds) if folds else settings
     recipes = _recipes(base, trainings, folds=folds, source=str(options.grid or "--folds"))
-    inputs = describe_stores(stores, base.data) | describe_initial(base)
+    inputs = describe_stores(stores, base.data) | describe_models(base)
     for name, recipe in recipes.items():
         _named_check(name, stores, recipe)
     shards = block_shards(len(trainings), shards=options.shards, shard_size=options.shard_size, block=1, default_size=1)

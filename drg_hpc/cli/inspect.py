@@ -107,7 +107,10 @@ def _inspect_motifs(path: Path, *, verify: bool) -> dict[str, Any]:
 
 def _inspect_evaluation(path: Path, *, verify: bool) -> dict[str, Any]:
     header = _read_ours(path / "metrics.json", "drg-evaluation/")
-    header["tracks"] = [track["name"] for track in header.get("tracks", [])]
+    for key in ("tracks", "models"):
+        header[key] = [record["name"] for record in header.get(key, [])]
+    for key in ("classes", "comparison"):  # tables with files of their own
+        header.pop(key, None)
     facts = {"kind": "evaluation", "verified": _NONE} | header
     return facts | _made(path, "inputs", "device", "versions", "by")
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
+from drg_hpc.models.base import Sequences
 from drg_hpc.models.header import other_strand
 from drg_hpc.models.links import apply_link, apply_links
 from drg_hpc.runs.spec import BLOCK_ROWS
@@ -56,7 +57,7 @@ def module_place(module: torch.nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.float32
 
 
-def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+def model_output(module: torch.nn.Module, x: Sequences) -> torch.Tensor:
     """Output ``(n, tracks[, bins])``; a plain ``(n,)`` counts as one track.
 
     Raises
@@ -64,7 +65,8 @@ def model_output(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
     InputError : the module returns something else
     """
     output = module(x)
-    if not isinstance(output, torch.Tensor) or output.ndim not in (1, 2, 3) or len(output) != len(x):
+    rows = len(x) if isinstance(x, torch.Tensor) else len(x[0])
+    if not isinstance(output, torch.Tensor) or output.ndim not in (1, 2, 3) or len(output) != rows:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(f"model output is {shape}, expected (batch, tracks) or (batch, tracks, bins)")
     return output[:, None] if output.ndim == 1 else output

@@ -32,8 +32,11 @@ def read_model_header(path: Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not (path / "model.json").is_file():
-        unfinished = (path / "training.json").is_file()
-        fix = "its training is not finished: run drg-train again" if unfinished else "give a folder made by drg-train"
+        fix = "give a folder made by drg-train"
+        if (path / "training.json").is_file():
+            fix = "its training is not finished: run drg-train again"
+        elif (path / "models").is_dir():
+            fix = f"it is a run of several trainings: give one of {path / 'models'}"
         raise InputError(f"no model in {path}: model.json is missing", fix=fix)
     header = read_json(path / "model.json")
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -42,6 +45,27 @@ def read_model_header(path: Path) -> dict[str, Any]:
     if missing := [key for key in _KEYS if key not in header]:
         raise CorruptError(f"{path}/model.json lacks {', '.join(missing)}", fix="train or import the model again")
     return header
+
+
+def model_paths(text: Path) -> list[Path]:
+    """The model folders that ``MODEL[,MODEL…]`` names; a run of drg-train with several stands for all of them. A path
+    that is there as it stands is one path.
+
+    Raises
+    ------
+    UsageError : one path twice, or none
+    """
+    given = [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
+    found = []
+    for path in given:
+        inner = path / "models"
+        several = inner.is_dir() and not (path / "model.json").is_file()
+        found += sorted(inner.iterdir(), key=lambda p: (len(p.name), p.name)) if several else [path]
+    if not found:
+        raise UsageError(f"no model in {str(text)!r}", fix="give MODEL, or several separated by commas")
+    if len({path.absolute() for path in found}) < len(found):
+        raise UsageError(f"{text}: one model twice", fix="give each once")
+    return found
 
 
 def model_inputs(header: Mapping[str, Any]) -> dict[str, int]:

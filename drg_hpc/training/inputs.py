@@ -77,14 +77,22 @@ def describe_stores(headers: Headers, data: DataTable) -> dict[str, dict[str, An
     return found
 
 
-def describe_initial(recipe: Recipe) -> dict[str, dict[str, Any]]:
-    """Descriptions of the files of ``[init]``: ``init`` and ``motifs``."""
+def describe_models(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Descriptions of what the weights start from: ``init`` and ``motifs`` of ``[init]``, and the ``bias`` model."""
     found = {}
     if recipe.init.model is not None:
         found["init"] = describe_input(recipe.init.model, MODEL_MEMBERS)
     if recipe.init.motifs is not None:
         found["motifs"] = describe_input(recipe.init.motifs)
+    if (bias := bias_folder(recipe)) is not None:
+        found["bias"] = describe_input(bias, MODEL_MEMBERS)
     return found
+
+
+def bias_folder(recipe: Recipe) -> Path | None:
+    """MODEL of ``model.bias_model``, where the network has one."""
+    bias = getattr(recipe.model, "bias_model", None)
+    return None if bias is None else Path(bias.folder)
 
 
 def placed(recorded: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -93,6 +101,8 @@ def placed(recorded: Mapping[str, Any], inputs: Mapping[str, Mapping[str, Any]])
     for table, key, name in (("init", "model", "init"), ("init", "motifs", "motifs"), ("data", "weights", "weights")):
         if name in inputs:
             values[table][key] = inputs[name]["path"]
+    if values["model"].get("bias_model") is not None:
+        values["model"]["bias_model"]["folder"] = inputs["bias"]["path"]
     for number, mixed in enumerate(values["data"]["mix"]):
         mixed["store"] = inputs[f"mix.{number}"]["path"]
     return values

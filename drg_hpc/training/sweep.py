@@ -13,12 +13,15 @@ from drg_hpc.config import build
 from drg_hpc.errors import UsageError
 from drg_hpc.training.config import Recipe
 from drg_hpc.training.grid import Settings, fold_splits
+from drg_hpc.training.inputs import bias_folder
 
 
 def common_values(base: Recipe) -> dict[str, Any]:
     """The tables of a recipe without what they say by default, which may depend on a choice that settings change: the
     weight decay of one optimizer is not that of another."""
     values = base.model_dump(exclude_unset=True)
+    if (bias := bias_folder(base)) is not None:
+        values["model"]["bias_model"] = bias
     for name, table in values.items():
         whole = getattr(base, name)
         if isinstance(whole, BaseModel):
@@ -77,15 +80,20 @@ def require_same_files(base: Recipe, recipes: Mapping[str, Recipe], *, source: s
     ------
     UsageError : a training's files are not those of the command
     """
-    wanted = dict(_files(base.model_dump()))
+    wanted = dict(_all_files(base))
     for name, recipe in recipes.items():
-        found = dict(_files(recipe.model_dump()))
-        for key in {**wanted, **found}:
-            if wanted.get(key) != found.get(key):
+        for key, path in _all_files(recipe):
+            if path != wanted.get(key):
                 raise UsageError(
                     f"{source}: {name}: {key} is a file, which all trainings of a sweep have in common",
                     fix="train once for each file",
                 )
+
+
+def _all_files(recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    yield from _files(recipe.model_dump())
+    if (bias := bias_folder(recipe)) is not None:
+        yield "model.bias_model", bias
 
 
 def _files(values: Any, prefix: str = "") -> Iterator[tuple[str, Path]]:

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bodies.sweeps import FILES, SMALL, alone, digests, make_store, planned, table
+from small_stores import write_store
 from support import argv, drg, environment
 
 from drg_hpc.errors import InputError, ShardsFailedError, UsageError
@@ -230,6 +232,26 @@ def test_faults_are_told_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no track 'nope'"):
         planned(store, run, grid=grid(tmp_path, "[grid]\ntracks = ['nope']\n"))
     assert not run.exists()
+
+
+def test_a_bias_model_is_found_by_workers(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    codes, counts = generator.integers(0, 4, (90, 64)), generator.poisson(3, (90, 1, 16)).astype(np.float32)
+    store = write_store(tmp_path / "store.zarr", codes, counts, valid=20)
+    network: dict[str, Any] = {"architecture": "dilated-residual", "channels": 4, "layers": 1, "profile_size": 5}
+    bias = alone(store, tmp_path / "bias", model=network, epochs=1)
+    changes = {"model": {**network, "bias_model": bias}, "epochs": 1}
+    plan = planned(store, tmp_path / "run", grid=grid(tmp_path, "[grid]\n'model.channels' = [4, 6]"), **changes)
+    assert set(plan.inputs) == {"store", "bias"}
+    assert str(tmp_path) not in json.dumps(plan.params)
+    work_run(plan, device="cpu")
+    merge_run(plan)
+    model = alone(store, tmp_path / "alone", **changes)
+    for name in FILES:
+        assert (tmp_path / "run/models/channels-4" / name).read_bytes() == (model / name).read_bytes(), name
+    text = f"[[run]]\nname = 'x'\nmodel.bias_model = '{tmp_path / 'alone'}'\n"
+    with pytest.raises(UsageError, match=r"x: model.bias_model is a file"):
+        planned(store, tmp_path / "other", grid=grid(tmp_path, text), **changes)
 
 
 def test_stores_and_files_are_found_by_workers(tmp_path: Path) -> None:

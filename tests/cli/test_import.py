@@ -136,7 +136,7 @@ def test_drg(tmp_path: Path, name: str, inputs: list[str], options: dict[str, An
 
 def test_a_published_model(tmp_path: Path) -> None:
     """Calderon's, with its original's predictions for regions in a FASTA file, found by name."""
-    folder = DRG / "calderon"
+    folder = ROOT / "examples" / "calderon"
     paths = sorted(folder.glob("*.dat")) + sorted(folder.glob("*.pth"))
     options = {"reference": folder / "reference.npz", "sequences": [folder / "regions.fa"]}
     found = run("drg", *paths, out=tmp_path / "m", **options)

@@ -22,11 +22,11 @@ kernels = 6
 pool_size = 5
 hidden = [8]
 [train]
-epochs = 120
+epochs = 60
 batch_size = 20
 patience = 0
 [checkpoints]
-every = 50
+every = 20
 """
 
 
@@ -57,7 +57,7 @@ def test_tasks_that_are_stopped_go_on(local: Path, any_bed: Bed, tmp_path: Path)
 
     def stop() -> bool:
         for job in watched.jobs(role="work-train", state="RUNNING"):
-            any_bed.run("scancel", "--signal=USR2", job)
+            any_bed.run("scancel", "--batch", "--signal=USR2", job)
             stopped.append(job)
         return bool(stopped)
 

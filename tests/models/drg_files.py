@@ -1,4 +1,4 @@
-"""The files of tests/data/drg, and DRG's files written for a test."""
+"""The files of tests/data/drg and examples/calderon, and DRG's files written for a test."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from support import ROOT
 
 DATA = ROOT / "tests" / "data" / "drg"
+CALDERON = ROOT / "examples" / "calderon"
 CASES = ("1a_conv_maxpool_dilated", "1c_attention", "1d_two_heads", "1e_combined_difference", "1x_transformer")
 
 
 def files(case: str) -> tuple[Path, Path]:
     """Settings and weights."""
-    stem = "calderon_shallow" if case == "calderon" else "model"
-    return DATA / case / f"{stem}_model_params.dat", DATA / case / f"{stem}_parameter.pth"
+    folder, stem = (CALDERON, "calderon_shallow") if case == "calderon" else (DATA / case, "model")
+    return folder / f"{stem}_model_params.dat", folder / f"{stem}_parameter.pth"
 
 
 def inputs(case: str) -> list[torch.Tensor]:

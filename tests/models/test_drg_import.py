@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models.drg_files import CASES, DATA, files, inputs, onehot
+from models.drg_files import CALDERON, CASES, DATA, files, inputs, onehot
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.models.importers.common import Imported
@@ -23,7 +23,7 @@ def imported(case: str, **options: object) -> Imported:
 
 
 def regions() -> torch.Tensor:
-    lines = (DATA / "calderon" / "regions.fa").read_text().splitlines()
+    lines = (CALDERON / "regions.fa").read_text().splitlines()
     return onehot([line for line in lines if not line.startswith(">")])
 
 
@@ -33,7 +33,7 @@ def output(model: torch.nn.Module, parts: list[torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("compat", [False, True])
 def test_calderon_predicts_and_explains_as_the_original(compat: bool) -> None:
-    found, reference = imported("calderon", compat=compat), np.load(DATA / "calderon" / "reference.npz")
+    found, reference = imported("calderon", compat=compat), np.load(CALDERON / "reference.npz")
     x = regions().requires_grad_()
     prediction = found.module(x)
     np.testing.assert_allclose(prediction.detach().numpy(), reference["predictions"], rtol=0, atol=1e-5)

@@ -17,6 +17,7 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.curves import CURVE_POINTS, curve_points
 from drg_hpc.prediction.evaluate import evaluate
+from drg_hpc.report.figures import draw_evaluation
 from drg_hpc.store.header import describe_store
 from drg_hpc.store.reader import open_dataset
 from tests.prediction.arrays import write_folder
@@ -130,6 +131,17 @@ def test_a_folder_is_never_overwritten(tmp_path: Path, world: tuple[Path, Path, 
     (tmp_path / "other" / "thesis.tex").write_text("x")
     with pytest.raises(UsageError, match="holds something else"):
         evaluate(options(world, tmp_path / "other"))
+
+
+def test_figures_are_part_of_the_folder(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    folder = evaluate(options(world, tmp_path / "e"), draw=draw_evaluation)
+    made = {f"figures/{path.name}" for path in (folder / "figures").iterdir()}
+    assert {"figures/scatter-1.png", "figures/scatter-1.pdf", "figures/tracks.png", "figures/curves.pdf"} <= made
+    assert made <= set(json.loads((folder / "done.json").read_text())["outputs"])
+    assert evaluate(options(world, tmp_path / "e"), draw=draw_evaluation) == folder
+    (folder / "figures" / "tracks.png").write_bytes(b"")
+    with pytest.raises(CorruptError, match=r"figures/tracks\.png changed"):
+        evaluate(options(world, tmp_path / "e"), draw=draw_evaluation)
 
 
 def test_inputs_that_do_not_fit(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:

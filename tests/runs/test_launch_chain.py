@@ -230,6 +230,7 @@ def test_site_file_gives_defaults_and_flags_win(tmp_path: Path) -> None:
         ({"state": "time", "message": "stopped by SIGUSR1"}, "", "", "time"),
         ({"state": "stopped", "message": "stopped by SIGTERM"}, "", "", "lost"),
         ({"state": "failed", "failed": {"0": "ValueError: odd"}}, "", "", "failed"),
+        ({"state": "failed", "failed": {"0": "diverged"}, "final": [0]}, "", "", "failed for good"),
         ({"state": "failed", "code": 1, "message": "a bug"}, "", "", "failed"),
         ({"state": "failed", "code": 3, "message": "torch is not installed here"}, "", "", "input"),
         ({"state": "failed", "failed": {"0": "worker process ended with -9 (out of memory?)"}}, "", "", "memory"),
@@ -270,6 +271,24 @@ def test_bad_input_is_not_submitted_again(
     assert again.submit_again(plan, submission, own_job="7") == 3
     assert "torch is not installed here" in caplog.text and "not submitted again" in caplog.text
     assert len(submissions(plan)) == 1
+
+
+@pytest.mark.parametrize(("lost", "code", "submitted"), [(False, 6, 1), (True, 4, 2)])
+def test_what_failed_for_good_is_not_submitted_again_for_its_own_sake(
+    plan: Plan, queue: list[Row], monkeypatch: pytest.MonkeyPatch, lost: bool, code: int, submitted: int
+) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(again, "launcher_for", lambda name: recorder)
+    chain.submit_missing(plan, recorder, settings=ClusterFlags(pack=25))
+    (submission,) = submissions(plan)
+    for stage in plan.stages:  # all but shard 3 of the last stage, and perhaps 4, are done
+        for shard in stage.shards:
+            if stage is plan.stages[0] or shard.id not in (3, 4 if lost else 3):
+                (plan.folder / "parts" / stage.name / f"{shard.id:05d}").mkdir()
+    end = {"job": "9_0", "host": "n", "state": "failed", "code": 6, "failed": {"3": "diverged at step 7"}, "final": [3]}
+    submission.record_path("rows", 0).write_text(json.dumps(end))
+    assert again.submit_again(plan, submission, own_job="7") == code
+    assert len(submissions(plan)) == submitted
 
 
 def test_an_image_that_is_not_there_is_refused(plan: Plan, queue: list[Row]) -> None:
