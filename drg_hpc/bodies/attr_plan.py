@@ -9,8 +9,9 @@ from drg_hpc.attribution.catalogue import Output, Recipe, make_recipe
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_rows, select_tracks, worker_memory
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.digests import describe_input
+from drg_hpc.errors import InputError
 from drg_hpc.files import human_bytes
-from drg_hpc.models.header import MODEL_MEMBERS, model_length, other_strand, read_model_header
+from drg_hpc.models.header import MODEL_MEMBERS, model_inputs, model_length, other_strand, read_model_header
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 
 SUMMARY = "Attribute a model's predictions to the bases of its input sequences."
@@ -55,6 +56,11 @@ def plan_shards(options: Options) -> RunSpec:
     """
     recipe = make_recipe(options.method, options.output, references=options.references, base_freqs=options.base_freqs)
     model = read_model_header(options.model)
+    if len(inputs := model_inputs(model)) > 1:
+        raise InputError(
+            f"{options.model} takes {len(inputs)} sequences a row ({', '.join(inputs)}), drg-attr models of one only",
+            fix="drg-predict and drg-evaluate take such a model",
+        )
     chosen = select_rows(options.input, model, split=options.split, limit=options.limit)
     tracks = select_tracks(options.tracks, model["tracks"])
     if options.rc_average:
@@ -66,6 +72,7 @@ def plan_shards(options: Options) -> RunSpec:
         "rows": chosen.rows,
         "length": model_length(model),
         "tracks": [[index, name] for index, name in tracks],
+        **({"inputs": list(chosen.inputs)} if chosen.inputs else {}),
     }
     sizes = {keep: chosen.rows * _row_bytes(params, keep) for keep in ("projected", "hypothetical")}
     return RunSpec(

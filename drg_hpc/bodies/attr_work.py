@@ -10,9 +10,8 @@ import torch
 
 from drg_hpc.attribution.catalogue import CONVENTIONS, Recipe
 from drg_hpc.attribution.engine import Engine
-from drg_hpc.bodies.rows import RowSource, blocks, open_rows
-from drg_hpc.models.compute import device_model, prepare_torch
-from drg_hpc.models.io import load_model
+from drg_hpc.bodies.rows import ModelRun, blocks
+from drg_hpc.models.compute import device_model
 from drg_hpc.results import attributions, h5
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
@@ -27,11 +26,8 @@ class Body:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._params = plan.params
+        self._run = ModelRun(plan, rows="sequences")
         self._engines: dict[str, Engine] = {}
-
-    @cached_property
-    def _source(self) -> RowSource:
-        return open_rows(self._plan, name="sequences")
 
     @cached_property
     def _recipe(self) -> Recipe:
@@ -53,9 +49,9 @@ class Body:
 
     def _engine(self, device: str) -> Engine:
         if device not in self._engines:
-            prepare_torch(self._plan.threads)
+            (module,) = self._run.modules(device)
             self._engines[device] = Engine(
-                load_model(self._plan.inputs["model"]["path"], device=device),
+                module,
                 self._recipe,
                 tuple(index for index, _ in self._layout.tracks),
                 scale=self._params["scale"],
@@ -69,8 +65,8 @@ class Body:
         engine = self._engine(attempt.device)
         attempt.notes |= {"device": device_model(attempt.device), "torch": torch.__version__}
         with attributions.PartWriter(attempt.out / _PART, self._layout, rows=shard.rows) as part:
-            part.regions(self._source.regions(shard.start, shard.stop))
-            for first, onehot in blocks(self._source, shard.start, shard.stop, length=self._layout.length):
+            part.regions(self._run.source.regions(shard.start, shard.stop))
+            for first, (onehot,) in blocks(self._run.source, shard.start, shard.stop, bases=self._layout.length):
                 at = first - shard.start
                 part.sequences(at, onehot)
                 for position, found in enumerate(engine.block(onehot, range(first, first + len(onehot)))):

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_store, select_tracks, worker_memory
+from drg_hpc.bodies.selection import (
+    ROW_TABLE_BYTES,
+    Selection,
+    describe_models,
+    require_alike,
+    select_store,
+    select_tracks,
+    worker_memory,
+)
 from drg_hpc.config import FanoutOptions, flag, positional
-from drg_hpc.digests import describe_input
-from drg_hpc.models.header import MODEL_MEMBERS, model_length, other_strand, read_model_header
+from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
-SUMMARY = "Predict the tracks of a dataset store's sequences with a model."
+SUMMARY = "Predict the tracks of a dataset store's sequences with a model, or with the mean of several."
 
 
 class Options(FanoutOptions):
     """Options of drg-predict."""
 
-    model: Path = positional(help="model folder", metavar="MODEL")
+    model: Path = positional(
+        help="model folder; of several separated by commas, or a run of drg-train with several, the mean and the "
+        "standard deviation over models, taken on --scale",
+        metavar="MODEL[,MODEL…]",
+    )
     store: Path = positional(help="dataset store (RUN or store)", metavar="STORE")
-    split: str = flag("test", help="rows: train, valid, test, excluded or all")
+    split: str = flag("test", help="rows: train, valid, test, excluded, all, or fold:I")
     limit: int | None = flag(None, help="only the first N of these rows", metavar="N", ge=1)
     tracks: str = flag("all", help="all, or names separated by commas", metavar="A,B")
     scale: Literal["link", "output"] = flag("link", help="logits and log rates, or what they become")
@@ -31,40 +42,52 @@ class Options(FanoutOptions):
 
 
 def plan_shards(options: Options) -> RunSpec:
-    """Check model and store against each other, and cut the rows into shards.
+    """Check models and store against each other, and cut the rows into shards.
 
     Raises
     ------
     UsageError : no such track
-    InputError : no model, no rows, or sequences of another length
+    InputError : no model, models that differ, no rows, or sequences that do not fit
     """
-    model = read_model_header(options.model)
+    paths = model_paths(options.model)
+    models = [read_model_header(path) for path in paths]
+    require_alike(paths, models)
+    model = models[0]
     chosen = select_store(options.store, model, split=options.split, limit=options.limit)
     tracks = select_tracks(options.tracks, model["tracks"])
     if options.rc_average:
         other_strand(model["strand_partners"], [index for index, _ in tracks], model["tracks"])
     shards = block_shards(chosen.rows, shards=options.shards, shard_size=options.shard_size)
-    size = chosen.rows * (ROW_TABLE_BYTES + 4 * len(tracks) * max(int(model["bins"]), 1))
+    values = 4 * len(tracks) * max(int(model["bins"]), 1) * (1 if len(models) == 1 else 2)
+    size = chosen.rows * (ROW_TABLE_BYTES + values)
     shard_rows = max(shard.rows for shard in shards)
     params = {
         "split": chosen.split,
         "rows": chosen.rows,
-        "length": model_length(model),
+        **_sequences(model, chosen),
         "bins": int(model["bins"]),
         "tracks": [[index, name] for index, name in tracks],
         "scale": options.scale,
         "rc_average": options.rc_average,
         "seed": options.seed,
     }
+    more = 3 * sum(int(other["weights"]["bytes"]) for other in models[1:])
     return RunSpec(
         command="predict",
         params=params,
-        inputs={"model": describe_input(options.model, MODEL_MEMBERS), "store": chosen.record},
+        inputs=describe_models(paths) | {"store": chosen.record},
         stages=(Stage("predict", shards),),
         threads=options.threads,
         estimate=Estimate(
             bytes=2 * size,
             files=2 * len(shards) + 8,
-            memory=worker_memory(model) + 2 * size * shard_rows // chosen.rows,
+            memory=worker_memory(model) + more + 2 * size * shard_rows // chosen.rows,
         ),
+        notes=() if len(models) == 1 else (f"mean and standard deviation of {len(models)} models",),
     )
+
+
+def _sequences(model: dict[str, Any], chosen: Selection) -> dict[str, Any]:
+    """``length``: bases of a row; ``inputs``: names of its sequences, where there may be several."""
+    length = sum(model_inputs(model).values())
+    return {"length": length, "inputs": list(chosen.inputs)} if chosen.inputs else {"length": length}

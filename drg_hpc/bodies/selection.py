@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +12,9 @@ from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import scan
-from drg_hpc.models.header import model_length
+from drg_hpc.models.header import MODEL_MEMBERS, model_inputs, model_length, track_links
 from drg_hpc.runs.spec import BLOCK_ROWS
-from drg_hpc.store.dataset_layout import single_input
+from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import describe_store, require_kind, split_count
 
 ROW_TABLE_BYTES = 96  # of a row of the table of regions, in result files
@@ -30,12 +31,14 @@ class Selection:
     record : description of the input, for the plan
     rows : number of rows selected
     split : of a store, else None
+    inputs : names of the store's sequences in the order of the model; nothing where both have one, whatever its name
     """
 
     kind: Literal["store", "fasta"]
     record: dict[str, Any]
     rows: int
     split: str | None
+    inputs: tuple[str, ...] = ()
 
 
 def select_tracks(text: str, known: Sequence[str]) -> list[tuple[int, str]]:
@@ -63,19 +66,39 @@ def select_store(path: Path, model: dict[str, Any], *, split: str, limit: int | 
 
     Raises
     ------
-    InputError : not a dataset store, another length, no such split, or no rows in it
+    InputError : not a dataset store, an input that it lacks or has in another length, no such split, or no rows in it
     """
     header = require_kind(path, "dataset")
-    length = single_input(header).length
-    if length != model_length(model):
-        raise InputError(
-            f"sequences of {path} have {length} bases, the model takes {model_length(model)}",
-            fix=f"shard with --length {model_length(model)}, or take the model trained on this store",
-        )
+    names = _inputs(path, model, {item.name: item.length for item in inputs_of(header)})
     rows = split_count(header, split)
     if rows == 0:
         raise InputError(f"split {split!r} of {path} has no rows", fix="choose another with --split")
-    return Selection("store", describe_store(path), _limited(rows, limit), split)
+    return Selection("store", describe_store(path), _limited(rows, limit), split, names)
+
+
+def _inputs(path: Path, model: dict[str, Any], known: Mapping[str, int]) -> tuple[str, ...]:
+    """Names of the store's inputs that the model takes; () where both have one."""
+    wanted = model_inputs(model)
+    if len(wanted) == len(known) == 1:
+        _require_length(str(path), next(iter(known.values())), model_length(model))
+        return ()
+    for name, length in wanted.items():
+        if name not in known:
+            shown = ", ".join(f"{other} ({bases})" for other, bases in known.items())
+            raise InputError(
+                f"the model takes an input {name!r}, which {path} lacks",
+                fix=f"its inputs: {shown}; shard with --input {name}=BED:{length}",
+            )
+        _require_length(f"input {name!r} of {path}", known[name], length)
+    return tuple(wanted)
+
+
+def _require_length(whose: str, found: int, wanted: int) -> None:
+    if found != wanted:
+        raise InputError(
+            f"sequences of {whose} have {found} bases, the model takes {wanted}",
+            fix=f"shard with --length {wanted}, or take the model trained on this store",
+        )
 
 
 def select_fasta(path: Path, model: dict[str, Any], *, limit: int | None) -> Selection:
@@ -113,7 +136,59 @@ def select_rows(path: Path, model: dict[str, Any], *, split: str | None, limit: 
     return select_fasta(path, model, limit=limit)
 
 
+def describe_models(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Descriptions of a run's models: ``model``, or of several ``model1``, ``model2``, …"""
+    records = [describe_input(path, MODEL_MEMBERS) for path in paths]
+    if len(records) == 1:
+        return {"model": records[0]}
+    return {f"model{number}": record for number, record in enumerate(records, start=1)}
+
+
+def model_keys(inputs: Iterable[str]) -> list[str]:
+    """The names that :func:`describe_models` gave, in its order."""
+    return sorted((name for name in inputs if re.fullmatch(r"model\d*", name)), key=lambda name: (len(name), name))
+
+
+def require_alike(paths: Sequence[Path], models: Sequence[dict[str, Any]]) -> None:
+    """Refuse models whose predictions have no mean: they must have the same inputs and outputs, on one scale.
+
+    Raises
+    ------
+    InputError : what differs, in which of them
+    """
+    first = models[0]
+    for path, other in zip(paths[1:], models[1:], strict=True):
+        mine, theirs = model_inputs(first), model_inputs(other)
+        if len(mine) == len(theirs) == 1:  # its name is of no consequence
+            mine, theirs = {"sequence": model_length(first)}, {"sequence": model_length(other)}
+        checks: list[tuple[str, Any, Any]] = [
+            ("inputs", list(mine.items()), list(theirs.items())),
+            ("tracks", first["tracks"], other["tracks"]),
+            ("bins", first["bins"], other["bins"]),
+            ("bases that the bins are of", first["span"], other["span"]),
+            ("links", track_links(first), track_links(other)),
+            ("strand partners", first["strand_partners"], other["strand_partners"]),
+        ]
+        for what, here, there in checks:
+            if here != there:
+                raise InputError(
+                    f"{path} and {paths[0]} have no mean, their {what} differ: {_difference(there, here)}",
+                    fix="predict with each by itself",
+                )
+
+
+def _difference(there: Any, here: Any) -> str:
+    """The first place where two lists differ, or two values."""
+    if not isinstance(here, list):
+        return f"{there} and {here}"
+    if len(there) != len(here):
+        return f"{len(there)} and {len(here)}"
+    at = next(i for i, (a, b) in enumerate(zip(there, here, strict=True)) if a != b)
+    return f"number {at} is {there[at]!r} and {here[at]!r}"
+
+
 def worker_memory(model: dict[str, Any]) -> int:
     """Bytes of a worker with a model at work on one block: an activation is taken to cost at least 32 multiply-adds."""
-    activations = BLOCK_ROWS * (int(model["operations"]["macs_per_row"]) // 32 + 64 * model_length(model)) * 4
+    bases = sum(model_inputs(model).values())
+    activations = BLOCK_ROWS * (int(model["operations"]["macs_per_row"]) // 32 + 64 * bases) * 4
     return _BASE_MEMORY + 3 * int(model["weights"]["bytes"]) + activations

@@ -10,25 +10,34 @@ from drg_hpc.files import read_json
 from drg_hpc.prediction.config import SUMMARY, EvaluateOptions
 
 _TRACKS_SHOWN = 20
+_SHOWN = ("n", "positives", "auroc", "auprc", "pearson", "spearman", "r2", "mse", "pearson_total", "jsd", "jsd_flat")
 
 
 def _shown(values: dict[str, Any]) -> str:
-    numbers = {key: value for key, value in values.items() if isinstance(value, float | int)}
-    return ", ".join(f"{key} {v:.4f}" if isinstance(v, float) else f"{key} {v}" for key, v in numbers.items())
+    found = []
+    for key in _SHOWN:
+        if (value := values.get(key)) is not None:
+            found.append(f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}")
+            if key == "pearson" and values.get("pearson_low") is not None:
+                found[-1] += f" [{values['pearson_low']:.4f}, {values['pearson_high']:.4f}]"
+    return ", ".join(found)
 
 
 def _lines(metrics: dict[str, Any]) -> Iterator[str]:
-    """A line for each track of a few, and the means of each predictor."""
-    models = metrics.get("models") or [metrics]
-    for model in models:
-        before = f"{model['name']}: " if len(models) > 1 else ""
-        tracks = model["tracks"]
-        for track in tracks[:_TRACKS_SHOWN]:
-            yield f"{before}{track['name']}: {_shown(track)}"
-        if len(tracks) > _TRACKS_SHOWN:
-            yield f"{before}{len(tracks) - _TRACKS_SHOWN} more tracks in tracks.tsv"
-        if len(tracks) > 1:
-            yield f"{before}mean of {len(tracks)} tracks: {_shown(model['mean'])}"
+    """A line for each track of one predictor, as far as they are few; the means of each of several."""
+    if models := metrics.get("models"):
+        for model in models:
+            count = len(model["tracks"])
+            values = model["mean"] if count > 1 else model["tracks"][0]
+            yield f"{model['name']}, {f'mean of {count} tracks' if count > 1 else values['name']}: {_shown(values)}"
+        return
+    tracks = metrics["tracks"]
+    for track in tracks[:_TRACKS_SHOWN]:
+        yield f"{track['name']}: {_shown(track)}"
+    if len(tracks) > _TRACKS_SHOWN:
+        yield f"{len(tracks) - _TRACKS_SHOWN} more tracks in tracks.tsv"
+    if len(tracks) > 1:
+        yield f"mean of {len(tracks)} tracks: {_shown(metrics['mean'])}"
 
 
 def _action(options: EvaluateOptions) -> Result:

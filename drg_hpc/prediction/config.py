@@ -37,8 +37,9 @@ class EvaluateOptions(Options):
     seed: int = flag(0, help="seed of these resamples", metavar="N", ge=0)
     predictions: Path | None = flag(
         None,
-        help="runs of drg-predict over the same models, store and split, one a model and separated by commas, instead "
-        "of predicting here; with --rc-average they must have been made with --scale output",
+        help="runs of drg-predict over the same models, store and split, instead of predicting here: one a model and "
+        "separated by commas, or one of all models together, whose mean is then evaluated; means over models or "
+        "strands must have been made with --scale output",
         metavar="RUN[,RUN…]",
     )
     rc_average: bool = flag(False, help="mean over both strands, taken on the output scale")

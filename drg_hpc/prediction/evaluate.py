@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from drg_hpc.digests import describe_input, digest, input_identity, versions, who_and_where
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
-from drg_hpc.models.header import MODEL_MEMBERS, read_model_header
+from drg_hpc.models.header import MODEL_MEMBERS, model_paths, read_model_header
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.held_out import HELD_OUT
 from drg_hpc.prediction.notes import notes
@@ -44,13 +44,11 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
 
     Raises
     ------
-    UsageError : the folder holds something else; the same model twice; not as many runs as models
+    UsageError : the folder holds something else; the same model twice; not as many runs as models, nor one
     InputError : model, store and predictions do not belong together; no rows in the split; no class for a track
     """
-    models = _models(options.model)
-    runs = _paths(options.predictions, "--predictions") if options.predictions else []
-    if runs and len(runs) != len(models):
-        raise UsageError(f"--predictions: {len(runs)} runs for {len(models)} models", fix="give one for each model")
+    models = model_paths(options.model)
+    runs = _runs(options.predictions, len(models))
     if options.split == HELD_OUT and (runs or options.baselines):
         raise UsageError(f"--split {HELD_OUT} goes with neither --predictions nor --baselines", fix="leave them out")
     inputs = _inputs(options, models, runs)
@@ -69,46 +67,43 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
     header = identity | {"inputs_digest": digest(identity), "scale": "output", "rows": len(setup.source)}
     header["model_names"] = dict(zip((k for k in inputs if k.startswith("model")), names_of(models), strict=True))
     with publish_dir(options.out) as folder:
-        _write(folder, setup, header=header, bootstrap=Bootstrap(options.bootstrap, options.seed))
+        bootstrap = Bootstrap(options.bootstrap, options.seed)
+        _write(folder, setup, header=header, bootstrap=bootstrap, threads=options.threads)
         if draw is not None:
             draw(folder, dict(zip(names_of(models), models, strict=True)))
         _write_facts(folder, inputs, setup.facts)
     return options.out
 
 
-def _models(text: Path) -> list[Path]:
-    """Model folders; a run of drg-train with several stands for all of them."""
-    found = []
-    for path in _paths(text, "MODEL"):
-        inner = path / "models"
-        several = inner.is_dir() and not (path / "model.json").is_file()
-        found += sorted(inner.iterdir(), key=lambda p: (len(p.name), p.name)) if several else [path]
-    return found
+def _runs(text: Path | None, models: int) -> list[Path]:
+    """Runs of predictions: none, one a model, or one of the mean of all.
 
-
-def _paths(text: Path, what: str) -> list[Path]:
-    """Paths separated by commas; a path that is there as it stands is one path."""
-    if text.exists():
-        return [text]
-    found = [Path(part.strip()) for part in str(text).split(",") if part.strip()]
-    if len({path.absolute() for path in found}) < len(found):
-        raise UsageError(f"{what} {text}: one path twice", fix="give each once")
+    Raises
+    ------
+    UsageError : another number
+    """
+    if text is None:
+        return []
+    found = [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
+    if len(found) not in (1, models):
+        fix = "give one for each model, or one of their mean"
+        raise UsageError(f"--predictions: {len(found)} runs for {models} models", fix=fix)
     return found
 
 
 def _inputs(options: EvaluateOptions, models: list[Path], runs: list[Path]) -> Inputs:
-    """Descriptions by name; of several models ``model1``, ``model2``, …"""
+    """Descriptions by name; of several models ``model1``, ``model2``, …, as drg-predict names them."""
 
-    def key(name: str, number: int) -> str:
-        return name if len(models) == 1 else f"{name}{number}"
+    def named(name: str, paths: list[Path]) -> Iterator[tuple[str, Path]]:
+        return ((name if len(paths) == 1 else f"{name}{number}", path) for number, path in enumerate(paths, start=1))
 
     found = {}
-    for number, model in enumerate(models, start=1):
+    for key, model in named("model", models):
         read_model_header(model)
-        found[key("model", number)] = describe_input(model, MODEL_MEMBERS)
+        found[key] = describe_input(model, MODEL_MEMBERS)
     found["store"] = describe_store(options.store)
-    for number, run in enumerate(runs, start=1):
-        found[key("predictions", number)] = describe_input(resolve_output(run, "out.h5"))
+    for key, run in named("predictions", runs):
+        found[key] = describe_input(resolve_output(run, "out.h5"))
     if options.classes is not None:
         found["classes"] = describe_input(options.classes)
     return found
@@ -139,10 +134,10 @@ def _already_there(folder: Path, wanted: str) -> bool:
     raise UsageError(f"{folder} holds {what}", fix="choose another -o; nothing is overwritten")
 
 
-def _write(folder: Path, setup: Setup, *, header: dict[str, Any], bootstrap: Bootstrap) -> None:
+def _write(folder: Path, setup: Setup, *, header: dict[str, Any], bootstrap: Bootstrap, threads: int) -> None:
     source = setup.source
     with np.errstate(invalid="ignore", over="ignore"):  # outputs without bounds: said in notes
-        truth, outputs = collect(source, setup.predictors)
+        truth, outputs = collect(source, setup.predictors, threads=threads)
     said = setup.notes + notes(truth, outputs)
     for line in said[len(setup.notes) :]:
         log.warning("%s", line)

@@ -41,7 +41,7 @@ def notes(truth: Truth, outputs: Sequence[Outputs]) -> list[str]:
 
 def _of(truth: Truth, outputs: Outputs) -> list[str]:
     found = []
-    if not outputs.finite and outputs.kind != "baseline":
+    if not outputs.finite.all() and outputs.kind != "baseline":
         found.append(f"some outputs of {outputs.name} are infinite or no numbers; metrics over them are undefined")
     if outputs.divergence is not None and truth.flat is not None:
         shapeless = np.isnan(outputs.divergence) & ~np.isnan(truth.flat)

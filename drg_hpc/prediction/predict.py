@@ -72,4 +72,5 @@ def mean_and_sd(values: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float
     values : what each model gave, of one shape
     """
     stacked = np.stack(values).astype(np.float64)
-    return stacked.mean(0).astype(np.float32), stacked.std(0).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # an output without bounds has no deviation
+        return stacked.mean(0).astype(np.float32), stacked.std(0).astype(np.float32)

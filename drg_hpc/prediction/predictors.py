@@ -87,8 +87,11 @@ class ModelPredictor(Predictor):
 class SavedPredictor(Predictor):
     """Predictions in memory, (rows, tracks[, bins]); ``links`` is None where they are on the output scale."""
 
-    def __init__(self, name: str, values: Array, *, order: Sequence[int], links: Sequence[str] | None) -> None:
+    def __init__(
+        self, name: str, values: Array, *, kind: Kind, order: Sequence[int], links: Sequence[str] | None
+    ) -> None:
         super().__init__(name)
+        self.kind = kind
         self._values, self._order = values, list(order)
         self._links = None if links is None else [links[track] for track in order]
 

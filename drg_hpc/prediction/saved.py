@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +26,30 @@ def check_predictions(
     runs: Sequence[Path],
     *,
     options: EvaluateOptions,
-    inputs: dict[str, dict[str, Any]],
+    inputs: Mapping[str, Mapping[str, Any]],
     rows: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """The rows that were predicted, after checking that models, store and split are those asked for.
+
+    Parameters
+    ----------
+    candidates : each with its predictions; one with those of the mean of all models
+    inputs : descriptions of models and store
 
     Raises
     ------
     InputError : they are not, or rows of runs differ
     """
     found: NDArray[np.int64] | None = None
-    keys = [key for key in inputs if key.startswith("model")]
-    for candidate, run, key in zip(candidates, runs, keys, strict=True):
+    models = {key: record for key, record in inputs.items() if key.startswith("model")}
+    mean = len(models) > len(candidates)
+    for candidate, run, record in zip(candidates, runs, models.values(), strict=False):
         made = candidate.made
-        assert made is not None, "each model has its run"
-        _check(made, run, options=options, inputs={"model": inputs[key], "store": inputs["store"]})
-        _check_mean(made, run, options=options, links=track_links(candidate.header))
+        assert made is not None, "each has its run"
+        _check_inputs(made, run, {**(models if mean else {"model": record}), "store": inputs["store"]})
+        _check_options(made, run, options)
+        _check_mean(made, run, mean_over="models" if mean else "strands" if options.rc_average else None,
+                    links=track_links(candidate.header))  # fmt: skip
         here = made.regions["row"].to_numpy(dtype=np.int64)
         if len(here) != len(rows):
             log.warning("%s holds %d of %d rows of the split", run, len(here), len(rows))
@@ -52,10 +60,19 @@ def check_predictions(
     return found
 
 
-def _check(made: Predictions, run: Path, *, options: EvaluateOptions, inputs: dict[str, dict[str, Any]]) -> None:
-    for name, record in inputs.items():
-        if made.attributes["inputs"].get(name, {}).get("sha256") != record["sha256"]:
+def _check_inputs(made: Predictions, run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    had = {name: record["sha256"] for name, record in made.attributes["inputs"].items()}
+    if len(had) != len(wanted):
+        raise InputError(
+            f"{run} was made with {len(had) - 1} models, not {len(wanted) - 1}",
+            fix="give the same models, in the same order",
+        )
+    for name, record in wanted.items():
+        if had.get(name) != record["sha256"]:
             raise InputError(f"{run} was made with another {name}", fix="run drg-predict again")
+
+
+def _check_options(made: Predictions, run: Path, options: EvaluateOptions) -> None:
     params = made.attributes["params"]
     for name in ("split", "rc_average"):
         if params[name] != getattr(options, name):
@@ -63,12 +80,13 @@ def _check(made: Predictions, run: Path, *, options: EvaluateOptions, inputs: di
                              fix=f"give the same --{name.replace('_', '-')}")  # fmt: skip
 
 
-def _check_mean(made: Predictions, run: Path, *, options: EvaluateOptions, links: Sequence[str]) -> None:
-    """The mean over strands is one on the output scale, as when predicting here; a mean of logits is another number."""
+def _check_mean(made: Predictions, run: Path, *, mean_over: str | None, links: Sequence[str]) -> None:
+    """A mean is one on the output scale, as when predicting here; a mean of logits is another number."""
     other = [link for link in links if link != "identity"]
-    if options.rc_average and made.scale != "output" and other:
+    if mean_over and made.scale != "output" and other:
         raise InputError(
-            f"{run} has means over strands of the {made.scale} scale ({', '.join(dict.fromkeys(other))}), "
+            f"{run} has means over {mean_over} of the {made.scale} scale ({', '.join(dict.fromkeys(other))}), "
             "drg-evaluate takes them on the output scale",
-            fix="run drg-predict with --rc-average --scale output, or leave --predictions out",
+            fix=f"run drg-predict with {'--rc-average ' * (mean_over == 'strands')}--scale output, or leave "
+            "--predictions out",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from drg_hpc.prediction.baselines import LINEAR, MEAN, fit_baselines
 from drg_hpc.prediction.classes import Group, class_groups, modality_groups
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.held_out import HELD_OUT, NAME, HeldOut, Mask, held_out_rows, seen_rows
-from drg_hpc.prediction.predictors import ENSEMBLE, Ensemble, ModelPredictor, Predictor, SavedPredictor
+from drg_hpc.prediction.predictors import ENSEMBLE, Ensemble, Kind, ModelPredictor, Predictor, SavedPredictor
 from drg_hpc.prediction.rows import Rows, check_bins, input_names, track_places
 from drg_hpc.prediction.saved import check_predictions
 from drg_hpc.results.reader import Predictions, read_predictions
@@ -136,7 +136,7 @@ def set_up(
 
     Parameters
     ----------
-    models, runs : folders; runs of predictions, one a model, or none
+    models, runs : folders; runs of predictions, none, one a model, or one of the mean of all
     inputs : descriptions, for checking what predictions were made with
 
     Raises
@@ -146,6 +146,8 @@ def set_up(
     candidates = [Candidate(name, path, read_model_header(path)) for name, path in zip(names_of(models), models,
                                                                                        strict=True)]  # fmt: skip
     rows, unseen, notes = _select(options, store, candidates, inputs["store"]["sha256"])
+    if runs and len(runs) < len(candidates):  # of the mean of all models, which drg-predict has found alike
+        candidates = [replace(candidates[0], name=ENSEMBLE)]
     for candidate, run in zip(candidates, runs, strict=False):
         candidate.made = read_predictions(run)
     if runs:
@@ -200,4 +202,5 @@ def _saved(candidate: Candidate, order: Sequence[int]) -> Predictor:
     assert made is not None, "runs are given for all models or for none"
     links = track_links(candidate.header)
     chosen = [links[column] for column in candidate.columns] if made.scale == "link" else None
-    return SavedPredictor(candidate.name, made.values, order=order, links=chosen)
+    kind: Kind = "ensemble" if candidate.name == ENSEMBLE else "model"
+    return SavedPredictor(candidate.name, made.values, kind=kind, order=order, links=chosen)

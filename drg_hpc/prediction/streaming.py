@@ -7,6 +7,7 @@ the metrics that need ranks.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from drg_hpc.log import Progress
 from drg_hpc.prediction.moments import FIELDS, row_moments, value_moments
 from drg_hpc.prediction.predictors import Kind, Predictor
-from drg_hpc.prediction.rows import Rows, track_chunks
+from drg_hpc.prediction.rows import Block, Rows, track_chunks
 from drg_hpc.prediction.shapes import flat_divergence, row_spearman, shape_divergence
 
 KEPT_VALUES = 1 << 24
@@ -79,7 +80,7 @@ class Outputs:
     largest : (rows, tracks) largest output
     divergence : (rows, tracks) of the profile's shape from the measured one, in bits; None without bins
     spearman : (rows, tracks) over bins; None where tracks times bins are too many
-    finite : whether all are
+    finite : (tracks,) whether all are
     """
 
     def __init__(self, truth: Truth, *, name: str, kind: Kind) -> None:
@@ -87,14 +88,14 @@ class Outputs:
         shape = (truth.rows, truth.tracks)
         self.values = np.full(truth.values.shape, np.nan)
         self.largest = np.full(shape, np.nan, np.float32)
-        self.finite = True
+        self.finite = np.ones(truth.tracks, bool)
         self._moments = np.zeros((len(FIELDS), *shape)) if truth.bins else None
         self.divergence = np.full(shape, np.nan) if truth.bins else None
         self.spearman = np.full(shape, np.nan) if truth.ranked else None
 
     def add(self, at: slice, tracks: slice, *, prediction: Array, target: Array) -> None:
         """Take in predictions (n, tracks[, bins]) of some rows and tracks."""
-        self.finite = self.finite and bool(np.isfinite(prediction).all())
+        self.finite[tracks] &= np.isfinite(prediction).swapaxes(0, 1).reshape(prediction.shape[1], -1).all(1)
         self.largest[at, tracks] = prediction if prediction.ndim == 2 else prediction.max(axis=2)
         if self._moments is not None and self.divergence is not None:
             self._moments[:, at, tracks] = row_moments(prediction, target)
@@ -116,18 +117,20 @@ def keep(into: Array, kept: NDArray[np.int64], *, at: slice, tracks: slice, valu
     into[first:last, tracks] = values[kept[first:last] - at.start]
 
 
-def collect(source: Rows, predictors: Sequence[Predictor]) -> tuple[Truth, list[Outputs]]:
-    """Predict all rows and take in what the metrics need."""
+def collect(source: Rows, predictors: Sequence[Predictor], *, threads: int = 1) -> tuple[Truth, list[Outputs]]:
+    """Predict all rows and take in what the metrics need, some tracks a thread."""
     truth = Truth(len(source), len(source.places), source.bins)
     found = [Outputs(truth, name=predictor.name, kind=predictor.kind) for predictor in predictors]
-    with Progress(len(source), "predict") as progress:
+    with Progress(len(source), "predict") as progress, ThreadPoolExecutor(threads) as pool:
         for block in source.blocks():
             raws = {predictor.name: predictor.raw(block) for predictor in predictors}
-            at = slice(block.at, block.at + len(block.rows))
-            for tracks in track_chunks(truth.tracks, block.target[:, 0].size):
-                target = block.target[:, tracks]
+
+            def take_in(tracks: slice, block: Block = block, raws: dict[str, Any] = raws) -> None:
+                at, target = slice(block.at, block.at + len(block.rows)), block.target[:, tracks]
                 truth.add(at, tracks, target)
                 for predictor, outputs in zip(predictors, found, strict=True):
                     outputs.add(at, tracks, prediction=predictor.outputs(raws, tracks), target=target)
+
+            list(pool.map(take_in, track_chunks(truth.tracks, block.target[:, 0].size)))
             progress.add(len(block.rows))
     return truth, found

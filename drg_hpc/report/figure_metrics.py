@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drg_hpc.report.figure_style import colour, figure, grid, legend_above, marker, short, spread
+from drg_hpc.report.figure_style import GREY, colour, figure, grid, legend_above, marker, short, spread
 
 LABELS = {
     "auroc": "AUROC", "auprc": "AUPRC", "pearson": "Pearson r", "spearman": "Spearman ρ", "r2": "R²",
@@ -65,6 +65,8 @@ def draw_tracks(path: Path, models: Sequence[Model]) -> None:
         for line in np.arange(len(names) - 1) + 0.5:
             axes.axhline(line, color="#e7ebef", linewidth=0.7)
         grid(axes, "x")
+        if axes.get_xlim()[0] < 0:
+            axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
         axes.set_yticks(range(len(names)), [short(name, 34) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlabel(LABELS[metric] + (", with the 95 % interval over regions" if some else ""))

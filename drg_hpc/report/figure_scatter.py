@@ -84,18 +84,19 @@ def _dots(axes: Axes, x: Values, y: Values) -> None:
     grid(axes)
     if not len(x):
         return
-    if _log(x) and (y > 0).all():
-        for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+    axes.locator_params(nbins=4)
+    wide = _log(x), _log(y)
+    for axis, scale, is_wide in zip((axes.xaxis, axes.yaxis), (axes.set_xscale, axes.set_yscale), wide, strict=True):
+        if is_wide:
             scale("log")
             axis.set_major_locator(LogLocator(numticks=4))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_locator(NullLocator())
-    else:
-        axes.locator_params(nbins=4)
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     low, high = max(left, bottom), min(right, top)
     if low < high:
-        axes.plot([low, high], [low, high], ":", color=GREY, linewidth=1)
+        along = np.geomspace(low, high, 60) if any(wide) and low > 0 else np.linspace(low, high, 60)
+        axes.plot(along, along, ":", color=GREY, linewidth=1)
         axes.set(xlim=(left, right), ylim=(bottom, top))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
-from drg_hpc.results.predictions import TRACKS, VALUES
+from drg_hpc.results.predictions import DEVIATIONS, TRACKS, VALUES
 from drg_hpc.runs.outputs import resolve_output
 
 OUTPUT = "out.h5"
@@ -71,7 +71,8 @@ class Attributions:
 
 
 class Predictions:
-    """Predictions in memory: ``values`` float32 (N, tracks[, bins]) on ``scale``, with regions and track names."""
+    """Predictions in memory: ``values`` float32 (N, tracks[, bins]) on ``scale``, with regions and track names; ``sd``
+    alike, their standard deviation over models, None where there was one model."""
 
     def __init__(self, path: Path, handle: h5py.File) -> None:
         self.path = path
@@ -80,6 +81,7 @@ class Predictions:
         self.regions: pd.DataFrame = layout.read_regions(handle)
         self.tracks: list[str] = h5.read_text(handle[TRACKS])
         self.values: NDArray[np.float32] = handle[VALUES][()]
+        self.sd: NDArray[np.float32] | None = handle[DEVIATIONS][()] if DEVIATIONS in handle else None
 
 
 @contextmanager

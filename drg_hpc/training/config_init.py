@@ -67,7 +67,9 @@ def settle_init(table: InitTable, flags: Mapping[str, Any]) -> InitTable:
     ):
         changed = [key for key in keys if getattr(settled, key) != getattr(defaults, key)]
         if getattr(settled, needed) is None and changed:
-            raise UsageError(f"init.{changed[0]} = {_shown(getattr(settled, changed[0]))} without {option}", fix=f"give {option}")
+            raise UsageError(
+                f"init.{changed[0]} = {_shown(getattr(settled, changed[0]))} without {option}", fix=f"give {option}"
+            )
     return settled
 
 

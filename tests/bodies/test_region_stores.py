@@ -49,10 +49,10 @@ def test_real_targets_equal_base_pairs_of_pybigwig(
 
 
 def test_targets_of_the_middle(genome: Path, tmp_path: Path) -> None:
-    """--target-length: the bins of a row are those of the same bases in a store of narrower regions, on both strands."""
+    """--target-length: bins are those of the same bases in a store of narrower regions, on both strands."""
     regions = tmp_path / "r.bed"
     lines = (WINDOWS / "accessible.bed").read_text().splitlines()[:40]
-    rows = [line.split("\t")[:5] + ["+-"[i % 2]] for i, line in enumerate(lines)]
+    rows = [[*line.split("\t")[:5], "+-"[i % 2]] for i, line in enumerate(lines)]
     regions.write_text("".join("\t".join(row) + "\n" for row in rows))
     options: dict[str, Any] = {
         "genome": genome, "regions": regions, "tracks": WINDOWS / "targets.tsv", "bin": 16, "stranded": True,

@@ -16,7 +16,7 @@ from small_stores import write_store
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import write_json
 from drg_hpc.models.base import HeadShape, ModelShape
-from drg_hpc.models.config import DilatedResidualConfig
+from drg_hpc.models.config import DilatedResidualConfig, MultiInputConfig
 from drg_hpc.models.io import save_model
 from drg_hpc.models.registry import build
 from drg_hpc.prediction.config import EvaluateOptions
@@ -123,8 +123,10 @@ def test_predictions_of_several_models(tmp_path: Path, world: tuple[Path, Path, 
             assert a["auroc"] == pytest.approx(b["auroc"], abs=1e-4)
     with pytest.raises(InputError, match="p1 was made with another model"):
         run(world, tmp_path / "x", "two", "one", predictions=runs)
-    with pytest.raises(UsageError, match="1 runs for 2 models"):
+    with pytest.raises(InputError, match="p1 was made with 1 models, not 2"):
         run(world, tmp_path / "x", "one", "two", predictions=tmp_path / "p1")
+    with pytest.raises(UsageError, match="2 runs for 3 models"):
+        run(world, tmp_path / "x", "one", "two", "part", predictions=runs)
     predict(tmp_path / "few", world[0] / "two", world[1], limit=70)
     with pytest.raises(InputError, match="holds other rows than"):
         run(world, tmp_path / "x", "one", "two", predictions=Path(f"{tmp_path / 'p1'},{tmp_path / 'few'}"))
@@ -132,6 +134,51 @@ def test_predictions_of_several_models(tmp_path: Path, world: tuple[Path, Path, 
     _, some = run(world, tmp_path / "some", "one", predictions=tmp_path / "b")
     assert [track["name"] for track in some["tracks"]] == ["b"]
     assert some["tracks"][0]["pearson"] == pytest.approx(direct["models"][0]["tracks"][1]["pearson"], rel=1e-5)
+
+
+def test_predictions_of_the_mean_of_models(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
+    _, direct = run(world, tmp_path / "direct", "one", "two")
+    both = Path(f"{world[0] / 'one'},{world[0] / 'two'}")
+    predict(tmp_path / "mean", both, world[1], scale="output")
+    folder, found = run(world, tmp_path / "e", "one", "two", predictions=tmp_path / "mean")
+    assert found["shown"] == "ensemble" and "models" not in found
+    for a, b in zip(direct["models"][2]["tracks"], found["tracks"], strict=True):
+        assert a["pearson"] == pytest.approx(b["pearson"], abs=1e-5)
+    table = pd.read_csv(folder / "regions.tsv", sep="\t")
+    expected = pd.read_csv(tmp_path / "direct" / "regions.tsv", sep="\t")
+    np.testing.assert_allclose(table["prediction.c"], expected["prediction.c"], rtol=1e-4)
+    with pytest.raises(InputError, match="mean was made with another model1"):
+        run(world, tmp_path / "x", "two", "one", predictions=tmp_path / "mean")
+    predict(tmp_path / "logits", both, world[1])
+    with pytest.raises(InputError, match=r"means over models of the link scale \(logit\)"):
+        run(world, tmp_path / "x", "one", "two", predictions=tmp_path / "logits")
+
+
+def test_several_inputs_are_found_by_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    codes, target = rng.integers(0, 5, (90, LENGTH)), rng.normal(size=(90, 2))
+    write_store(tmp_path / "store", codes, target, valid=70, second_input=36)
+    torch.manual_seed(0)
+    config = MultiInputConfig.model_validate(
+        {"trunk": {"kernels": 4, "kernel_size": 5, "pool_size": 4}, "embedding": 6}
+    )
+    module = build(config, ModelShape({"rna": 36, "seq": LENGTH}, (HeadShape("main", 2, "identity"),))).eval()
+    save_model(module, tmp_path / "model", config, ["t0", "t1"])
+    options = {"model": tmp_path / "model", "store": tmp_path / "store", "split": "valid", "device": "cpu"}
+    folder = evaluate(EvaluateOptions(**options, baselines=True, rc_average=True, out=tmp_path / "e"))
+    store = open_dataset(tmp_path / "store")
+    rows = store.split_rows("valid")
+    x = [torch.from_numpy(store.input_sequences(name, rows)) for name in ("rna", "seq")]
+    with torch.no_grad():
+        expected = (module(x) + module([each.flip(1, 2) for each in x])).numpy() / 2
+    table = pd.read_csv(folder / "regions.tsv", sep="\t")
+    np.testing.assert_allclose(table["prediction.t1"], expected[:, 1], rtol=1e-4, atol=1e-6)
+    assert len(json.loads((folder / "metrics.json").read_text())["models"]) == 3
+    torch.manual_seed(0)
+    other = build(config, ModelShape({"rna": 35, "seq": LENGTH}, (HeadShape("main", 2, "identity"),))).eval()
+    save_model(other, tmp_path / "short", config, ["t0", "t1"])
+    with pytest.raises(InputError, match="have 36 bases, the model takes 35"):
+        evaluate(EvaluateOptions(**options | {"model": tmp_path / "short"}, out=tmp_path / "x"))
 
 
 def test_classes(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
@@ -290,7 +337,7 @@ def test_names_tell_models_apart() -> None:
 
 
 def test_one_model_twice_is_refused(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
-    with pytest.raises(UsageError, match="one path twice"):
+    with pytest.raises(UsageError, match="one model twice"):
         run(world, tmp_path / "x", "one", "one")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from support import EXAMPLES
+from support import EXAMPLES, drg
 from torch import nn
 from training.trainings import SMALL, drive, options
 
@@ -284,6 +284,32 @@ def test_tuning_a_whole_model_on_some_tracks(make_store: Maker, tmp_path: Path) 
 
 def _first_block(tensors: dict[str, torch.Tensor]) -> str:
     return f"{next(iter(tensors)).rpartition('.')[0]}*"
+
+
+@pytest.mark.slow
+def test_a_published_model_on_some_of_its_tracks(tmp_path: Path) -> None:
+    """The Calderon model on three tracks predicts what the whole model does for them; its trunk takes a new head."""
+    files = (EXAMPLES / f"calderon/calderon_shallow_{name}" for name in ("model_params.dat", "parameter.pth"))
+    path = tmp_path / "published"
+    drg("drg-import", "drg", *files, "-o", path)
+    whole = load_model(path)
+    initial = find_initial(InitTable(model=path, freeze=["layers.scan.*"]))
+    assert initial.config is not None
+    names = ["track30", "track3", "track41"]
+    few = build(initial.config, ModelShape.single(whole.length, 3))
+    few.tracks = names
+    start(few, initial.config, initial, main=True)
+    assert [name for name, p in few.named_parameters() if not p.requires_grad] == ["layers.scan.weight"]
+    codes = np.random.default_rng(1).integers(0, 4, (3, whole.length))
+    x = torch.from_numpy(np.eye(4, dtype=np.float32)[codes].transpose(0, 2, 1).copy())
+    with torch.no_grad():
+        expected = whole(x)[:, [whole.tracks.index(name) for name in names]]
+        torch.testing.assert_close(few.eval()(x), expected, rtol=1e-6, atol=1e-6)
+    few.tracks = ["liver", "heart", "lung"]
+    start(few, initial.config, find_initial(InitTable(model=path, head="new")), main=True)
+    assert torch.equal(few.state_dict()["layers.scan.weight"], whole.state_dict()["layers.scan.weight"])
+    with pytest.raises(UsageError, match="no track liver, heart, lung in the other model"):
+        start(few, initial.config, initial, main=True)
 
 
 def test_resuming_with_another_init_is_refused(make_store: Maker, tmp_path: Path) -> None:

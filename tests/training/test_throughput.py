@@ -81,7 +81,8 @@ def test_json_lines_go_on_where_the_training_does(make_store: Maker, tmp_path: P
         train(options(store, out, log=log, max_steps=4))
     lines = (out / "log.jsonl").read_text()
     cut = '{"kind": "steps", "st'
-    (out / "log.jsonl").write_text(lines + lines.replace('"step": 4', '"step": 6') + cut)
+    later = lines.splitlines()[-1].replace('"step": 4', '"step": 6')
+    (out / "log.jsonl").write_text(f"{lines}{later}\n{cut}")
     train(options(store, out, log=log, log_to="jsonl"))
     found, expected = ([json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
                        for path in (out, whole))  # fmt: skip
