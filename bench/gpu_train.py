@@ -65,9 +65,8 @@ def _trained(name: str, device: torch.device, *, rows: int, steps: int) -> tuple
 
 def compare(name: str, device: torch.device, *, rows: int, steps: int) -> dict[str, float]:
     """Largest differences between the device and the CPU, relative to the largest value."""
-    (losses, changes), (theirs, other) = (
-        _trained(name, d, rows=rows, steps=steps) for d in (device, torch.device("cpu"))
-    )
+    losses, changes = _trained(name, device, rows=rows, steps=steps)
+    theirs, other = _trained(name, torch.device("cpu"), rows=rows, steps=steps)
     scale = max(float(change.abs().max()) for change in other.values())
     return {
         "loss": max(abs(a - b) / abs(b) for a, b in zip(losses, theirs, strict=True)),
@@ -135,7 +134,8 @@ def run(device: str, *, small: bool) -> dict[str, Any]:
         for precision in precisions:
             timed = speed(name, chosen, precision, rows=8 if small else batch, steps=2 if small else 20)
             results["speed"][f"{name}, {precision}"] = timed
-            rows.append((f"{name}, {precision}", f"{timed['samples_per_s']:.0f} samples/s", f"{timed['tflops']:.3g} TFLOP/s",
-                         f"{100 * timed['share']:.0f} % of {timed['ceiling_tflops']:.3g}"))  # fmt: skip
+            share = f"{100 * timed['share']:.0f} % of {timed['ceiling_tflops']:.3g}"
+            rate, arithmetic = f"{timed['samples_per_s']:.0f} samples/s", f"{timed['tflops']:.3g} TFLOP/s"
+            rows.append((f"{name}, {precision}", rate, arithmetic, share))
     show(f"speed (copies {copy / 1e9:.0f} GB/s)", rows)
     return results
