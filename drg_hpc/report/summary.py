@@ -41,6 +41,10 @@ def _held_out(evaluation: Source, lineage: Lineage, data: list[DataFacts]) -> st
 
 
 def _subject(evaluation: Source, lineage: Lineage) -> str:
+    models = [model for model in evaluation.header.get("models", []) if model["kind"] == "model"]
+    if len(models) > 1:
+        shown = str(evaluation.header.get("shown"))
+        return f"The mean of {len(models)} models" if shown == "ensemble" else f"The model {shown}"
     own = lineage.parent(evaluation, "model") is not None or "model" not in parents(evaluation)
     return "The model" if own or not lineage.sources.of("model") else "Another model than the one below"
 
