@@ -128,6 +128,23 @@ def _device(options: EvaluateOptions) -> str:
     return "cuda:0"
 
 
+def _open(
+    options: EvaluateOptions, store: DatasetStore, *, models: Sequence[Path], runs: Sequence[Path],
+    inputs: dict[str, dict[str, Any]],
+) -> tuple[list[Candidate], NDArray[np.int64], Mask | None, list[str]]:  # fmt: skip
+    """Models with their predictions, rows, which models have not seen them, and what to say of rows that were seen."""
+    candidates = [Candidate(name, path, read_model_header(path)) for name, path in zip(names_of(models), models,
+                                                                                       strict=True)]  # fmt: skip
+    rows, unseen, notes = _select(options, store, candidates, inputs["store"]["sha256"])
+    if runs and len(runs) < len(candidates):  # of the mean of all models, which drg-predict has found alike
+        candidates = [replace(candidates[0], name=ENSEMBLE)]
+    for candidate, run in zip(candidates, runs, strict=False):
+        candidate.made = read_predictions(run)
+    if runs:
+        rows = check_predictions(candidates, runs, options=options, inputs=inputs, rows=rows)
+    return candidates, rows, unseen, notes
+
+
 def set_up(
     options: EvaluateOptions, store: DatasetStore, *, models: Sequence[Path], runs: Sequence[Path],
     inputs: dict[str, dict[str, Any]],
@@ -143,15 +160,7 @@ def set_up(
     ------
     InputError : model, store and predictions do not belong together; no rows in the split; no class for a track
     """
-    candidates = [Candidate(name, path, read_model_header(path)) for name, path in zip(names_of(models), models,
-                                                                                       strict=True)]  # fmt: skip
-    rows, unseen, notes = _select(options, store, candidates, inputs["store"]["sha256"])
-    if runs and len(runs) < len(candidates):  # of the mean of all models, which drg-predict has found alike
-        candidates = [replace(candidates[0], name=ENSEMBLE)]
-    for candidate, run in zip(candidates, runs, strict=False):
-        candidate.made = read_predictions(run)
-    if runs:
-        rows = check_predictions(candidates, runs, options=options, inputs=inputs, rows=rows)
+    candidates, rows, unseen, notes = _open(options, store, models=models, runs=runs, inputs=inputs)
     for candidate in candidates:
         candidate.find(store)
     shared, left = _shared(candidates)

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,8 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
     """
     stage_input = parts.stage_input_digest(plan, stage)
     target = parts.stage_folder(plan, stage) / parts.part_name(shard.id)
-    if os.path.lexists(target):
-        fault = parts.find_fault(plan, stage, shard, stage_input=stage_input, hashes=False)
-        if fault is None:
-            return "present"
-        moved = parts.set_aside(plan, stage, shard, fault)
-        if moved is not None:
-            log.warning("shard %d of %s is damaged (%s): set aside as %s", shard.id, stage.name, fault, moved)
+    if os.path.lexists(target) and _is_whole(plan, stage, shard, stage_input=stage_input):
+        return "present"
     name = uuid.uuid4().hex
     folder = target.with_name(f".{target.name}.{name}")
     log_file = plan.folder / "logs" / f"{stage.name}.{target.name}.{name[:8]}.log"
@@ -109,24 +104,14 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
         with shard_log(log_file), _resumed(plan, shard, attempt, target) as wanted:
             if not wanted:
                 return "present"
-            try:
-                with beating(folder):
-                    body.work(stage.name, shard, attempt)
-                    check_stop()
-                    facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
-                    failpoint("files.written")
-                    receipt = _receipt(
-                        plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder
-                    )
-            except DrgError as error:
-                if fails_for_good(error):
-                    log.error("shard %d of %s failed for good: %s", shard.id, stage.name, error)
-                raise
-            except Exception as error:
-                if (full := disk_full(error, folder)) is not None:
-                    raise full from None
-                log.exception("shard %d of %s failed", shard.id, stage.name)
-                raise
+            with _faults_logged(stage, shard, folder), beating(folder):
+                body.work(stage.name, shard, attempt)
+                check_stop()
+                facts = {"seconds": round(time.monotonic() - started, 3), "notes": attempt.notes, "device": device}
+                failpoint("files.written")
+                receipt = _receipt(
+                    plan, stage, shard, attempt=name, stage_input=stage_input, facts=facts, folder=folder
+                )
             outcome = _publish(folder, target, receipt)
             if attempt.state is not None:
                 state.drop(plan, shard.id)
@@ -138,15 +123,42 @@ def do_shard(plan: Plan, stage: Stage, shard: Shard, *, body: Body, device: str)
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _is_whole(plan: Plan, stage: Stage, shard: Shard, *, stage_input: str | None) -> bool:
+    """Whether a part that is there is as its receipt says; one that is not is set aside."""
+    fault = parts.find_fault(plan, stage, shard, stage_input=stage_input, hashes=False)
+    if fault is None:
+        return True
+    moved = parts.set_aside(plan, stage, shard, fault)
+    if moved is not None:
+        log.warning("shard %d of %s is damaged (%s): set aside as %s", shard.id, stage.name, fault, moved)
+    return False
+
+
+@contextmanager
+def _faults_logged(stage: Stage, shard: Shard, folder: Path) -> Iterator[None]:
+    """What went wrong goes into the attempt's log; a full disk becomes one line."""
+    try:
+        yield
+    except DrgError as error:
+        if fails_for_good(error):
+            log.error("shard %d of %s failed for good: %s", shard.id, stage.name, error)
+        raise
+    except Exception as error:
+        if (full := disk_full(error, folder)) is not None:
+            raise full from None
+        log.exception("shard %d of %s failed", shard.id, stage.name)
+        raise
+
+
 @contextmanager
 def _resumed(plan: Plan, shard: Shard, attempt: Attempt, target: Path) -> Iterator[bool]:
     """Give the attempt the state of its shard where the command has one; False when the shard was done meanwhile."""
-    if not is_resumable(plan):
-        yield True
-        return
-    with state.hold(plan, shard, done=lambda: os.path.lexists(target)) as folder:
-        attempt.state = folder
-        yield folder is not None
+    with ExitStack() as stack:
+        if is_resumable(plan):
+            with beating(attempt.out):  # it may wait for long
+                held = state.hold(plan, shard, done=lambda: os.path.lexists(target))
+                attempt.state = stack.enter_context(held)
+        yield attempt.state is not None or not is_resumable(plan)
 
 
 def _receipt(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,10 @@ from bodies.sweeps import FILES, SMALL, alone, digests, make_store, planned, tab
 from small_stores import write_store
 from support import argv, drg, environment
 
+from drg_hpc.bodies.train_work import Body
 from drg_hpc.errors import InputError, ShardsFailedError, UsageError
 from drg_hpc.runs import parts, state
+from drg_hpc.runs.attempt import do_shard
 from drg_hpc.runs.merge import merge_run
 from drg_hpc.runs.plan import Plan, read_plan
 from drg_hpc.runs.status import run_status
@@ -173,6 +177,24 @@ def test_a_signal_that_comes_at_the_very_end_stops_the_worker(tmp_path: Path, mo
     monkeypatch.setenv("DRG_CACHE_DIR", str(tmp_path / "cache"))
     assert list(run.glob("state/00000/*/trainings/fold-0/done.json"))  # it was whole, and is taken as it is
     work_run(plan, device="cpu")
+
+
+def test_a_twin_waits_and_finds_the_shard_done(tmp_path: Path) -> None:
+    store, seeds = make_store(tmp_path / "store.zarr"), grid(tmp_path, "seed = [1]")
+    first, second = (planned(store, tmp_path / name, grid=seeds, epochs=1) for name in ("first", "second"))
+    work_run(first, device="cpu")
+    stage, told = second.stages[0], []
+    with state.hold(second, stage.shards[0], done=lambda: False):
+        twin = threading.Thread(
+            target=lambda: told.append(do_shard(second, stage, stage.shards[0], body=Body(second), device="cpu"))
+        )
+        twin.start()
+        time.sleep(1.0)
+        assert [len(folders) for folders in parts.list_parts(second, stage).attempts.values()] == [1]
+        shutil.copytree(tmp_path / "first/parts/train/00000", tmp_path / "second/parts/train/00000")
+        twin.join(10)
+    assert told == ["present"]
+    assert not parts.list_parts(second, stage).attempts
 
 
 def test_one_that_diverges_fails_for_good_and_the_others_go_on(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_undefined_is_nan() -> None:
     assert math.isnan(metrics.auroc(np.arange(5.0), ones))
     assert math.isnan(metrics.auprc(np.arange(5.0), 0 * ones))
     assert math.isnan(metrics.pearson(np.arange(5.0), ones))
-    assert math.isnan(metrics.pearson(np.arange(10.0), np.full(10, 0.1)))  # whose mean is not exactly 0.1
+    assert math.isnan(metrics.pearson(np.arange(3.0), np.full(3, 0.1)))  # whose mean is not exactly 0.1
     assert math.isnan(metrics.spearman(np.empty(0), np.empty(0)))
     assert math.isnan(metrics.mean_defined(np.array([np.nan])))
     assert metrics.mean_defined(np.array([np.nan, 2.0])) == 2.0

@@ -9,8 +9,10 @@ import pytest
 from small_stores import write_store
 
 from drg_hpc.errors import InputError
+from drg_hpc.prediction import rows
 from drg_hpc.prediction.baselines import Features, contents, fit_baselines
 from drg_hpc.prediction.rows import Rows
+from drg_hpc.prediction.streaming import collect
 from drg_hpc.store.reader import DatasetStore, open_dataset
 
 ROWS, LENGTH, BINS = 90, 48, 6
@@ -91,15 +93,32 @@ def test_a_track_without_training_values_has_no_baseline(tmp_path: Path) -> None
     target[:, 1] = np.nan
     write_store(tmp_path / "store", rng.integers(0, 4, (60, 20)), target, valid=10)
     store = open_dataset(tmp_path / "store")
-    rows = Rows(store, store.split_rows("train"), places=[("main", 0), ("main", 1)], inputs=["seq"])
-    for baseline in fit_baselines(rows, span=0):
-        for block in rows.blocks():
+    train = Rows(store, store.split_rows("train"), places=[("main", 0), ("main", 1)], inputs=["seq"])
+    for baseline in fit_baselines(train, span=0):
+        for block in train.blocks():
             found = baseline.outputs({baseline.name: baseline.raw(block)}, slice(0, 2))
             assert np.isfinite(found[:, 0]).all() and np.isnan(found[:, 1]).all()
 
 
+@pytest.mark.parametrize("bins", [0, BINS])
+def test_threads_and_runs_of_tracks_do_not_matter(tmp_path: Path, bins: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = make(tmp_path, bins=bins, tracks=5)
+    places = [("main", track) for track in (3, 0, 4, 1, 2)]
+    train, held = (Rows(store, store.split_rows(name), places=places, inputs=["seq"]) for name in ("train", "valid"))
+    found = []
+    for values, threads in ((1 << 21, 1), (1, 3)):
+        monkeypatch.setattr(rows, "_CHUNK_VALUES", values)
+        truth, outputs = collect(held, fit_baselines(train, span=0), threads=threads)
+        assert all(each.finite.all() for each in outputs)
+        found.append([truth.values, truth.largest, *(each.moments(slice(None)) for each in outputs)])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-9, atol=1e-12)  # sums in another order
+    assert truth.values.shape[0] == len(held)
+    np.testing.assert_array_equal(truth.values, store.targets(held.rows)[:, [3, 0, 4, 1, 2]])
+
+
 def test_no_training_rows_are_refused(tmp_path: Path) -> None:
     store, _ = make(tmp_path, bins=0)
-    rows = Rows(store, store.split_rows("test"), places=[("main", 0)], inputs=["seq"])
+    none = Rows(store, store.split_rows("test"), places=[("main", 0)], inputs=["seq"])
     with pytest.raises(InputError, match="no rows in split 'train'"):
-        fit_baselines(rows, span=0)
+        fit_baselines(none, span=0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prediction.arrays import write_folder
 
 from drg_hpc.errors import CorruptError, IncompleteError, InputError, UsageError
 from drg_hpc.report import html
@@ -113,6 +114,17 @@ def test_each_alone(everything: dict[str, Path], name: str, tmp_path: Path) -> N
                 "seqlets": "Seqlets", "motifs": "Motifs"}  # fmt: skip
     assert re.findall(r"<h2>([^<]+)</h2>", text) == [sections[name], "Provenance"]
     assert "never seen in training" not in text
+
+
+def test_an_evaluation_of_several_models(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 2, (40, 2)).astype(np.float32)
+    predictions = {name: target * 0.5 + rng.random(target.shape) for name in ("a", "b", "ensemble")}
+    folder = tmp_path / "e"
+    folder.mkdir()
+    write_folder(folder, target, predictions, tracks=["x", "y"], kinds={"ensemble": "ensemble"})
+    text = write_report(ReportOptions(paths=(folder,), out=tmp_path / "r.html")).read_text()
+    assert "The mean of 2 models separates the classes with AUROC" in check(text)
 
 
 def test_the_file_in_a_run_will_do(everything: dict[str, Path], tmp_path: Path) -> None:
