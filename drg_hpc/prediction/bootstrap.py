@@ -19,24 +19,35 @@ _ROUNDING = 1e-12
 Array = NDArray[Any]
 
 
-def resamples(rows: int, replicates: range, *, seed: int) -> NDArray[np.float64]:
+def resamples(
+    rows: int, replicates: range, *, seed: int, units: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """How often each region is drawn, (replicates, rows): as many as there are, with replacement. The numbers of a
-    replicate depend on (seed, replicate) only, so that all tracks and predictors are drawn alike."""
-    counts = [
-        np.bincount(row_generator(seed, number, "bootstrap").integers(0, rows, rows), minlength=rows)
+    replicate depend on (seed, replicate) only, so that all tracks and predictors are drawn alike.
+
+    Parameters
+    ----------
+    units : number of what each region is drawn with, (rows,): as many of these are drawn as there are, whole
+    """
+    count = rows if units is None else int(units.max()) + 1
+    drawn = [
+        np.bincount(row_generator(seed, number, "bootstrap").integers(0, count, count), minlength=count)
         for number in replicates
     ]
-    return np.array(counts, np.float64)
+    counts = np.array(drawn, np.float64)
+    return counts if units is None else counts[:, units]
 
 
-def replicated_pearson(truth: Truth, outputs: Outputs, *, replicates: int, seed: int) -> Array:
+def replicated_pearson(
+    truth: Truth, outputs: Outputs, *, replicates: int, seed: int, units: NDArray[np.int64] | None = None
+) -> Array:
     """Pearson correlation of each track in each resample of the regions, (replicates, tracks): exact, from the moments
     of regions, whose bins stay together."""
     found = np.empty((replicates, truth.tracks))
     step = max(1, _COUNTS // max(truth.rows, 1))
     for first in range(0, replicates, step):
         here = range(first, min(first + step, replicates))
-        counts = resamples(truth.rows, here, seed=seed)
+        counts = resamples(truth.rows, here, seed=seed, units=units)
         for start in range(0, truth.tracks, _TRACKS):
             tracks = slice(start, start + _TRACKS)
             found[here.start : here.stop, tracks] = _weighted_pearson(outputs.moments(tracks), counts)
@@ -74,7 +85,9 @@ def interval(values: Array) -> Array:
     return found
 
 
-def pearson_intervals(truth: Truth, outputs: Outputs, *, replicates: int, seed: int) -> tuple[Array, Array]:
+def pearson_intervals(
+    truth: Truth, outputs: Outputs, *, replicates: int, seed: int, units: NDArray[np.int64] | None = None
+) -> tuple[Array, Array]:
     """Intervals of each track's Pearson correlation, (2, tracks), and of their mean over tracks, (2,)."""
-    found = replicated_pearson(truth, outputs, replicates=replicates, seed=seed)
+    found = replicated_pearson(truth, outputs, replicates=replicates, seed=seed, units=units)
     return interval(found), interval(mean_where_defined(found, axis=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from drg_hpc.config import Options, flag, positional
 
@@ -33,6 +34,9 @@ class EvaluateOptions(Options):
     )
     bootstrap: int = flag(
         0, help="95 % interval of each Pearson correlation, from N resamples of the regions", metavar="N", ge=0
+    )
+    bootstrap_by: Literal["region", "contig"] = flag(
+        "region", help="what is drawn: regions, or whole contigs (or windows that were made contigs) with all of theirs"
     )
     seed: int = flag(0, help="seed of these resamples", metavar="N", ge=0)
     predictions: Path | None = flag(

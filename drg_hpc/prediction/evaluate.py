@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from drg_hpc.digests import describe_input, digest, input_identity, versions, who_and_where
-from drg_hpc.errors import CorruptError, UsageError
+from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.models.header import MODEL_MEMBERS, model_paths, read_model_header
 from drg_hpc.prediction.config import EvaluateOptions
@@ -55,7 +57,8 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
     asked = {"format": FORMAT, "split": options.split, "rc_average": options.rc_average}
     asked |= {"ensemble": options.ensemble and len(models) > 1, "baselines": options.baselines}
     if options.bootstrap:
-        asked["bootstrap"] = {"replicates": options.bootstrap, "seed": options.seed}
+        drawn = {"replicates": options.bootstrap, "seed": options.seed, "by": options.bootstrap_by}
+        asked["bootstrap"] = drawn
     identity = asked | {"inputs": {name: input_identity(record) for name, record in inputs.items()}}
     if _already_there(options.out, digest(identity)):
         log.info("%s already holds this evaluation: nothing to do", options.out)
@@ -67,7 +70,8 @@ def evaluate(options: EvaluateOptions, *, draw: Draw | None = None) -> Path:
     header = identity | {"inputs_digest": digest(identity), "scale": "output", "rows": len(setup.source)}
     header["model_names"] = dict(zip((k for k in inputs if k.startswith("model")), names_of(models), strict=True))
     with publish_dir(options.out) as folder:
-        bootstrap = Bootstrap(options.bootstrap, options.seed)
+        units = _contigs(setup) if options.bootstrap_by == "contig" else None
+        bootstrap = Bootstrap(options.bootstrap, options.seed, units)
         _write(folder, setup, header=header, bootstrap=bootstrap, threads=options.threads)
         if draw is not None:
             draw(folder, dict(zip(names_of(models), models, strict=True)))
@@ -132,6 +136,19 @@ def _already_there(folder: Path, wanted: str) -> bool:
         return True
     what = "another evaluation" if metrics.is_file() else "something else"
     raise UsageError(f"{folder} holds {what}", fix="choose another -o; nothing is overwritten")
+
+
+def _contigs(setup: Setup) -> NDArray[np.int64]:
+    """Number of each row's contig.
+
+    Raises
+    ------
+    InputError : all rows are of one
+    """
+    found, names = pd.factorize(setup.source.store.regions["chrom"].iloc[setup.source.rows])
+    if len(names) < 2:
+        raise InputError("--bootstrap-by contig: all regions are of one contig", fix="--bootstrap-by region")
+    return found.astype(np.int64)
 
 
 def _write(folder: Path, setup: Setup, *, header: dict[str, Any], bootstrap: Bootstrap, threads: int) -> None:

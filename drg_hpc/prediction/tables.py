@@ -36,10 +36,12 @@ _BESIDE = ("auroc", "pearson", "spearman", "mse", "pearson_tracks", "jsd")
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How often regions are drawn, and with which seed."""
+    """How often regions are drawn, with which seed, and which of them together (units: a number each; None: each
+    alone)."""
 
     replicates: int = 0
     seed: int = 0
+    units: NDArray[np.int64] | None = None
 
 
 class Scored:
@@ -86,7 +88,9 @@ class Scored:
         return {name: plain(mean_where_defined(values[chosen])) for name, values in self.track_values().items()}
 
     def _add_intervals(self, truth: Truth, outputs: Outputs, bootstrap: Bootstrap) -> None:
-        found, mean = pearson_intervals(truth, outputs, replicates=bootstrap.replicates, seed=bootstrap.seed)
+        found, mean = pearson_intervals(
+            truth, outputs, replicates=bootstrap.replicates, seed=bootstrap.seed, units=bootstrap.units
+        )
         for record, low, high in zip(
             [*self.tracks, self.mean], [*found[0], mean[0]], [*found[1], mean[1]], strict=True
         ):

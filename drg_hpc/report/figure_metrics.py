@@ -69,7 +69,7 @@ def draw_tracks(path: Path, models: Sequence[Model]) -> None:
             axes.axvline(0, color=GREY, linewidth=0.8, zorder=1)
         axes.set_yticks(range(len(names)), [short(name, 34) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel(LABELS[metric] + (", with the 95 % interval over regions" if some else ""))
+        axes.set_xlabel(LABELS[metric] + (", with its 95 % interval" if some else ""))
         if len(models) > 1:
             legend_above(axes, width=6.4)
 

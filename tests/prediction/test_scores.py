@@ -237,6 +237,20 @@ def test_bootstrap_is_that_of_the_values_themselves(make: Any) -> None:
     assert mean_low == pytest.approx(np.quantile(expected.mean(axis=1), 0.025), abs=1e-10) and mean_high > mean_low
 
 
+def test_units_are_drawn_whole() -> None:
+    units = np.array([0, 0, 2, 1, 1, 1])
+    counts = resamples(6, range(40), seed=1, units=units)
+    assert (counts[:, 0] == counts[:, 1]).all() and (counts[:, 3:] == counts[:, 3:4]).all()
+    assert (counts[:, [0, 2, 3]].sum(axis=1) == 3).all()  # of three units, three
+    target, prediction = values(binary=False)
+    truth, (outputs,) = taken_in(target, {"model": prediction})
+    alone = np.arange(len(target))
+    found = pearson_intervals(truth, outputs, replicates=40, seed=1, units=alone)[0]
+    np.testing.assert_array_equal(found, pearson_intervals(truth, outputs, replicates=40, seed=1)[0])
+    pairs = pearson_intervals(truth, outputs, replicates=40, seed=1, units=alone // 2)[0]
+    assert (pairs != found).any()
+
+
 def test_a_resample_of_one_class_is_undefined() -> None:
     target = np.zeros((6, 1), np.float32)
     target[0] = 1
