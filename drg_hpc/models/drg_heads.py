@@ -69,8 +69,8 @@ def profile_head(
 ) -> nn.Module:
     """The convolutional head of one modality, ``(batch, channels, length) -> (batch, tracks, bins)``.
 
-    Positions beyond the bins, as many on both sides (one more on the right), are left out; where a bin has several
-    positions it is their mean.
+    Positions beyond the bins, as many on both sides (of an odd number one more on the right), are left out; where a bin
+    has several positions it is their mean.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def profile_head(
 
     Raises
     ------
-    UsageError : positions and bins do not fit
+    UsageError : positions and bins do not fit, or do not begin at the same bases
     """
     if not shape.bins:
         raise UsageError("[model.profile] needs targets in bins, this store has one value per track",
@@ -94,6 +94,12 @@ def profile_head(
     layers = same_conv(chain.channels, head.tracks, table.size, stride=table.stride)
     left = (positions - shape.bins * int(width)) // 2
     right = positions - shape.bins * int(width) - left
+    if beside := abs(left * bases / positions - (bases - shape.covered) // 2):
+        raise UsageError(
+            f"[model.profile]: positions of {bases / positions:g} bases begin {beside:g} bases beside the {shape.bins} "
+            f"bins in the middle of {shape.length} bases",
+            fix="choose model.pad, pool sizes and strides so that positions and bins begin at the same bases",
+        )
     if left or right:
         layers.append(("crop", Crop(left, right)))
     if width > 1:

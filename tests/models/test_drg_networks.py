@@ -267,6 +267,10 @@ def test_a_profile_bin_is_the_mean_of_its_positions() -> None:
         ({"heads": {"main": {"output": "position-softmax"}}}, ModelShape.single(60, 1), "no bins"),
         ({"profile": {}, "hidden": ()}, ModelShape.single(60, 1), "needs targets in bins"),
         ({"profile": {}, "hidden": ()}, ModelShape.single(60, 1, bins=60), "of 0.25 positions each"),
+        ({"profile": {}, "hidden": (), "pool_size": 10}, ModelShape.single(60, 1, bins=5, span=50),
+         "positions of 10 bases begin 5 bases beside the 5 bins in the middle of 60 bases"),
+        ({"profile": {}, "hidden": (), "pool_size": 2, "pad": 3}, ModelShape.single(60, 1, bins=10, span=20),
+         "positions of 2 bases begin 1 bases beside"),
         ({"attention": {}, "kernels": 5}, ModelShape.single(60, 1), "even number of channels"),
     ],
 )  # fmt: skip

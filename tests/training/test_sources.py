@@ -76,7 +76,7 @@ def test_jitter_takes_real_bases(make_store: Maker) -> None:
     rows, repeats = np.repeat(np.arange(50), 6), np.tile(np.arange(6), 50)
     loader = Loader(data_of(path), augmentation=Augmentation(3, jitter=5), group=Group(0, 1, CPU))
     with loader.batches([Samples(rows, repeats)], epoch=2) as batches:
-        found = next(batches).batch.sequence
+        found = next(batches).whole.batch.sequence
     assert isinstance(found, torch.Tensor)
     shifts = choose_shifts(3, 2, rows, 5, repeats)
     expected = np.stack([whole[row, 5 + shift : 45 + shift] for row, shift in zip(rows, shifts, strict=True)])
@@ -94,7 +94,7 @@ def test_ranks_gather_their_share_of_the_same_batch(make_store: Maker) -> None:
             varied = Augmentation(3, 0.5, 4)
             loader = Loader(data_of(path, tracks=2), augmentation=varied, group=Group(rank, world, CPU))
             with loader.batches([Samples(rows)], epoch=1) as batches:
-                part = next(batches)
+                part = next(batches).whole
             assert isinstance(part.batch.sequence, torch.Tensor)
             keys.append(part.keys)
             sequences.append(part.batch.sequence)

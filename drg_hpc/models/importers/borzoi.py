@@ -79,7 +79,7 @@ def _from_torch(
     tensors = read_tensors(path)
     if any(".mha.Wqkv." in name for name in tensors):
         raise InputError(f"{path}: {FLASH[0]}", fix=FLASH[1])
-    found = {match[1] for name in tensors if (match := _HEAD.fullmatch(name))}
+    found = {match[1] for name, value in tensors.items() if (match := _HEAD.fullmatch(name)) and value.ndim}
     order = [name for name in described if name in found]  # a file need not keep the order of its tensors
     heads = {name: len(tensors[f"{name}_head.weight"]) for name in [*order, *sorted(found - set(order))]}
     if not heads:

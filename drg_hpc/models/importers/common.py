@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +18,7 @@ from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.config import AnyConfig
 
 Tensors = dict[str, torch.Tensor]
+_DEEPEST = 4
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,14 @@ def plain_tensors(loaded: Any, *, source: Path) -> Tensors:
     ------
     InputError : it is none
     """
-    if isinstance(loaded, Mapping):
-        if loaded and all(isinstance(value, torch.Tensor) for value in loaded.values()):
-            return {str(name): value for name, value in loaded.items()}
-        for key in ("state_dict", "model_state_dict", "model"):
-            if isinstance(loaded.get(key), Mapping):
-                return plain_tensors(loaded[key], source=source)
+    found = loaded
+    for _ in range(_DEEPEST):  # a dict may hold itself
+        if not isinstance(found, Mapping):
+            break
+        if found and all(isinstance(value, torch.Tensor) for value in found.values()):
+            return {str(name): value for name, value in found.items()}
+        inner = (found.get(key) for key in ("state_dict", "model_state_dict", "model"))
+        found = next((value for value in inner if isinstance(value, Mapping)), None)
     raise InputError(f"{source} holds a {type(loaded).__name__}, not a state_dict of tensors")
 
 
@@ -92,7 +95,8 @@ def fill(
 ) -> list[str]:  # fmt: skip
     """Copy tensors, by our names, into a module, and account for every one of them.
 
-    A module on the meta device takes the tensors themselves, without a copy; then none may be missing.
+    A module on the meta device takes the tensors themselves, without a copy; then none may be missing. Of names that
+    are one tensor in the module (tied weights) one is enough.
 
     Parameters
     ----------
@@ -106,10 +110,11 @@ def fill(
 
     Raises
     ------
-    InputError : tensors missing, unused or ill-shaped, all named
+    InputError : tensors missing, unused, ill-shaped or of another kind of number, tied ones that differ, or weights
+        that are not finite, all named
     """
-    wanted = module.state_dict()
-    missing = [name for name in wanted if name not in tensors]
+    wanted, tied = module.state_dict(), _tied(module)
+    missing = [name for name in wanted if not any(other in tensors for other in tied.get(name, [name]))]
     left = [*unused, *(name for name in tensors if name not in wanted)]
     faults = [f"{name} is missing" for name in missing if not _matches(name, allow)]
     faults += [f"{name} is unused" for name in left if not _matches(name, allow)]
@@ -118,6 +123,7 @@ def fill(
         for name in wanted
         if name in tensors and tensors[name].shape != wanted[name].shape
     ]
+    faults += _unfit_values(module, wanted, tensors, tied) if not faults else []
     if faults:
         shown = ", ".join(faults[:12]) + (f", … ({len(faults)} in all)" if len(faults) > 12 else "")
         raise InputError(
@@ -127,6 +133,34 @@ def fill(
     known = {name: value.to(wanted[name].dtype) for name, value in tensors.items() if name in wanted}
     module.load_state_dict(known, strict=False, assign=any(value.is_meta for value in wanted.values()))
     return [f"{name}: missing, keeps its initial value" for name in missing] + [f"{name}: not used" for name in left]
+
+
+def _tied(module: torch.nn.Module) -> dict[str, list[str]]:
+    """For each parameter, all names that it has."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {name: group for group in names.values() for name in group}
+
+
+def _unfit_values(
+    module: torch.nn.Module, wanted: Tensors, tensors: Mapping[str, torch.Tensor], tied: Mapping[str, list[str]]
+) -> Iterator[str]:
+    """Faults of tensors whose names and shapes fit."""
+    weights = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    for name in (name for name in wanted if name in tensors):
+        own, value = wanted[name], tensors[name]
+        kinds = [(each.is_floating_point(), each.is_complex()) for each in (own, value)]
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta or kinds[0] != kinds[1]:
+            yield f"{name} is a tensor of {value.dtype}, {value.layout} instead of {own.dtype}, {own.layout}"
+        elif not (name in weights or name.endswith(("running_mean", "running_var"))):
+            continue  # a buffer may hold infinities, to mask with
+        elif not torch.isfinite(value.to(own.dtype)).all():
+            yield f"{name} holds values that are not finite in {own.dtype}"
+        elif name.endswith("running_var") and (value < 0).any():
+            yield f"{name} holds negative variances"
+        elif any(other in tensors and not torch.equal(tensors[other], value) for other in tied.get(name, ())):
+            yield f"{name} differs from another name of the same tensor: {', '.join(tied[name])}"
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -85,7 +85,7 @@ def strands_of(params: Params, choices: Choices, count: int) -> tuple[list[bool]
     UsageError : a choice for another number of inputs
     """
     stored = params.raw("reverse_complement", False)
-    flags = [bool(item) for item in stored] if isinstance(stored, list | tuple) else [bool(stored)] * count
+    flags = [bool(item) for item in params.each("reverse_complement", False, count=count, kind=_is_flag)]
     chosen, notes = choices.reverse_complement, []
     if chosen is not None:
         if len(chosen) != count:
@@ -93,7 +93,7 @@ def strands_of(params: Params, choices: Choices, count: int) -> tuple[list[bool]
         if any(chosen) != any(flags) or (isinstance(stored, list | tuple) and list(chosen) != flags):
             notes.append(f"reverse_complement = {list(chosen)} as asked for, against {stored!r} in {params.source}")
         flags = list(chosen)
-    elif count > 1 and stored is True:
+    elif count > 1 and any(flags) and not isinstance(stored, list | tuple):
         raise params.fault(
             "reverse_complement", "is the case for one input or more, the file does not say which",
             fix=f"say it for each of the {count}, as in --reverse-complement {','.join(['true'] * (count - 1))},false",
@@ -102,6 +102,11 @@ def strands_of(params: Params, choices: Choices, count: int) -> tuple[list[bool]
     if join not in ("max", "mean", "weighted"):
         raise params.fault("complement_pool", "is not imported", fix="known: max, mean, weighted")
     return flags, [join if flag else "off" for flag in flags], notes
+
+
+def _is_flag(value: Any) -> bool:
+    """True, False, 1 or 0."""
+    return isinstance(value, int) and value in (0, 1)
 
 
 def names_for(chosen: Sequence[str] | None, count: int, *, single: str, several: str, what: str) -> list[str]:

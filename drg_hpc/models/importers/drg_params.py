@@ -8,6 +8,7 @@ and tuples; integers; numbers; everything else is text.
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,9 +36,10 @@ def parse_value(text: str) -> Any:
             raise ValueError("not a list") from None
     for number in (int, float):
         try:
-            return number(text)
+            value = number(text)
         except ValueError:
             continue
+        return value if math.isfinite(value) else text
     return text
 
 
@@ -142,7 +144,7 @@ def is_count(value: Any) -> bool:
 
 def is_number(value: Any) -> bool:
     """A number above 0."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def is_word(value: Any) -> bool:

@@ -79,8 +79,15 @@ def _short(name: str) -> str:
     return "/".join(parts[-2:] if len(parts) > 1 and parts[-2].endswith("_layer") else parts[-1:])
 
 
-def _weights(group: Any) -> dict[str, NDArray[Any]]:
-    found = {_short(name): np.asarray(group[name]) for name in _names(group.attrs, "weight_names")}
+def _array(group: Any, name: str, file: Any) -> NDArray[Any]:
+    item = group[name]
+    if not isinstance(item, h5py.Dataset) or item.file.filename != file.filename or item.external or item.is_virtual:
+        raise TypeError(f"{group.name}: {name} is no array that lies in this file")
+    return np.asarray(item)
+
+
+def _weights(group: Any, file: Any) -> dict[str, NDArray[Any]]:
+    found = {_short(name): _array(group, name, file) for name in _names(group.attrs, "weight_names")}
     if strange := [name for name, value in found.items() if value.dtype.kind != "f"]:
         raise TypeError(f"{group.name}: {strange[0]} holds no floating-point numbers")
     return found
@@ -91,7 +98,7 @@ def read_layers(path: Path) -> Layers:
 
     Raises
     ------
-    InputError : not HDF5, damaged, or not in Keras 2's layout
+    InputError : not HDF5, damaged, not in Keras 2's layout, or with arrays that lie in other files
     """
     try:
         with h5py.File(path, "r") as file:
@@ -100,8 +107,8 @@ def read_layers(path: Path) -> Layers:
             if not layers:
                 raise InputError(f"{path} has no layer_names: it is not in the layout of Keras 2",
                                  fix="save it with Keras 2: model.save_weights('NEW.h5')")  # fmt: skip
-            found = {layer: _weights(root[layer]) for layer in layers}
-    except (OSError, KeyError, RuntimeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+            found = {layer: _weights(root[layer], file) for layer in layers}
+    except (OSError, KeyError, RuntimeError, ValueError, MemoryError, AttributeError, TypeError) as error:
         raise InputError(f"{path} is not a readable HDF5 file of Keras weights: {error}") from None
     return {layer: weights for layer, weights in found.items() if weights}
 

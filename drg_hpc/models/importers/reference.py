@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ GRADIENTS = ("gradients", "grad")
 _SEQUENCES = ("sequences", "seqfeatures", "onehot")
 _NAMES = ("names", "genenames", "regions")
 _PREDICTIONS = ("predictions", "values")
+_DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,15 @@ def read_arrays(path: Path) -> dict[str, Array]:
         if isinstance(loaded, np.ndarray):
             raise InputError(f"{path} is one array, not an npz file of several")
         with loaded as archive:
-            return {name: archive[name] for name in archive.files}
+            found = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"no such file: {path}") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         if "allow_pickle" in str(error) or "pickled" in str(error):
             raise InputError(f"{path} holds Python objects, which need pickle and could run code: it is not read",
                              fix="save its arrays as numbers and text") from None  # fmt: skip
         raise InputError(f"{path} is not a readable npz file: {error}") from None
+    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # other members are bytes
 
 
 def one_of(arrays: Mapping[str, Array], keys: Sequence[str], path: Path) -> Array:
