@@ -17,11 +17,21 @@ from drg_hpc.bodies.train_plan import Options, is_sweep
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.errors import Stopped, UsageError
 from drg_hpc.models.config import AnyConfig, DrgCnnConfig
+from drg_hpc.models.config_drg_tables import (
+    AttentionTable,
+    GappedTable,
+    HeadTable,
+    ProfileTable,
+    TowerTable,
+    TransformerTable,
+)
+from drg_hpc.models.config_multi import CombinedHeadTable
 from drg_hpc.training.config import (
     CheckpointTable,
     DataTable,
     LogTable,
     MixTable,
+    ModalityTable,
     OptimTable,
     TrainOptions,
     TrainTable,
@@ -43,6 +53,14 @@ def _architecture(config: type[BaseModel]) -> str:
 
 _TABLES: dict[str, type[BaseModel]] = {
     **{f"model, {_architecture(config)}": config for config in typing.get_args(AnyConfig)},
+    "model.dilated, also [model.tower] and [model.final]": TowerTable,
+    "model.attention": AttentionTable,
+    "model.transformer": TransformerTable,
+    "[model.gapped], once for each": GappedTable,
+    "model.profile": ProfileTable,
+    "model.heads.NAME, of drg-cnn": HeadTable,
+    "model.heads.NAME, of multi-input": CombinedHeadTable,
+    "modality.NAME, once for each modality that differs from [train]": ModalityTable,
     "data": DataTable,
     "[data.mix], once for each further store": MixTable,
     "optim": OptimTable,
