@@ -99,10 +99,10 @@ class Stepper:
     @contextmanager
     def scored(self) -> Iterator[SequenceModel]:
         """The model with the weights that are validated and kept: the same on all ranks."""
-        if self._ranks_differ:
-            for buffer in self.model.buffers():
-                dist.broadcast(buffer, 0)
         with nullcontext() if self.average is None else self.average.in_place():
+            if self._ranks_differ:  # and so do the averages of their buffers
+                for buffer in self.model.buffers():
+                    dist.broadcast(buffer, 0)
             yield self.model
 
     def step(self, part: TrainBatch, *, units: Array, number: int, rate: float) -> tuple[list[float], float]:

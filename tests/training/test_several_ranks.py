@@ -81,6 +81,7 @@ class Trained:
         add("normpieces", (2,), self.profile, TOWER, train={"batch_size": 5, "accumulate": 2, "epochs": 1})
         add("ema", (2,), self.plain, BASSET, train={"ema": 0.9, "epochs": 2})
         add("own", (2,), self.plain, BASSET, train={"sync_batch_norm": False, "epochs": 2})
+        add("ownema", (2,), self.plain, BASSET, train={"sync_batch_norm": False, "epochs": 2, "ema": 0.9})
         again = {"checkpoint_activations": True}
         add("again", (1, 2), self.plain, BASSET, max_steps=6, train=again)
         add("spoilt", (2,), self.spoilt, CNN, checkpoints={"every": 1}, train={"accumulate": 2})
@@ -145,9 +146,9 @@ def test_pieces_with_batch_norm_end(trained: Trained) -> None:
     assert {outcome["normpieces.2"] for outcome in trained.outcomes[2]} == {"done"}
 
 
-@pytest.mark.parametrize("name", ["ema", "own"])
+@pytest.mark.parametrize("name", ["ema", "own", "ownema"])
 def test_weights_on_disk_are_those_scored(trained: Trained, name: str) -> None:
-    """Averages; and batch norm whose statistics differ between ranks until they are validated."""
+    """Averages; batch norm whose statistics differ between ranks until they are validated; averages of such."""
     out = trained.folder / f"{name}.2"
     data = open_dataset(trained.plain)
     rows = data.split_rows("valid")
