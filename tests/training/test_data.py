@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from stores import TINY, shard
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.store.cache import open_cache
@@ -48,6 +49,34 @@ def test_reverse_complement_turns_bins_and_exchanges_strands(make_store: Maker) 
     assert strand_partners(info, [2, 0]) == [0, None]
     with pytest.raises(UsageError, match="'t0' without the track of its other strand"):
         require_partners([0, None], ["t2", "t0"])
+
+
+def test_turned_rows_are_those_of_the_other_strand_on_real_cage(tmp_path: Path) -> None:
+    """A row turned in training is what drg-shard --stranded makes of the same interval on the - strand: CAGE + and -
+    change places, bins run the other way."""
+    genome = shard("genome", tmp_path / "genome", fasta=[TINY / "genome.fa.gz"])
+    intervals = [line.split("\t")[:3] for line in (TINY / "windows.bed").read_text().splitlines()]
+    stores = {}
+    for strand in "+-":
+        regions = tmp_path / f"{strand}.bed"
+        rows = ["\t".join([c, str(int(s) + 640), str(int(s) + 4736), c, "0", strand]) for c, s, _ in intervals]
+        regions.write_text("\n".join(rows) + "\n")
+        stores[strand] = shard(
+            "regions", tmp_path / strand, genome=genome, regions=regions, tracks=TINY / "targets.tsv", bin=32,
+            stranded=True,
+        )  # fmt: skip
+    header = open_dataset(stores["+"]).header
+    tracks = list(range(len(header["tracks"])))
+    partners = require_partners(strand_partners(header["track_info"], tracks), header["tracks"])
+    plus, minus = header["tracks"].index("CNhs12184+"), header["tracks"].index("CNhs12184-")
+    assert (partners[plus], partners[minus]) == (minus, plus)
+    data = TrainingData(Mixture([open_cache(stores["+"])]), tracks=tracks, partners=partners, device=CPU)
+    everyone = np.arange(len(intervals))
+    turned, other = data.batch(everyone, flips=np.ones(len(everyone), bool)), open_dataset(stores["-"])
+    assert np.array_equal(turned.sequence.numpy(), other.sequences(everyone))
+    np.testing.assert_array_equal(turned.target.numpy(), other.targets(everyone))
+    assert float(turned.target[:, [plus, minus]].abs().sum()) > 0
+    assert not torch.equal(turned.target[:, plus], turned.target[:, minus])
 
 
 def test_keys_belong_to_rows() -> None:
