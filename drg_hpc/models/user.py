@@ -16,14 +16,9 @@ from torch import nn
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import ModelShape, SequenceModel, Sequences
 from drg_hpc.models.config_user import UserConfig
+from drg_hpc.models.user_packages import is_ours
 
 log = logging.getLogger(__name__)
-_OURS_TO_USE = {
-    "captum", "dask", "distributed", "drg_hpc", "h5py", "numpy", "pandas", "pyarrow", "safetensors", "scipy",
-    "submitit", "torch", "zarr",
-}  # fmt: skip
-"""Packages of this suite's own environment, some of whose functions can be told to load code or to delete files."""
-
 _SAID: set[str] = set()
 
 
@@ -54,12 +49,13 @@ def _require_users_own(name: str, factory: str) -> None:
 
     Raises
     ------
-    UsageError : it is of the standard library, or of a library that this suite uses
+    UsageError : it is of the standard library, or of a package that this suite requires, some of whose functions can be
+        told to run code or to delete files
     """
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in _OURS_TO_USE:
+    if is_ours(name):
         raise UsageError(
-            f"model factory {factory!r} is a function of {top}: a factory must be in a package of your own",
+            f"model factory {factory!r} is a function of {name.partition('.')[0]}: a factory must be in a package of "
+            "your own",
             fix="write a function that calls it, in a module of yours",
         )
 

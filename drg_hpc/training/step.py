@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,11 +39,14 @@ def _parallel(model: nn.Module, group: Group, *, broadcast_buffers: bool) -> nn.
     # DDP lays its buckets out anew after the first step of a process, and the order in which more than two ranks add
     # depends on the layout: a resumed run would differ in the last bit. Looking for unused parameters keeps the first
     # layout for good.
+    # The option's name changed in torch 2.13.
+    new = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+    buffers: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": broadcast_buffers}
     return DistributedDataParallel(
         model,
         device_ids=[group.device.index] if group.device.type == "cuda" else None,
         find_unused_parameters=True,
-        broadcast_buffers=broadcast_buffers,
+        **buffers,
     )
 
 

@@ -30,6 +30,7 @@ def test_average_is_the_weighted_sum() -> None:
     bias = model[0].bias.clone()
     average = Average(model, 0.8)
     expected = model[0].weight.detach().double().numpy().copy()
+    means = model[1].running_mean.double().numpy().copy()
     for step in range(40):
         with torch.no_grad():
             model[0].weight.normal_()
@@ -37,7 +38,10 @@ def test_average_is_the_weighted_sum() -> None:
         average.follow(step)
         keep = min(0.8, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * model[0].weight.detach().double().numpy()
+        means = keep * means + (1 - keep) * model[1].running_mean.double().numpy()
     assert np.abs(average.tensors["0.weight"].numpy() - expected).max() < 1e-6
+    assert np.abs(average.tensors["1.running_mean"].numpy() - means).max() < 1e-6
+    assert not torch.equal(average.tensors["1.running_mean"], model[1].running_mean)
     assert torch.equal(average.tensors["0.bias"], bias)  # what does not change keeps its bits
     assert int(average.tensors["1.num_batches_tracked"]) == 40
     own = {name: tensor.clone() for name, tensor in model.state_dict().items()}
