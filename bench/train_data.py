@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 def run(scratch: Path, *, small: bool) -> dict[str, Any]:
     """Make the store, and compare."""
-    windows, genome, batch, steps, pairs = (400, 2_000_000, 32, 2, 3) if small else (20_000, 20_000_000, 64, 8, 20)
+    windows, genome, batch, steps, pairs = (400, 2_000_000, 32, 2, 3) if small else (10_000, 8_000_000, 64, 4, 12)
     write_inputs(scratch, genome=genome, regions=windows)
     timed("drg-shard", "genome", scratch / "genome.fa", "-o", scratch / "genome")
     options = ["--regions", scratch / "regions.bed", "--counts", scratch / "counts.tsv", "--flank", 16]

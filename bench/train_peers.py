@@ -127,7 +127,7 @@ def run(scratch: Path, *, small: bool) -> dict[str, Any]:
     python = peers_python()
     if python is None:
         sys.exit("bench/train peers needs .venv-peers with bpnet-lite (DRG_MAKE_PEERS=1 bench/stores windows makes it)")
-    genome, peaks, batch, steps, pairs = (400_000, 100, 4, 1, 2) if small else (8_000_000, 2500, 32, 3, 12)
+    genome, peaks, batch, steps, pairs = (400_000, 100, 4, 1, 2) if small else (8_000_000, 2500, 16, 2, 6)
     write_inputs(scratch, genome=genome, peaks=peaks)
     mine, macs, size = ours(scratch, batch=batch, steps=steps)
     sides = {"ours": mine}
