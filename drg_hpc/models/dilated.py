@@ -12,7 +12,7 @@ from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.blocks import PositionMean, Residual, activation
 from drg_hpc.models.config_profile import BiasModel, DilatedResidualConfig
 from drg_hpc.models.header import read_model_header
-from drg_hpc.models.profile_blocks import AddBias, Crop, Frozen, LogRate, ValidResidual
+from drg_hpc.models.profile_blocks import AddBias, Crop, Frozen, LogRate, NarrowConv1d, ValidResidual
 from drg_hpc.models.profile_layout import Layout, bias_shape, bin_width, dilations, lay_out, place_bias
 
 
@@ -64,7 +64,7 @@ class DilatedResidual(SequenceModel):
         width = bin_width(layout.output, shape.bins)
         self.trunk = _trunk(config)
         pad = config.profile_size // 2 if config.padding == "same" else 0
-        head = nn.Conv1d(config.channels, shape.n_tracks, config.profile_size, padding=pad, bias=config.profile_bias)
+        head = NarrowConv1d(config.channels, shape.n_tracks, config.profile_size, padding=pad, bias=config.profile_bias)
         pool: list[nn.Module] = [nn.AvgPool1d(width)] if width > 1 else []
         self.profile = nn.Sequential(head, *_cropped(*layout.profile.crop_to(layout.output)), *pool)
         self.counts: nn.Sequential | None = None
