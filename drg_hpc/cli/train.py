@@ -42,7 +42,8 @@ from drg_hpc.training.config_init import InitTable
 _GRACE_S = 0.5
 _STOPS = (
     "exit codes: 0 the model is finished; 143 stopped with a checkpoint, by --max-time, --max-steps, a file STOP in\n"
-    "MODEL, or a signal: run the same command again to go on; 2 usage; 3 bad input; 5 damaged; 6 diverged"
+    "MODEL, or a signal: run the same command again to go on; 2 usage; 3 bad input; 5 damaged; 6 diverged.\n"
+    "torchrun turns every code but 0 into 1; MODEL/done.json says that a training is finished"
 )
 
 

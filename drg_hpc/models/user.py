@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from drg_hpc.errors import UsageError
+from drg_hpc.errors import DrgError, UsageError
 from drg_hpc.models.base import ModelShape, SequenceModel, Sequences
 from drg_hpc.models.config_user import UserConfig
 from drg_hpc.models.user_packages import is_ours
@@ -139,7 +139,16 @@ class UserModel(SequenceModel):
         self.module = call_factory(config, shape)
 
     def forward(self, x: Sequences) -> torch.Tensor:
-        output = self.module(x)
+        try:
+            output = self.module(x)
+        except (torch.OutOfMemoryError, DrgError):
+            raise
+        except Exception as error:  # theirs, whatever it is: the user's code, not ours
+            shapes = [tuple(each.shape) for each in ([x] if isinstance(x, torch.Tensor) else x)]
+            raise UsageError(
+                f"the module of model factory {self.factory!r} failed on an input of {', '.join(map(str, shapes))}: "
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            ) from error
         rows = len(x) if isinstance(x, torch.Tensor) else len(x[0])
         wanted = (rows, self.shape.n_tracks, *([self.shape.bins] if self.shape.bins else []))
         if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:

@@ -159,7 +159,9 @@ class TrainOptions(Options):
 
     store: Path = positional(help="dataset store, or the run that made it", metavar="STORE")
     out: Path = flag(help="model folder to create, or to go on with", metavar="MODEL", short="-o")
-    resume: Literal["auto", "never"] = flag("auto", help="auto: go on from the newest checkpoint in MODEL")
+    resume: Literal["auto", "never"] = flag(
+        "auto", help="auto: go on from the newest checkpoint in MODEL; never: MODEL must be new or empty"
+    )
     tracks: str = flag("all", help="train on these tracks only, by name", metavar="A,B")
     epochs: int | None = flag(None, help="overrides train.epochs", metavar="N", ge=1)
     batch_size: int | None = flag(None, help="overrides train.batch_size (global)", metavar="N", ge=1)

@@ -296,3 +296,11 @@ def test_trained_and_attributed(nets: Path) -> None:
         trained("three", "nowhere:f")
     with pytest.raises(UsageError, match=r"Wrong' gives \(\d+, 3\), \(batch, tracks\) = \(\d+, 2\) is needed"):
         trained("four", "ownpackage.nets:Wrong")
+
+
+def test_an_error_inside_the_module_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wrong_axis.py").write_text("from torch import nn\n\ndef make():\n    return nn.Linear(4, 3)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = UserConfig(factory="wrong_axis:make")
+    with pytest.raises(UsageError, match=r"'wrong_axis:make' failed on an input of \(1, 4, 20\): RuntimeError: "):
+        build_model(config, ModelShape.single(20, 3))(torch.zeros(1, 4, 20))
