@@ -58,6 +58,8 @@ class _Fasta:
         self._file.close()
 
     def codes(self, name: str, places: Places, start: int, out: NDArray[np.uint8]) -> None:
+        if not len(out):
+            return  # nothing is read, so nothing is known of where it ends
         if self._next[:2] == (name, start):  # where the last stretch ended
             letters, offset = start, self._next[2]
         else:

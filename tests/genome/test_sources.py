@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sequence_files import KINDS, wrapped, write
 
@@ -30,6 +30,7 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @settings(max_examples=25, deadline=None)
+@example(wanted=[("c0", 0.5, 0.5), ("c0", 1.0, 0.5)], block=5)
 @given(
     wanted=st.lists(st.tuples(st.sampled_from([*RECORDS]), st.floats(0, 1), st.floats(0, 1)), max_size=8),
     block=st.integers(5, 500),

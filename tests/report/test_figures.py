@@ -99,7 +99,7 @@ def test_profiles(tmp_path: Path, drawn: dict[str, Figure]) -> None:
     assert not there.all()
     np.testing.assert_allclose(panel.collections[0].get_offsets(), np.column_stack([y, p])[there], rtol=1e-6)
     assert "r 0." in panel.get_title() and "row total" in drawn["scatter-1"].get_supxlabel()
-    assert drawn["tracks"].axes[0].get_xlabel() == "Pearson r, with the 95 % interval over regions"
+    assert drawn["tracks"].axes[0].get_xlabel() == "Pearson r, with its 95 % interval"
 
 
 def test_many_tracks_take_pages(tmp_path: Path, drawn: dict[str, Figure], monkeypatch: pytest.MonkeyPatch) -> None:
