@@ -106,7 +106,8 @@ class NarrowConv1d(nn.Conv1d):
         size, padding = self.kernel_size[0], int(self.padding[0])
         x = functional.pad(x, (padding, padding))
         length = x.shape[-1]
-        taps = self.weight.transpose(1, 2).reshape(-1, self.in_channels) @ x  # (rows, channels * size, length)
+        weight = self.weight.transpose(1, 2).reshape(-1, self.in_channels, 1)
+        taps = functional.conv1d(x, weight)  # (rows, channels * size, length)
         # In rows one longer than they are, tap k of position t + k stands at [k, t].
         taps = functional.pad(taps.reshape(len(x), self.out_channels, -1), (0, size))
         skewed = taps.reshape(len(x), self.out_channels, size, length + 1)
