@@ -23,6 +23,20 @@ class Pad(nn.Module):
         return f"{self.left}, {self.right}, value={self.value:g}"
 
 
+class Crop(nn.Module):
+    """Take ``left`` and ``right`` positions off the ends, ``(…, length) -> (…, length - left - right)``."""
+
+    def __init__(self, left: int, right: int) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[..., self.left : x.shape[-1] - self.right]
+
+    def extra_repr(self) -> str:
+        return f"{self.left}, {self.right}"
+
+
 class Concatenate(nn.ModuleList):
     """The outputs of branches that all take the same input, side by side on axis 1."""
 

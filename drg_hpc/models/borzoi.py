@@ -12,9 +12,9 @@ from torch import nn
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.blocks import KeyedDropout
+from drg_hpc.models.blocks_layout import Crop
 from drg_hpc.models.borzoi_blocks import (
     ConvBlock,
-    Crop,
     HeadConv,
     RelativeAttention,
     RelativeLogits,
@@ -95,7 +95,7 @@ class Borzoi(SequenceModel):
         self.positions = SwapAxes()
         skips = config.tower_channels[::-1][: config.unet]
         self.unet = nn.ModuleList(UpsamplingStep(config, channels) for channels in skips)
-        self.crop = Crop(crop)
+        self.crop = Crop(crop, crop)
         final: OrderedDict[str, nn.Module] = OrderedDict()
         if config.final_channels:
             final["block"] = ConvBlock(config.channels, config.final_channels, momentum=momentum)

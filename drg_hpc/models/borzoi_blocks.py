@@ -34,17 +34,6 @@ class ConvBlock(nn.Sequential):
         super().__init__(layers)
 
 
-class Crop(nn.Module):
-    """Leaves out ``size`` positions at each side."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[..., self.size : x.shape[-1] - self.size]
-
-
 class SwapAxes(nn.Module):
     """Channels last from channels first, and back."""
 

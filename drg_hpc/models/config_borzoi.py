@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from drg_hpc.config import Options, flag
+from drg_hpc.models.config_fields import Size, odd
 
 POOL = 2
 """Window and step of every pooling, and the factor of every upsampling step."""
@@ -21,7 +22,7 @@ class BorzoiConfig(Options):
     architecture: Literal["borzoi"] = flag("borzoi", help="name of the architecture")
     stem_channels: int = flag(512, help="kernels of the first convolution", ge=1)
     stem_size: int = flag(15, help="their width in bases (odd)", ge=1)
-    tower_channels: tuple[Annotated[int, Field(ge=1)], ...] = flag(
+    tower_channels: tuple[Size, ...] = flag(
         (608, 736, 896, 1056, 1280, 1536),
         help="channels of each convolution of the tower; the last one is the width of the transformer",
         min_length=1,
@@ -51,12 +52,7 @@ class BorzoiConfig(Options):
         0.1, help="weight of a batch in the running statistics of batch normalisation", gt=0, le=1
     )
 
-    @field_validator("stem_size", "tower_size", "separable_size")
-    @classmethod
-    def _check_odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, so that the layer keeps positions centred")
-        return value
+    _check_sizes = field_validator("stem_size", "tower_size", "separable_size")(odd)
 
     @field_validator("position_features")
     @classmethod

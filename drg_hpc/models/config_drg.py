@@ -18,12 +18,11 @@ from drg_hpc.models.config_drg_tables import (
     Pooling,
     PoolPad,
     ProfileTable,
-    Size,
     Strands,
     TowerTable,
     TransformerTable,
-    odd,
 )
+from drg_hpc.models.config_fields import Size, odd
 
 
 class ConvolutionTable(Options):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from drg_hpc.config import Options, flag
+from drg_hpc.models.config_fields import Size
 
 Activation = Literal[
     "gelu", "relu", "relu-offset", "sigmoid", "tanh", "sin", "identity", "clamp", "clamped-gelu", "clamped-relu"
@@ -23,14 +24,6 @@ Pooling = Literal["max", "mean", "weighted"]
 KernelPooling = Literal["max", "mean", "weighted", "max+mean"]
 PoolPad = Literal["activation-minimum", "mask", "batch-minimum"]
 Strands = Literal["max", "mean", "weighted", "off"]
-Size = Annotated[int, Field(ge=1)]
-
-
-def odd(value: int) -> int:
-    """A width that keeps positions centred, or a fault for pydantic."""
-    if value % 2 == 0:
-        raise ValueError("must be odd, so that the layer keeps positions centred")
-    return value
 
 
 class FcTable(Options):

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from drg_hpc.config import Options, flag
+from drg_hpc.models.config_fields import Size, odd
 from drg_hpc.models.header import model_length, read_model_header
 
 Padding = Literal["same", "valid"]
 Rectifier = Literal["gelu", "relu"]
-_Positive = Annotated[int, Field(ge=1)]
-
-
-def _odd(value: int) -> int:
-    if value % 2 == 0:
-        raise ValueError("must be odd, so that the layer keeps positions centred")
-    return value
 
 
 class BiasModel(Options):
@@ -89,7 +83,7 @@ class DilatedResidualConfig(Options):
         None, help="MODEL of an enzyme's preference, frozen; its profile and counts are added (ChromBPNet)"
     )
 
-    _check_sizes = field_validator("stem_size", "kernel_size", "profile_size")(_odd)
+    _check_sizes = field_validator("stem_size", "kernel_size", "profile_size")(odd)
 
     @model_validator(mode="after")
     def _check(self) -> DilatedResidualConfig:
@@ -107,13 +101,13 @@ class BassetConfig(Options):
     value per track."""
 
     architecture: Literal["basset"] = flag("basset", help="name of the architecture")
-    channels: tuple[_Positive, ...] = flag((300, 200, 200), help="channels of each convolution", min_length=1)
-    sizes: tuple[_Positive, ...] = flag((19, 11, 7), help="their widths")
-    pools: tuple[_Positive, ...] = flag((3, 4, 4), help="window and step of the max-pooling after each; 1: none")
+    channels: tuple[Size, ...] = flag((300, 200, 200), help="channels of each convolution", min_length=1)
+    sizes: tuple[Size, ...] = flag((19, 11, 7), help="their widths")
+    pools: tuple[Size, ...] = flag((3, 4, 4), help="window and step of the max-pooling after each; 1: none")
     padding: Padding = flag("valid", help="same: zeros beyond the ends (odd widths); valid: layers get shorter")
     batch_norm: bool = flag(True, help="batch norm before every activation")
     activation: Rectifier = flag("relu", help="activation of all layers")
-    hidden: tuple[_Positive, ...] = flag((1000, 1000), help="widths of the fully connected layers")
+    hidden: tuple[Size, ...] = flag((1000, 1000), help="widths of the fully connected layers")
     dropout: float = flag(0.3, help="share of units dropped after each of them", ge=0, lt=1)
 
     @model_validator(mode="after")

@@ -10,9 +10,10 @@ from torch import nn
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.blocks import PositionMean, Residual, activation
+from drg_hpc.models.blocks_layout import Crop
 from drg_hpc.models.config_profile import BiasModel, DilatedResidualConfig
 from drg_hpc.models.header import read_model_header
-from drg_hpc.models.profile_blocks import AddBias, Crop, Frozen, LogRate, NarrowConv1d, ValidResidual
+from drg_hpc.models.profile_blocks import AddBias, Frozen, LogRate, NarrowConv1d, ValidResidual
 from drg_hpc.models.profile_layout import Layout, bias_shape, bin_width, dilations, lay_out, place_bias
 
 

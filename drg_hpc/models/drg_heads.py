@@ -9,11 +9,10 @@ from drg_hpc.errors import UsageError
 from drg_hpc.models.base import HeadShape, ModelShape
 from drg_hpc.models.blocks import PositionMean
 from drg_hpc.models.blocks_activations import activation
-from drg_hpc.models.blocks_layout import Concatenate, in_order, same_conv, same_length
+from drg_hpc.models.blocks_layout import Concatenate, Crop, in_order, same_conv, same_length
 from drg_hpc.models.config_drg import DrgCnnConfig
 from drg_hpc.models.config_drg_tables import HeadTable, ProfileTable
 from drg_hpc.models.drg_trunk import Chain, FcStyle, Named, fc_stack, fc_style
-from drg_hpc.models.profile_blocks import Crop
 
 
 def output_layers(name: str, *, head: HeadShape, bins: int) -> list[Named]:

@@ -83,62 +83,6 @@ def per_track(name: str, prediction: Array, target: Array, valid: Array) -> Arra
     return np.array(found)
 
 
-class Moments:
-    """Counts, means and centred second moments of predictions and targets of each track, in one pass over chunks
-    (Chan, Golub & LeVeque 1983); float64.
-
-    Parameters
-    ----------
-    tracks : number of tracks
-    """
-
-    def __init__(self, tracks: int) -> None:
-        self._values = np.zeros((6, tracks))  # n, mean x, mean y, Sxx, Syy, Sxy
-
-    def flat(self) -> list[float]:
-        """All numbers, for :meth:`from_flat`."""
-        values: list[float] = self._values.ravel().tolist()
-        return values
-
-    @classmethod
-    def from_flat(cls, values: list[float]) -> Moments:
-        """What :meth:`flat` gave."""
-        found = cls(len(values) // 6)
-        found._values = np.array(values).reshape(6, -1)
-        return found
-
-    def add(self, prediction: Array, target: Array, valid: Array) -> None:
-        """Count a chunk in, all (rows, tracks, bins); entries that are not ``valid`` do not count."""
-        n = valid.sum((0, 2)).astype(np.float64)
-        safe = np.maximum(n, 1)
-        x = np.where(valid, prediction, 0.0).astype(np.float64)
-        y = np.where(valid, target, 0.0).astype(np.float64)
-        means = x.sum((0, 2)) / safe, y.sum((0, 2)) / safe
-        x, y = (np.where(valid, v - m[:, None], 0.0) for v, m in zip((x, y), means, strict=True))
-        chunk = Moments(len(n))
-        chunk._values = np.stack([n, *means, (x * x).sum((0, 2)), (y * y).sum((0, 2)), (x * y).sum((0, 2))])
-        self.merge(chunk)
-
-    def merge(self, other: Moments) -> None:
-        """Count another's in."""
-        n, mx, my, sxx, syy, sxy = self._values
-        k, nx, ny, txx, tyy, txy = other._values
-        total = n + k
-        safe = np.maximum(total, 1)
-        dx, dy, weight = nx - mx, ny - my, n * k / safe
-        self._values = np.stack([
-            total, mx + dx * k / safe, my + dy * k / safe,
-            sxx + txx + dx * dx * weight, syy + tyy + dy * dy * weight, sxy + txy + dx * dy * weight,
-        ])  # fmt: skip
-
-    def pearson(self) -> Array:
-        """Pearson correlation of each track, NaN where it is undefined."""
-        n, _, _, sxx, syy, sxy = self._values
-        scale = np.sqrt(sxx * syy)
-        found: Array = np.where((n >= 2) & (scale > 0), sxy / np.where(scale > 0, scale, 1.0), np.nan)
-        return found
-
-
 def mean_defined(values: Array) -> float:
     """Mean over the tracks where a metric is defined; NaN when it is nowhere."""
     defined = values[~np.isnan(values)]

@@ -8,22 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from drg_hpc.models.blocks_layout import Crop
+
 if TYPE_CHECKING:
     from drg_hpc.models.dilated import DilatedResidual
-
-
-class Crop(nn.Module):
-    """Take ``left`` and ``right`` positions off the ends, ``(…, length) -> (…, length - left - right)``."""
-
-    def __init__(self, left: int, right: int) -> None:
-        super().__init__()
-        self.left, self.right = left, right
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x[..., self.left : x.shape[-1] - self.right]
-
-    def extra_repr(self) -> str:
-        return f"{self.left}, {self.right}"
 
 
 class ValidResidual(nn.Module):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.prediction import moments as sums
+from drg_hpc.models import moments as sums
 from drg_hpc.prediction.scores import mean_where_defined
 from drg_hpc.prediction.streaming import Outputs, Truth
 from drg_hpc.rng import row_generator

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.models import metrics
-from drg_hpc.prediction import moments as sums
+from drg_hpc.models import moments as sums
 from drg_hpc.prediction.shapes import row_ranks, row_spearman
 from drg_hpc.prediction.streaming import Outputs, Truth
 

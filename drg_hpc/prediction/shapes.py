@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.prediction.moments import compiled, doubles
+from drg_hpc.models.moments import compiled, doubles
 
 Array = NDArray[Any]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.log import Progress
-from drg_hpc.prediction.moments import FIELDS, row_moments, value_moments
+from drg_hpc.models.moments import FIELDS, row_moments, value_moments
 from drg_hpc.prediction.predictors import Kind, Predictor
 from drg_hpc.prediction.rows import Block, Rows, track_chunks
 from drg_hpc.prediction.shapes import flat_divergence, row_spearman, shape_divergence

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.files import write_json
-from drg_hpc.prediction import moments as sums
+from drg_hpc.models import moments as sums
 from drg_hpc.prediction.bootstrap import pearson_intervals
 from drg_hpc.prediction.classes import Group
 from drg_hpc.prediction.compare import COLUMNS, compare

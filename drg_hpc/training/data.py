@@ -128,29 +128,28 @@ class TrainingData:
         values, mask = self._stored(rows)
         return values.to(torch.float32).numpy(), present(values, mask).numpy()
 
-    def scan(self, rows: Array, tracks: slice = slice(None)) -> TargetFacts:
-        """Look at all targets of some tracks of ``rows`` once.
+    def scan(self, rows: Array, parts: Sequence[slice] = (slice(None),)) -> list[TargetFacts]:
+        """Look at all targets of ``rows`` once; the facts of each of some parts of the tracks.
 
         Raises
         ------
-        InputError : no value at all, or an infinite one
+        InputError : a part without any value, or an infinite one
         """
-        binary = unit = positive = True
-        some = False
+        facts = [TargetFacts(binary=True, unit_interval=True, non_negative=True) for _ in parts]
+        found = [False for _ in parts]
         for start in range(0, len(rows), _SCAN_ROWS):
-            part = rows[start : start + _SCAN_ROWS]
-            values, valid = (array[:, tracks] for array in self.targets(part))
-            seen = values[valid]
-            if np.isinf(seen).any():
-                at = int(part[np.argwhere(np.isinf(values) & valid)[0][0]])
+            chunk = rows[start : start + _SCAN_ROWS]
+            values, valid = self.targets(chunk)
+            if (infinite := np.isinf(values) & valid).any():
+                at = int(chunk[np.argwhere(infinite)[0][0]])
                 raise InputError(f"target of row {at} is infinite", fix="mend the counts or tracks, and shard again")
-            some = some or len(seen) > 0
-            binary = binary and bool(np.isin(seen, (0.0, 1.0)).all())
-            unit = unit and bool(((seen >= 0) & (seen <= 1)).all())
-            positive = positive and bool((seen >= 0).all())
-        if not some:
+            for number, tracks in enumerate(parts):
+                seen = values[:, tracks][valid[:, tracks]]
+                found[number] = found[number] or len(seen) > 0
+                facts[number] = facts[number].joined(seen)
+        if not all(found):
             raise InputError("every target of the training rows is missing", fix="check the counts or tracks")
-        return TargetFacts(binary=binary, unit_interval=unit, non_negative=positive)
+        return facts
 
     def units(self, rows: Array, objective: Objective) -> Array:
         """Units of each term in each row, int64 (rows, terms): every rank knows the size of every global batch."""

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from drg_hpc.models import moments as sums_of
 from drg_hpc.models.links import apply_links
-from drg_hpc.models.metrics import Moments, mean_defined, per_track
+from drg_hpc.models.metrics import mean_defined, per_track
 from drg_hpc.store.prefetch import prefetched
 from drg_hpc.training.data import Batch, TrainingData
 from drg_hpc.training.distributed import Group
@@ -32,6 +33,11 @@ class Scores:
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def _together(moments: list[Array]) -> Array:
+    """Moments (8, tracks) of several parts taken together."""
+    return sums_of.pooled(np.stack(moments, axis=1))
 
 
 def _predicted(
@@ -82,20 +88,17 @@ class Validator:
         mine = self._rows[group.share(len(self._rows))]
         sums = np.zeros(objective.count)
         units = np.zeros(objective.count, np.int64)
-        moments: Moments | None = None
+        moments = np.zeros((len(sums_of.FIELDS), self._data.tracks))
         kept: list[tuple[torch.Tensor, ...]] = []
         for prediction, batch in _predicted(model, self._data, mine, batch_size=self._batch_size):
             units += objective.units(batch.valid.cpu().numpy()).sum(0)
             if not objective.whole:
                 sums += objective.totals(prediction, batch.target.double(), batch.valid, ranks=group).cpu().numpy()
             if prediction.ndim == 3:
-                moments = moments or Moments(prediction.shape[1])
-                moments.add(
-                    *(x.cpu().numpy() for x in (apply_links(prediction, self._links), batch.target, batch.valid))
-                )
+                moments = _together([moments, self._moments(prediction, batch)])
             if objective.whole or prediction.ndim == 2:
                 kept.append((prediction, batch.target, batch.valid))
-        whole = self._joined(model, kept)
+        whole = self._joined(model, kept) if objective.whole or not self._data.bins else ()
         if objective.whole:
             prediction, target, valid = whole
             sums += objective.totals(prediction, target.double(), valid, ranks=group).cpu().numpy()
@@ -107,18 +110,21 @@ class Validator:
 
     def _joined(self, model: nn.Module, kept: list[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
         """This rank's rows in one piece."""
-        if not kept:  # more ranks than rows, or nothing to keep: the shape still has to be known
+        if not kept:  # more ranks than rows: the shape still has to be known
             batch = self._data.batch(self._rows[:1])
             kept = [tuple(x[:0] for x in (model(batch.sequence).double(), batch.target, batch.valid))]
         return tuple(torch.cat(parts) for parts in zip(*kept, strict=True))
 
-    def _binned(self, moments: Moments | None) -> dict[str, Array]:
+    def _moments(self, prediction: torch.Tensor, batch: Batch) -> Array:
+        """Moments (8, tracks) of a batch over its rows and bins."""
+        output = apply_links(prediction, self._links).cpu().numpy()
+        target = torch.where(batch.valid, batch.target, torch.nan).cpu().numpy()
+        return sums_of.pooled(sums_of.row_moments(output, target))
+
+    def _binned(self, moments: Array) -> dict[str, Array]:
         """Pearson correlation of each track, over the moments of all ranks in the order of ranks."""
-        mine = moments or Moments(self._data.tracks)
-        merged = Moments(self._data.tracks)
-        for values in self._group.gather_values(mine.flat()):
-            merged.merge(Moments.from_flat(values))
-        return {"pearson": merged.pearson()}
+        every = self._group.gather_values(moments.ravel().tolist())
+        return {"pearson": sums_of.pearson(_together([np.reshape(each, moments.shape) for each in every]))}
 
     def _gathered(self, prediction: torch.Tensor) -> dict[str, Array]:
         """Metrics of each track, NaN for tracks whose modality has other metrics."""

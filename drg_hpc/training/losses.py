@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from drg_hpc.errors import InputError, UsageError
@@ -32,6 +34,14 @@ class TargetFacts:
     binary: bool
     unit_interval: bool
     non_negative: bool
+
+    def joined(self, values: np.ndarray[Any, Any]) -> TargetFacts:
+        """What holds of these values too."""
+        return TargetFacts(
+            binary=self.binary and bool(np.isin(values, (0.0, 1.0)).all()),
+            unit_interval=self.unit_interval and bool(((values >= 0) & (values <= 1)).all()),
+            non_negative=self.non_negative and bool((values >= 0).all()),
+        )
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _make_trainer(
     parts = [data.split(table.train, key="data.train", number=number) for number in range(len(stores.paths))]
     train_rows, valid_rows = np.concatenate(parts), data.split(table.valid, key="data.valid")
     modalities = in_modalities(header["track_info"], tracks)
-    facts = [data.scan(train_rows, modality.tracks) for modality in modalities]
+    facts = data.scan(train_rows, [modality.tracks for modality in modalities])
     losses = plan_losses(recipe, modalities, bins=bins, facts=facts)
     inputs = {item.name: item.length for item in inputs_of(header)}
     span = require_span(header)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from drg_hpc.prediction import moments as sums
+from drg_hpc.models import moments as sums
 from drg_hpc.prediction.shapes import flat_divergence, row_ranks, row_spearman, shape_divergence
 
 

@@ -93,7 +93,7 @@ def test_keys_belong_to_rows() -> None:
 
 def test_scan_and_missing_splits(make_store: Maker) -> None:
     data = TrainingData(Mixture([open_cache(make_store(50, kind="binary"))]), tracks=[0], partners=[0], device=CPU)
-    facts = data.scan(np.arange(50))
+    (facts,) = data.scan(np.arange(50))
     assert facts.binary
     assert facts.non_negative
     with pytest.raises(InputError, match=r"no rows in split 'test' \(data\.valid\)"):
