@@ -9,8 +9,8 @@ import torch
 
 from drg_hpc.config import nearest
 from drg_hpc.errors import UsageError
-from drg_hpc.models.compute import Scale, model_output, on_scale
-from drg_hpc.models.links import totals_over_bins
+from drg_hpc.models.compute import Scale, model_output, module_links
+from drg_hpc.models.links import apply_links, totals_over_bins
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,11 @@ class TrackStatistic:
     scale: Scale
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        output = model_output(self.module, x)
-        tracks = list(self.tracks)
-        if self.scale == "link" and output.ndim == 3:
-            links = getattr(self.module, "links", None) or [getattr(self.module, "link", "identity")] * output.shape[1]
-            return totals_over_bins(output[:, tracks], [str(links[track]) for track in tracks])
-        chosen = on_scale(output, self.module, self.scale)[:, tracks]
+        chosen = model_output(self.module, x)[:, list(self.tracks)]
+        links = module_links(self.module, self.tracks)
+        if self.scale == "link":
+            return totals_over_bins(chosen, links) if chosen.ndim == 3 else chosen
+        chosen = apply_links(chosen, links)
         return chosen.sum(dim=-1) if chosen.ndim == 3 else chosen
 
 

@@ -15,7 +15,7 @@ from drg_hpc.models.header import read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import fold_counts, split_count
-from drg_hpc.training.config import Recipe, TrainOptions, initial_table, recorded, settle
+from drg_hpc.training.config import Recipe, TrainOptions, initial_table, log_table, recorded, settle
 from drg_hpc.training.grid import Settings, fold_splits, read_grid, with_folds
 from drg_hpc.training.inputs import check_stores, describe_models, describe_stores, locate_stores
 from drg_hpc.training.sweep import common_values, recipe_with, require_same_files
@@ -68,7 +68,7 @@ def is_sweep(options: Options) -> bool:
         "--max-time": options.max_time is not None,
         "--max-steps": options.max_steps is not None,
         "--resume never": options.resume == "never",
-        "--log": (options.log_to or options.log.to) != "none",
+        "--log": log_table(options).to != "none",
     }
     for name, is_given in given.items():
         if is_given:
@@ -115,7 +115,7 @@ def plan_shards(options: Options) -> RunSpec:
             "cache_dir": None if options.cache_dir is None else str(options.cache_dir.absolute()),
             "cache_size": options.cache_size,
             "checkpoints": options.checkpoints.model_dump(mode="json"),
-            "log": options.log.model_dump(mode="json"),
+            "log": log_table(options).model_dump(mode="json"),
         },
     )
 
@@ -164,14 +164,13 @@ def _estimate(recipes: Mapping[str, Recipe], stores: Stores, *, shards: int) -> 
     has never been trained."""
     header = stores[0][1]
     files, lengths = 20 * len(recipes) + 2 * shards + 8, [item.length for item in inputs_of(header)]
+    guess = Estimate(8 * _GUESSED_BYTES * len(recipes), files, 4 * _BASE_MEMORY)
     try:
         from drg_hpc.bodies.train_cost import count_networks, training_bytes, training_macs
     except ModuleNotFoundError as error:
-        guess = Estimate(8 * _GUESSED_BYTES * len(recipes), files, 4 * _BASE_MEMORY)
         return guess, [f"cost: not counted, {error.name} is not installed here; memory and bytes are a guess"]
     networks, why = count_networks(recipes, header)
     if not networks:
-        guess = Estimate(8 * _GUESSED_BYTES * len(recipes), files, 4 * _BASE_MEMORY)
         return guess, [f"cost: not counted ({why}); memory and bytes are a guess"]
     macs = {
         name: training_macs(

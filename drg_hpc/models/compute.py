@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from drg_hpc.errors import InputError
 from drg_hpc.models.base import Sequences
 from drg_hpc.models.header import other_strand
-from drg_hpc.models.links import apply_link, apply_links
+from drg_hpc.models.links import apply_links
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 Scale = Literal["link", "output"]
@@ -72,12 +72,18 @@ def model_output(module: torch.nn.Module, x: Sequences) -> torch.Tensor:
     return output[:, None] if output.ndim == 1 else output
 
 
+def module_links(module: torch.nn.Module, tracks: Iterable[int]) -> list[str]:
+    """Link of each of some tracks of a module: of its ``.links``, else ``.link`` for all, else identity."""
+    links = getattr(module, "links", None)
+    alone = str(getattr(module, "link", "identity"))
+    return [str(links[track]) if links else alone for track in tracks]
+
+
 def on_scale(values: torch.Tensor, module: torch.nn.Module, scale: Scale) -> torch.Tensor:
     """A module's output on the scale asked for; a module without ``.link`` gives its output scale already."""
     if scale == "link":
         return values
-    links = getattr(module, "links", None)
-    return apply_links(values, links) if links else apply_link(values, str(getattr(module, "link", "identity")))
+    return apply_links(values, module_links(module, range(values.shape[1])))
 
 
 def partner_tracks(module: torch.nn.Module, tracks: Sequence[int]) -> list[int]:

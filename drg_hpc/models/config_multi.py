@@ -33,10 +33,16 @@ class CombinedHeadTable(FcTable):
         if self.combine != "neural":
             if self.hidden or self.fc_layers or self.fc_size or self.fc_residual:
                 raise ValueError(f"combine = {self.combine!r} has no fully connected layers")
-            wanted = 1 if self.combine.endswith("direct") else 2
-            if self.inputs and len(self.inputs) != wanted:
-                raise ValueError(f"combine = {self.combine!r} is of {wanted} inputs, {len(self.inputs)} are named")
+            if self.inputs and len(self.inputs) != self.formula_inputs:
+                raise ValueError(
+                    f"combine = {self.combine!r} is of {self.formula_inputs} inputs, {len(self.inputs)} are named"
+                )
         return self
+
+    @property
+    def formula_inputs(self) -> int:
+        """Inputs that a formula is of."""
+        return 1 if self.combine.endswith("direct") else 2
 
 
 class MultiInputConfig(Options):

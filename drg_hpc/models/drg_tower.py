@@ -32,10 +32,6 @@ class TowerLayer(nn.Module):
         super().__init__()
         self.main, self.shortcut, self.after = main, shortcut, after
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.main(x)
-        return out
-
 
 class Tower(nn.Module):
     """Convolutions with residuals.

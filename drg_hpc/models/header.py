@@ -47,6 +47,11 @@ def read_model_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def listed_paths(text: Path) -> list[Path]:
+    """Paths separated by commas; a path that is there as it stands is one path."""
+    return [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
+
+
 def model_paths(text: Path) -> list[Path]:
     """The model folders that ``MODEL[,MODEL…]`` names; a run of drg-train with several stands for all of them. A path
     that is there as it stands is one path.
@@ -55,9 +60,8 @@ def model_paths(text: Path) -> list[Path]:
     ------
     UsageError : one path twice, or none
     """
-    given = [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
     found = []
-    for path in given:
+    for path in listed_paths(text):
         inner = path / "models"
         several = inner.is_dir() and not (path / "model.json").is_file()
         found += sorted(inner.iterdir(), key=lambda p: (len(p.name), p.name)) if several else [path]
@@ -87,9 +91,18 @@ def model_length(header: dict[str, Any]) -> int:
     return next(iter(inputs.values()))
 
 
-def track_links(header: dict[str, Any]) -> list[str]:
+def _of_tracks(header: Mapping[str, Any], key: str) -> list[str]:
+    return [str(head[key]) for head in header["heads"] for _ in range(int(head["tracks"]))]
+
+
+def track_links(header: Mapping[str, Any]) -> list[str]:
     """Link of each track."""
-    return [str(head["link"]) for head in header["heads"] for _ in range(int(head["tracks"]))]
+    return _of_tracks(header, "link")
+
+
+def track_heads(header: Mapping[str, Any]) -> list[str]:
+    """Name of each track's head."""
+    return _of_tracks(header, "name")
 
 
 def other_strand(partners: Sequence[int | None], tracks: Sequence[int], names: Sequence[str]) -> list[int]:

@@ -142,7 +142,7 @@ class MultiInput(SequenceModel):
             fc_stack(chain, table, style)
             linear_head(chain, head=head, bins=self.bins, output=table.output, batch_norm=style.batch_norm)
             return NeuralHead(inputs, in_order(chain.layers))
-        wanted = 1 if table.combine.endswith("direct") else 2
+        wanted = table.formula_inputs
         if len(inputs) != wanted:
             raise UsageError(
                 f"[model.heads.{head.name}]: combine = {table.combine!r} is of {wanted} inputs, not of {len(inputs)}",

@@ -10,6 +10,7 @@ from typing import Any
 
 from drg_hpc.errors import InputError
 from drg_hpc.genome.text import columns, numbered_lines
+from drg_hpc.models.header import track_heads
 
 log = logging.getLogger(__name__)
 _NAMED = 5
@@ -86,7 +87,7 @@ def class_groups(path: Path, tracks: Sequence[str]) -> list[Group]:
 
 def modality_groups(header: Mapping[str, Any], tracks: Sequence[int]) -> list[Group]:
     """The modalities of some tracks of a model, when there are several."""
-    heads = [str(head["name"]) for head in header["heads"] for _ in range(int(head["tracks"]))]
+    heads = track_heads(header)
     names = [heads[track] for track in tracks]
     return _groups("modality", names) if len(set(names)) > 1 else []
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from drg_hpc.digests import describe_input, digest, input_identity, versions, who_and_where
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
-from drg_hpc.models.header import MODEL_MEMBERS, model_paths, read_model_header
+from drg_hpc.models.header import MODEL_MEMBERS, listed_paths, model_paths, read_model_header
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.held_out import HELD_OUT
 from drg_hpc.prediction.notes import notes
@@ -88,7 +88,7 @@ def _runs(text: Path | None, models: int) -> list[Path]:
     """
     if text is None:
         return []
-    found = [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
+    found = listed_paths(text)
     if len(found) not in (1, models):
         fix = "give one for each model, or one of their mean"
         raise UsageError(f"--predictions: {len(found)} runs for {models} models", fix=fix)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.models.header import model_inputs
+from drg_hpc.models.header import model_inputs, track_heads
 from drg_hpc.runs.spec import BLOCK_ROWS
 from drg_hpc.store.reader import DatasetStore
 
@@ -52,7 +52,7 @@ def track_places(header: Mapping[str, Any], store: DatasetStore) -> list[tuple[s
     ------
     InputError : the store lacks tracks
     """
-    heads = [str(head["name"]) for head in header["heads"] for _ in range(int(head["tracks"]))]
+    heads = track_heads(header)
     found, missing = [], []
     for head, name in zip(heads, map(str, header["tracks"]), strict=True):
         known = [head] if head in store.modalities and name in store.modalities[head].names else list(store.modalities)

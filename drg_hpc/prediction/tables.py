@@ -203,9 +203,10 @@ def _track_columns(tracks: Sequence[str], truth: Truth, outputs: Outputs) -> pd.
         correlation = sums.pearson(moments)
     else:
         p, y = outputs.values, truth.values
+    error = np.abs(p - y)
     found: dict[str, Array] = {}
     for i, track in enumerate(tracks):
-        found |= {f"target.{track}": y[:, i], f"prediction.{track}": p[:, i], f"error.{track}": np.abs(p - y)[:, i]}
+        found |= {f"target.{track}": y[:, i], f"prediction.{track}": p[:, i], f"error.{track}": error[:, i]}
         if truth.bins:
             found[f"pearson.{track}"] = correlation[:, i]
     return pd.DataFrame(found)

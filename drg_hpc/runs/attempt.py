@@ -153,12 +153,13 @@ def _faults_logged(stage: Stage, shard: Shard, folder: Path) -> Iterator[None]:
 @contextmanager
 def _resumed(plan: Plan, shard: Shard, attempt: Attempt, target: Path) -> Iterator[bool]:
     """Give the attempt the state of its shard where the command has one; False when the shard was done meanwhile."""
+    if not is_resumable(plan):
+        yield True
+        return
     with ExitStack() as stack:
-        if is_resumable(plan):
-            with beating(attempt.out):  # it may wait for long
-                held = state.hold(plan, shard, done=lambda: os.path.lexists(target))
-                attempt.state = stack.enter_context(held)
-        yield attempt.state is not None or not is_resumable(plan)
+        with beating(attempt.out):  # it may wait for long
+            attempt.state = stack.enter_context(state.hold(plan, shard, done=lambda: os.path.lexists(target)))
+        yield attempt.state is not None
 
 
 def _receipt(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from drg_hpc.errors import ShardsFailedError
 from drg_hpc.log import Progress
@@ -28,6 +30,11 @@ class Failed:
 
     message: str
     final: bool = False
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Failed:
+        """What an answer of :func:`drg_hpc.runs.worker` or :func:`describe_error` says."""
+        return cls(answer["message"], bool(answer.get("final")))
 
 
 @dataclass
@@ -101,8 +108,7 @@ def _do_all(plan: Plan, stage: Stage, shards: list[Shard], *, body: Body, device
             except Exception as error:
                 if ends_run(error):
                     raise
-                told = describe_error(error)
-                failed = Failed(told["message"], bool(told.get("final")))
+                failed = Failed.of(describe_error(error))
                 log.warning("shard %d of %s: %s", shard.id, stage.name, failed.message)
                 if not failed.final and chooser.put_back(shard):
                     continue

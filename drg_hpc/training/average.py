@@ -43,13 +43,10 @@ class Average:
             else:
                 average.copy_(tensor)
 
-    @torch.no_grad()
     def restart(self) -> None:
         """Begin again at the weights of now."""
-        for name, tensor in self._model.state_dict().items():
-            self.tensors[name].copy_(tensor)
+        self._put(self.tensors, self._model.state_dict())
 
-    @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor], *, source: Path) -> None:
         """Put back what a checkpoint holds.
 
@@ -61,8 +58,7 @@ class Average:
             name: tensor.shape for name, tensor in self.tensors.items()
         }:
             raise CorruptError(f"the average of weights in {source} does not fit the architecture")
-        for name, tensor in tensors.items():
-            self.tensors[name].copy_(tensor)
+        self._put(self.tensors, tensors)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

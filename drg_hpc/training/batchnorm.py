@@ -189,11 +189,6 @@ def rest_biases(model: nn.Module) -> list[str]:
     return found
 
 
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
-    """All that are not frozen."""
-    return [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and not stays(layer)]
-
-
 def has_own_buffers(model: nn.Module) -> bool:
     """Whether buffers may differ between ranks: any but those of batch norms that share their statistics, or stay."""
     shared = [layer for layer in model.modules() if isinstance(layer, RankBatchNorm1d) or stays(layer)]
@@ -204,17 +199,19 @@ def has_own_buffers(model: nn.Module) -> bool:
 @contextmanager
 def rows_counted(model: nn.Module, counted: bool) -> Iterator[None]:
     """Within it, whether the rows of this rank are part of the batch: where not, they change no statistics."""
-    layers = [] if counted else [layer for layer in batch_norms(model) if layer.training]
+    norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and not stays(layer)]
+    layers = [] if counted else [layer for layer in norms if layer.training]
     try:
         for layer in layers:
-            if isinstance(layer, RankBatchNorm1d):
-                layer.counted = False
-            else:
-                layer.eval()
+            _count(layer, False)
         yield
     finally:
         for layer in layers:
-            if isinstance(layer, RankBatchNorm1d):
-                layer.counted = True
-            else:
-                layer.train()
+            _count(layer, True)
+
+
+def _count(layer: _BatchNorm, on: bool) -> None:
+    if isinstance(layer, RankBatchNorm1d):
+        layer.counted = on
+    else:
+        layer.train(on)

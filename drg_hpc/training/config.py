@@ -251,6 +251,11 @@ def initial_table(options: TrainOptions) -> InitTable:
     return settle_init(options.init, {"model": options.init_model, **flags})
 
 
+def log_table(options: TrainOptions) -> LogTable:
+    """``[log]``, the flag before the table."""
+    return options.log if options.log_to is None else options.log.model_copy(update={"to": options.log_to})
+
+
 def settle(options: TrainOptions, *, model: AnyConfig | None = None) -> Recipe:
     """The recipe of the options, flags before tables.
 

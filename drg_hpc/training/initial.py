@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.digests import describe_input
 from drg_hpc.genome.motifs import read_meme
 from drg_hpc.models.base import ModelShape, SequenceModel
 from drg_hpc.models.config import AnyConfig, config_from_json
-from drg_hpc.models.header import MODEL_MEMBERS, read_model_header
+from drg_hpc.models.header import read_model_header
 from drg_hpc.models.io import header_shape, read_tensors
 from drg_hpc.training.config_init import InitTable
 from drg_hpc.training.freezing import freeze
+from drg_hpc.training.inputs import describe_init
 from drg_hpc.training.motif_kernels import place_motifs
 from drg_hpc.training.name_maps import shown
 from drg_hpc.training.transfer import Known, Transfer, transfer
@@ -59,15 +59,10 @@ def find_initial(table: InitTable) -> Initial:
     ------
     InputError : no model there, or not a motif file
     """
-    inputs: dict[str, dict[str, Any]] = {}
-    header = None
-    if table.model is not None:
-        header = read_model_header(table.model)
-        inputs["init"] = describe_input(table.model, MODEL_MEMBERS)
+    header = None if table.model is None else read_model_header(table.model)
     if table.motifs is not None:
         read_meme(table.motifs)  # a fault in it is said before anything is built
-        inputs["motifs"] = describe_input(table.motifs)
-    return Initial(table, header, inputs)
+    return Initial(table, header, describe_init(table))
 
 
 def start(model: SequenceModel, config: AnyConfig, initial: Initial, *, main: bool) -> None:

@@ -13,6 +13,7 @@ from drg_hpc.models.header import MODEL_MEMBERS
 from drg_hpc.store.dataset_layout import common_span, inputs_of, modalities_of
 from drg_hpc.store.header import describe_store, find_store, require_bins, require_kind, split_count
 from drg_hpc.training.config import DataTable, Recipe
+from drg_hpc.training.config_init import InitTable
 
 Headers = Sequence[tuple[Path, dict[str, Any]]]
 
@@ -77,13 +78,19 @@ def describe_stores(headers: Headers, data: DataTable) -> dict[str, dict[str, An
     return found
 
 
+def describe_init(table: InitTable) -> dict[str, dict[str, Any]]:
+    """Descriptions of the files of an ``[init]`` table: ``init`` and ``motifs``."""
+    found = {}
+    if table.model is not None:
+        found["init"] = describe_input(table.model, MODEL_MEMBERS)
+    if table.motifs is not None:
+        found["motifs"] = describe_input(table.motifs)
+    return found
+
+
 def describe_models(recipe: Recipe) -> dict[str, dict[str, Any]]:
     """Descriptions of what the weights start from: ``init`` and ``motifs`` of ``[init]``, and the ``bias`` model."""
-    found = {}
-    if recipe.init.model is not None:
-        found["init"] = describe_input(recipe.init.model, MODEL_MEMBERS)
-    if recipe.init.motifs is not None:
-        found["motifs"] = describe_input(recipe.init.motifs)
+    found = describe_init(recipe.init)
     if (bias := bias_folder(recipe)) is not None:
         found["bias"] = describe_input(bias, MODEL_MEMBERS)
     return found

@@ -84,6 +84,7 @@ class Trainer:
         self._steps_per_epoch = -(-rows.sampler.samples // recipe.train.batch_size)
         self._saved_step = -1
         self._job_steps = 0
+        self._begin_phase()
 
     @property
     def model(self) -> SequenceModel:
@@ -126,7 +127,7 @@ class Trainer:
         Diverged : a loss that is not finite; the last good checkpoint is kept
         """
         self._step_log.open(self.state.step)
-        while not (phase := self._phase()).stop:
+        while not (phase := self._begin_phase()).stop:
             self._check_stop(poll=True)
             if phase.reload and not self.state.step_in_epoch:
                 self._stepper.reload(self.best_weights, self._folder)
@@ -134,11 +135,13 @@ class Trainer:
         if self._group.main:
             log.info("%s", phase.stop)
 
-    def _phase(self) -> Phase:
-        recipe = self._recipe
-        return find_phase(
-            recipe.optim, epochs=recipe.train.epochs, patience=recipe.train.patience, losses=self.state.losses
-        )
+    def _begin_phase(self) -> Phase:
+        """Settle, once an epoch, what the losses so far say of it."""
+        train, losses = self._recipe.train, self.state.losses
+        self._losses, self._phase = losses, find_phase(
+            self._recipe.optim, epochs=train.epochs, patience=train.patience, losses=losses
+        )  # fmt: skip
+        return self._phase
 
     def _check_stop(self, *, poll: bool = False) -> None:
         reason = self._stop.agreed(self._group, job_steps=self._job_steps, poll=poll)
@@ -195,8 +198,8 @@ class Trainer:
             step=step,
             total_steps=total,
             steps_per_epoch=self._steps_per_epoch,
-            losses=self.state.losses,
-            phase=self._phase(),
+            losses=self._losses,
+            phase=self._phase,
         )
 
     def _diverged(self, what: str) -> None:

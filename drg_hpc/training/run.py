@@ -23,7 +23,7 @@ from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import require_bins, require_span
 from drg_hpc.training.augment import Augmentation
 from drg_hpc.training.compute_options import require_precision
-from drg_hpc.training.config import Recipe, TrainOptions, initial_table, parse_duration, recorded, settle
+from drg_hpc.training.config import Recipe, TrainOptions, initial_table, log_table, parse_duration, recorded, settle
 from drg_hpc.training.data import TrainingData
 from drg_hpc.training.distributed import Group, join, single
 from drg_hpc.training.evaluate import Validator
@@ -101,7 +101,7 @@ def _make_trainer(
         write_history(options.out, state)
         on_epoch(state)
 
-    log_table = options.log if options.log_to is None else options.log.model_copy(update={"to": options.log_to})
+    logged = log_table(options)
     return Trainer(
         group=group,
         stepper=Stepper(group=group, model=model, objective=losses.objective, recipe=recipe),
@@ -119,8 +119,8 @@ def _make_trainer(
         checkpoints=options.checkpoints,
         folder=options.out / CHECKPOINTS,
         stop=stop,
-        meter=Meter(model, group=group, precision=recipe.train.precision, measure=log_table.measure),
-        step_log=StepLog(log_table, options.out, objective=losses.objective, group=group),
+        meter=Meter(model, group=group, precision=recipe.train.precision, measure=logged.measure),
+        step_log=StepLog(logged, options.out, objective=losses.objective, group=group),
         on_epoch=epoch_ended,
     )
 
@@ -158,7 +158,7 @@ def train(
 
         def look() -> tuple[Stores, Initial]:
             require_precision(options.precision or options.train.precision, group.device)
-            require_writer(options.log_to or options.log.to)
+            require_writer(log_table(options).to)
             return find_stores(options.store, options.data), find_initial(initial_table(options))
 
         stores, initial = group.first_on_node(look)

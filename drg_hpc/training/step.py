@@ -126,7 +126,7 @@ class Stepper:
         """
         torch.manual_seed(row_key(self._recipe.seed, number, f"step/{self._group.rank}"))
         self._optimizer.zero_grad(set_to_none=True)
-        sums = self._gradient(part, units)
+        totals = self._gradient(part, units)
         limit = self._recipe.optim.clip_norm or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
         if math.isfinite(norm):
@@ -135,10 +135,12 @@ class Stepper:
             self._optimizer.step()
             if self.average is not None:
                 self.average.follow(number)
+        sums: list[float] = totals.tolist()
         return sums, norm
 
-    def _gradient(self, part: TrainBatch, units: Array) -> list[float]:
-        """Gradient of the objective on the global batch, in ``train.accumulate`` pieces; this rank's sums."""
+    def _gradient(self, part: TrainBatch, units: Array) -> torch.Tensor:
+        """Gradient of the objective on the global batch, in ``train.accumulate`` pieces; this rank's sums (terms,),
+        which are not waited for."""
         group = self._group
         # DDP averages gradients over ranks: times their number it is the sum, over the units of the global batch.
         factors = torch.tensor(self._objective.factors(units) * group.world, dtype=torch.float32, device=group.device)
@@ -147,8 +149,7 @@ class Stepper:
         for number, piece in enumerate(pieces, start=1):
             with nullcontext() if number == len(pieces) else self._unsynchronised():
                 sums += self._backward(piece, factors)
-        values: list[float] = sums.tolist()
-        return values
+        return sums
 
     def _backward(self, piece: Piece, factors: torch.Tensor) -> torch.Tensor:
         """Add the gradient of a piece; the sum of each term."""

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +16,7 @@ from drg_hpc.config import build as validated
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config_profile import BiasModel, DilatedResidualConfig
-from drg_hpc.models.importers.common import Tensors, read_tensors
+from drg_hpc.models.importers.common import Tensors, matches, read_tensors
 from drg_hpc.models.io import state_bytes
 
 Network = Literal["bpnet", "basepairnet"]
@@ -112,7 +111,7 @@ def _without_control(
     filters = part["iconv.weight"].shape[0]
     controls, totals = (part[f"{layer}.weight"].shape[1] - filters for layer in ("fconv", "linear"))
     names = [f"{label}{layer}.control" for layer, count in (("fconv", controls), ("linear", totals)) if count > 0]
-    if refused := [name for name in names if not any(fnmatchcase(name, pattern) for pattern in allow)]:
+    if refused := [name for name in names if not matches(name, allow)]:
         raise InputError(
             f"{where} has weights for {controls} control tracks ({', '.join(refused)}: columns of fconv.weight and "
             f"linear.weight beyond the {filters} filters), and stores hold no input but sequences",

@@ -116,8 +116,8 @@ def fill(
     wanted, tied = module.state_dict(), _tied(module)
     missing = [name for name in wanted if not any(other in tensors for other in tied.get(name, [name]))]
     left = [*unused, *(name for name in tensors if name not in wanted)]
-    faults = [f"{name} is missing" for name in missing if not _matches(name, allow)]
-    faults += [f"{name} is unused" for name in left if not _matches(name, allow)]
+    faults = [f"{name} is missing" for name in missing if not matches(name, allow)]
+    faults += [f"{name} is unused" for name in left if not matches(name, allow)]
     faults += [
         f"{name} is {tuple(tensors[name].shape)} instead of {tuple(wanted[name].shape)}"
         for name in wanted
@@ -163,5 +163,6 @@ def _unfit_values(
             yield f"{name} differs from another name of the same tensor: {', '.join(tied[name])}"
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of some patterns fits a name."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)

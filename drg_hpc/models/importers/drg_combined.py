@@ -81,7 +81,7 @@ def _trunk(params: Params, *, length: int, strands: str, compat: bool) -> TrunkT
     layers = params.raw("nfc_layers", 0)
     if isinstance(layers, list | tuple):
         raise params.fault("nfc_layers", "is not imported: a list for a network of several inputs")
-    values = trunk_values(params, length=length, strands=strands, compat=compat)
+    values, _ = trunk_values(params, length=length, strands=strands, compat=compat)
     values |= fc_values(params, params.integer("nfc_layers"))
     values["fc_activation"] = fc_activation(params)
     return checked(TrunkTable, values, params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drg_hpc.models.blocks_layout import same_length
@@ -64,8 +65,10 @@ def activation_of(params: Params, key: str, name: str, *, kernels: bool = False)
     return known[name]
 
 
-def trunk_values(params: Params, *, length: int, strands: str, compat: bool, profile: bool = False) -> dict[str, Any]:
-    """Values of a :class:`TrunkTable` without its fully connected layers.
+def trunk_values(
+    params: Params, *, length: int, strands: str, compat: bool, profile: bool = False
+) -> tuple[dict[str, Any], int]:
+    """Values of a :class:`TrunkTable` without its fully connected layers, and the positions that come out.
 
     Parameters
     ----------
@@ -101,7 +104,7 @@ def trunk_values(params: Params, *, length: int, strands: str, compat: bool, pro
     if embedding := params.integer("embedding_convs"):
         values["embedding_channels"] = channels = embedding
     channels, positions = _long_range(params, values, channels, positions)
-    values["tower"], *_ = _second_tower(params, channels, positions)
+    values["tower"], _, positions = _second_tower(params, channels, positions)
     norms = {
         "conv_batch_norm": bool(values["dilated"] or values["tower"]),
         "attention_batch_norm": "attention" in values,
@@ -109,7 +112,7 @@ def trunk_values(params: Params, *, length: int, strands: str, compat: bool, pro
     for key, used in norms.items():
         values[key] = used and (params.yes(key) or params.yes("batch_norm"))
     values["fc_batch_norm"] = params.yes("fc_batch_norm") or params.yes("batch_norm")
-    return {key: value for key, value in values.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}, positions
 
 
 def _kernel_pooling(params: Params, positions: int, *, profile: bool) -> dict[str, Any]:
@@ -133,8 +136,10 @@ def _kernel_pooling(params: Params, positions: int, *, profile: bool) -> dict[st
     return {"pooling": kind, "pool_size": size, "pool_step": step}
 
 
-def _tower_pooling(params: Params, prefix: str) -> tuple[str, int]:
-    sizes = {kind: params.integer(f"{prefix}{kind}_pooling") for kind in ("max", "mean", "weighted")}
+def _tower_pooling(
+    params: Params, prefix: str, kinds: Sequence[str] = ("max", "mean", "weighted")
+) -> tuple[str, int]:  # fmt: skip
+    sizes = {kind: params.integer(f"{prefix}{kind}_pooling") for kind in kinds}
     chosen = [(kind, size) for kind, size in sizes.items() if size > 1]
     if len(chosen) > 1:
         raise params.fault(f"{prefix}{chosen[1][0]}_pooling", "is not imported together with another pooling")
@@ -143,8 +148,9 @@ def _tower_pooling(params: Params, prefix: str) -> tuple[str, int]:
 
 def _tower(
     params: Params, prefix: str, values: dict[str, Any], channels: int, positions: int
-) -> tuple[dict[str, Any], int, int]:  # fmt: skip
-    """Add pooling and residual to the lists of a tower, and cut those off where DRG stops building it."""
+) -> tuple[dict[str, Any] | None, int, int]:  # fmt: skip
+    """Add pooling and residual to the lists of a tower, and cut those off where DRG stops building it; None where it
+    builds no layer."""
     kind, size = _tower_pooling(params, prefix)
     every = params.integer(f"{prefix}pooling_steps", 1) or 1
     residual = params.integer(f"{prefix}pooling_residual", 1)
@@ -161,7 +167,13 @@ def _tower(
     table: dict[str, Any] = {key: value[:built] for key, value in values.items() if isinstance(value, list)}
     table |= {"layers": built, "bias": values["bias"], "pooling": kind, "pool_size": size, "pool_every": every}
     table |= {"residual": "drg" if residual else "none", "residual_every": residual or 1}
-    return table, channels, positions
+    return (table if built else None), channels, positions
+
+
+def _lists(params: Params, layers: int, keys: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Width, dilation and stride of each layer of a tower, from DRG's ``keys``."""
+    usual = {"sizes": params.integer("l_kernels", 7), "dilations": 1, "strides": 1}
+    return {ours: params.each(theirs, usual[ours], count=layers, kind=is_count) for ours, theirs in keys.items()}
 
 
 def _dilated(params: Params, channels: int, positions: int) -> tuple[dict[str, Any] | None, int, int]:
@@ -173,32 +185,19 @@ def _dilated(params: Params, channels: int, positions: int) -> tuple[dict[str, A
     for factor in growth:
         now = int(now * factor)
         widths.append(now)
-    kernels = params.integer("l_kernels", 7)
-    values = {
-        "channels": widths,
-        "sizes": params.each("l_dilkernels", kernels, count=layers, kind=is_count),
-        "dilations": params.each("dilations", 1, count=layers, kind=is_count),
-        "strides": params.each("strides", 1, count=layers, kind=is_count),
-        "bias": False,
-    }
-    table, channels, positions = _tower(params, "dil", values, channels, positions)
-    return (table if table["layers"] else None), channels, positions
+    keys = {"sizes": "l_dilkernels", "dilations": "dilations", "strides": "strides"}
+    return _tower(
+        params, "dil", {"channels": widths, **_lists(params, layers, keys), "bias": False}, channels, positions
+    )
 
 
 def _second_tower(params: Params, channels: int, positions: int) -> tuple[dict[str, Any] | None, int, int]:
     layers = params.integer("transformer_convolutions")
     if not layers:
         return None, channels, positions
-    kernels = params.integer("l_kernels", 7)
-    values = {
-        "channels": [params.integer("trconv_dim", channels) or channels] * layers,
-        "sizes": params.each("l_trkernels", kernels, count=layers, kind=is_count),
-        "dilations": params.each("trdilations", 1, count=layers, kind=is_count),
-        "strides": params.each("trstrides", 1, count=layers, kind=is_count),
-        "bias": True,
-    }
-    table, channels, positions = _tower(params, "tr", values, channels, positions)
-    return (table if table["layers"] else None), channels, positions
+    widths = [params.integer("trconv_dim", channels) or channels] * layers
+    keys = {"sizes": "l_trkernels", "dilations": "trdilations", "strides": "trstrides"}
+    return _tower(params, "tr", {"channels": widths, **_lists(params, layers, keys), "bias": True}, channels, positions)
 
 
 def _long_range(params: Params, values: dict[str, Any], channels: int, positions: int) -> tuple[int, int]:
@@ -213,11 +212,7 @@ def _long_range(params: Params, values: dict[str, Any], channels: int, positions
     if layers:
         values["transformer"] = {"layers": layers, "heads": heads, "width_factor": factor, "sum_heads": sums}
         return channels * (1 if sums else heads), positions
-    pools = {kind: params.integer(f"attention{kind}_pooling") for kind in ("max", "weighted")}
-    chosen = [(kind, size) for kind, size in pools.items() if size > 1]
-    if len(chosen) > 1:
-        raise params.fault("attentionweighted_pooling", "is not imported together with another pooling")
-    kind, size = chosen[0] if chosen else ("max", 1)
+    kind, size = _tower_pooling(params, "attention", kinds=("max", "weighted"))
     width = params.integer("dim_embattention")
     values["attention"] = {
         "blocks": blocks, "heads": heads, "key_factor": factor, "value_size": width, "sum_heads": sums,

@@ -13,7 +13,7 @@ from drg_hpc.errors import InputError
 from drg_hpc.models.config_drg import TrunkTable
 from drg_hpc.models.config_drg_tables import TowerTable
 from drg_hpc.models.drg_long_range import DistanceAttention
-from drg_hpc.models.importers.common import Tensors
+from drg_hpc.models.importers.common import Tensors, matches
 
 _ATTENTION = {
     "embed_queries": "queries", "embed_keys": "keys", "embed_values": "values", "combine_layer": "combine",
@@ -162,9 +162,9 @@ def place(
             unused.append(name)
     for name in wanted:
         there = names.theirs(name)
-        if name not in placed and not any(fnmatchcase(each, pattern) for pattern in allow for each in (name, there)):
+        if name not in placed and not (matches(name, allow) or matches(there, allow)):
             faults.append(f"{there} is missing")
-    faults += [f"{name} is unused" for name in unused if not any(fnmatchcase(name, pattern) for pattern in allow)]
+    faults += [f"{name} is unused" for name in unused if not matches(name, allow)]
     faults += _changed_constants(module, tensors, names)
     if faults:
         shown = ", ".join(faults[:12]) + (f", … ({len(faults)} in all)" if len(faults) > 12 else "")

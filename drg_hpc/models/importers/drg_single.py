@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.blocks_layout import same_length
-from drg_hpc.models.config_drg import DrgCnnConfig, TrunkTable
-from drg_hpc.models.drg_trunk import convolutional_trunk
+from drg_hpc.models.config_drg import DrgCnnConfig
 from drg_hpc.models.importers.common import Tensors
 from drg_hpc.models.importers.drg_config import activation_of, fc_values, refuse_unknown_parts, trunk_values
 from drg_hpc.models.importers.drg_draft import (
@@ -38,9 +38,11 @@ def draft_single(params: Params, tensors: Tensors, choices: Choices) -> Draft:
     (length,) = params.each("l_seqs", 0, count=1, kind=is_count)
     flags, strands, notes = strands_of(params, choices, 1)
     profile = "final_kernel" in params or any(name.startswith("linear_classifier.") for name in tensors)
-    values = trunk_values(params, length=length, strands=strands[0], compat=choices.compat, profile=profile)
+    values, positions = trunk_values(
+        params, length=length, strands=strands[0], compat=choices.compat, profile=profile
+    )  # fmt: skip
     (name,) = names_for(choices.inputs, 1, single="seq", several="seq", what="inputs")
-    draft = _profile if profile else _tracks
+    draft = partial(_profile, positions=positions) if profile else _tracks
     config, shape, names = draft(params, values, {name: length}, choices, tensors)
     notes += reading_notes([config])
     return Draft(
@@ -89,7 +91,8 @@ def fc_activation(params: Params) -> str:
 
 
 def _profile(
-    params: Params, values: dict[str, Any], inputs: dict[str, int], choices: Choices, tensors: Tensors
+    params: Params, values: dict[str, Any], inputs: dict[str, int], choices: Choices, tensors: Tensors, *,
+    positions: int,
 ) -> tuple[DrgCnnConfig, ModelShape, Names]:  # fmt: skip
     """The profile network: its bins are the central positions of what the head's convolution gives."""
     tracks = counts_of(params, "n_classes")
@@ -101,8 +104,7 @@ def _profile(
     values.pop("fc_batch_norm")
     counts = params.yes("predict_from_dist")
     table = {"size": params.integer("final_kernel", 1), "stride": params.integer("final_strides", 1), "counts": counts}
-    trunk = convolutional_trunk(checked(TrunkTable, values, params), length)
-    positions = same_length(trunk.length, table["size"], stride=table["stride"])
+    positions = same_length(positions, table["size"], stride=table["stride"])
     bins = params.integer("l_out", choices.bins) or positions
     bases = length + 2 * values["pad"]
     if bins > positions or (bases * bins) % positions:

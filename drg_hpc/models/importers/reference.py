@@ -117,7 +117,8 @@ class Rows:
     """Rows of the reference, with the sequences that belong to them."""
 
     def __init__(self, reference: Reference, model: SequenceModel) -> None:
-        arrays = read_arrays(reference.predictions)
+        self._path, self._arrays = reference.predictions, read_arrays(reference.predictions)
+        arrays = self._arrays
         keys = _PREDICTIONS if reference.key is None else (reference.key,)
         self.values = one_of(arrays, keys, reference.predictions)
         self.names = row_names(arrays)
@@ -135,7 +136,7 @@ class Rows:
         if isinstance(source, Onehot):
             path, values, names = source.path, source.values, source.names
         else:
-            path, arrays = source, read_arrays(source)
+            path, arrays = source, self._arrays if source == self._path else read_arrays(source)
             values, names = one_of(arrays, _SEQUENCES, path), row_names(arrays)
         onehot = _onehot(values, length, path)
         if self.names is not None and names is not None and names != self.names:

@@ -143,7 +143,7 @@ class _Job:
                 self.stop(ShardsFailedError(f"{self.deaths} workers in a row died; the last: {answer['message']}"))
             elif answer.get("final") or not self.chooser.put_back(shard):
                 with self.lock:
-                    self.failed[shard.id] = Failed(answer["message"], bool(answer.get("final")))
+                    self.failed[shard.id] = Failed.of(answer)
 
 
 @contextmanager

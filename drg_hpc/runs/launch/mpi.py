@@ -178,7 +178,7 @@ def _hand_out(plan: Plan, stage: Stage, world: World, idle: list[int]) -> None:
             elif answer["outcome"] == "failed":
                 log.warning("shard %d of %s: %s", shard.id, stage.name, answer["message"])
                 if answer.get("final") or not chooser.put_back(shard):
-                    failed[shard.id] = Failed(answer["message"], bool(answer.get("final")))
+                    failed[shard.id] = Failed.of(answer)
             else:
                 progress.add(shard.rows)
     if error is not None:
