@@ -142,7 +142,9 @@ def peers_python() -> Path | None:
     python = PEERS / "bin/python"
     if not python.exists() and os.environ.get("DRG_MAKE_PEERS"):
         venv.create(PEERS, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "genvarloader==0.43.1", "torch"], check=True)
+        install = [python, "-m", "pip", "install", "-q"]
+        subprocess.run([*install, "-r", ROOT / "bench" / "peers.txt"], check=True)
+        subprocess.run([*install, "--no-deps", "bpnet-lite==1.1.0"], check=True)
     return python if python.exists() else None
 
 

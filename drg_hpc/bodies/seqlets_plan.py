@@ -38,6 +38,7 @@ class Options(FanoutOptions):
     )
     window: int = flag(30, help="width of the stored window around each seqlet", ge=4, le=1000, metavar="W")
     track: str | None = flag(None, help="only this track (default: all)", metavar="NAME")
+    input: str | None = flag(None, help="which of several inputs of the model", metavar="NAME")
 
 
 def plan_shards(options: Options) -> RunSpec:
@@ -45,13 +46,13 @@ def plan_shards(options: Options) -> RunSpec:
 
     Raises
     ------
-    UsageError : lengths that are no range, or no such track
+    UsageError : lengths that are no range, no such track or input, or several inputs and none chosen
     InputError : no attributions there
     """
     if options.min_length > options.max_length:
         raise UsageError(f"--min-length {options.min_length} is above --max-length {options.max_length}")
     source = resolve_output(options.attributions, "out.h5")
-    sizes, notes = _sizes(source)
+    sizes, notes = _sizes(source, options.input)
     rows, length, tracks = int(sizes["rows"]), int(sizes["length"]), [str(name) for name in sizes["tracks"]]
     if options.track is not None and options.track not in tracks:
         raise UsageError(f"no track {options.track!r} in {source}", fix=f"tracks: {', '.join(tracks[:20])}")
@@ -60,6 +61,8 @@ def plan_shards(options: Options) -> RunSpec:
     shards = block_shards(rows, shards=options.shards, shard_size=options.shard_size, default_size=16_384)
     used = 1 if options.track is not None else len(tracks)
     params = {name: getattr(options, name) for name in _PARAMS} | {"track": options.track}
+    if options.input is not None:
+        params["input"] = options.input
     size = rows * used * _SEQLETS_PER_ROW * (options.window * 8 + 64)
     return RunSpec(
         command="seqlets",
@@ -72,15 +75,11 @@ def plan_shards(options: Options) -> RunSpec:
     )
 
 
-def _sizes(source: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+def _sizes(source: Path, chosen: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Rows, length and tracks from done.json, else from the file itself (which needs h5py)."""
     done = read_done(source)
     if done is not None:
-        summary = dict(done["summary"])
-        if done.get("command") != "attr" or not {"rows", "length", "tracks"} <= summary.keys():
-            made = f"{source.parent} is a run of drg-{done.get('command')}"
-            raise InputError(f"{made}, attributions are wanted", fix="give a run of drg-attr, or its out.h5")
-        return summary, ()
+        return _from_summary(source, done, chosen), ()
     try:
         from drg_hpc.results.seqlet_source import source_sizes
     except ImportError:
@@ -88,4 +87,33 @@ def _sizes(source: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
             f"{source} lies in no run, so its sizes must be read from the file, which needs h5py",
             fix="plan in the worker environment or image, or give the run folder",
         ) from None
-    return source_sizes(source), (f"sizes read from {source.name} itself: it lies in no run",)
+    return source_sizes(source, chosen), (f"sizes read from {source.name} itself: it lies in no run",)
+
+
+def _from_summary(source: Path, done: dict[str, Any], chosen: str | None) -> dict[str, Any]:
+    """What done.json says of an attribution run.
+
+    Raises
+    ------
+    InputError : another run, sparse attributions, or none by base
+    UsageError : several inputs and none chosen, or no such input
+    """
+    summary = dict(done["summary"])
+    inputs: dict[str, int] = dict(summary.get("inputs", []))
+    whole = {"rows", "tracks"} <= summary.keys() and ("length" in summary or bool(inputs))
+    if done.get("command") != "attr" or not whole:
+        made = f"{source.parent} is a run of drg-{done.get('command')}"
+        raise InputError(f"{made}, attributions are wanted", fix="give a run of drg-attr, or its out.h5")
+    if summary.get("top"):
+        raise InputError(
+            f"{source} keeps the {summary['top']} strongest positions only, seqlets need all of them",
+            fix="run drg-attr without --top",
+        )
+    if not summary["tracks"]:
+        raise InputError(f"{source} holds no attributions by base", fix="give a run of another --method than attention")
+    if inputs and chosen is None:
+        raise UsageError(f"{source} has attributions to {len(inputs)} inputs", fix=f"--input {' or '.join(inputs)}")
+    if chosen is not None and chosen not in inputs:
+        listed = f"it has {', '.join(inputs)}" if inputs else "it has one, without a name: leave --input out"
+        raise UsageError(f"no input {chosen!r} in {source}", fix=listed)
+    return summary | ({"length": inputs[chosen]} if chosen is not None else {})

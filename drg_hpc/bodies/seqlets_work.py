@@ -33,7 +33,7 @@ class Body:
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """One shard of one stage."""
-        with AttributionSource(self.path) as source:
+        with self._source() as source:
             tracks = self._tracks(source)
             if stage == "range":
                 found = [self._survey(source, track, shard) for track in tracks]
@@ -59,6 +59,9 @@ class Body:
             np.savez(out / "histogram.npz", counts=counts, low=edges["low"], high=edges["high"])
             return {}
         return self._merge_calls(parts, out)
+
+    def _source(self) -> AttributionSource:
+        return AttributionSource(self.path, self.plan.params.get("input"))
 
     def _tracks(self, source: AttributionSource) -> list[Track]:
         wanted = self.plan.params["track"]
@@ -123,16 +126,15 @@ class Body:
         centres = (table["start"].to_numpy(np.int64) + table["end"].to_numpy(np.int64)) // 2
         last = first + len(values)
         onehot = source.onehot(first, last)
-        form, width = source.form(track), int(self.plan.params["window"])
-        full = onehot * values[:, None, :] if form == "projected" else source.full(track, form, first, last)
-        contribution = cut_windows(full, local, centres, width)
+        width = int(self.plan.params["window"])
+        contribution = cut_windows(source.full(track, first, last), local, centres, width)
         table["sign"] = np.where(table["attribution"] > 0, 1, -1)
         table["track"] = track.index
         table["row"] = local + first
         return table, contribution, cut_windows(onehot, local, centres, width)
 
     def _merge_calls(self, parts: list[Part], out: Path) -> dict[str, Any]:
-        with AttributionSource(self.path) as source:
+        with self._source() as source:
             names = [track.name for track in source.tracks]
             form = source.form(self._tracks(source)[0])
         edges = self._edges("histogram")

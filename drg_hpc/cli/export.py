@@ -20,9 +20,14 @@ npz      sequences (seqfeatures, genenames, featurenames) or targets (counts, na
 fasta    sequences of a dataset store, or a genome
 tsv      targets of one value a track (-o FILE.csv for commas, .gz to pack)
 bed      intervals of the kept rows
-bigwig   binned targets, or an array of a result file by base, such as --array tracks/00000/projected: averaged where
-         regions overlap, in genome direction
+bigwig   binned targets, attributions of a track to the bases that are there, or another array of a result file by base
+         or bin: averaged where regions overlap, in genome direction
+modisco  attributions, a folder: sequences.npz and TRACK.npz as modisco motifs -s and -a take them, regions.bed
+finemo   attributions, a folder: TRACK.npz as finemo call-hits -r takes it, in genome direction
+drg      attributions, a folder: attributions.npz (names, values, experiments) and sequences.npz as DRG has them
 Rows that are not kept are left out; shuffled sequences are not on the genome and are left out of bed and bigwig."""
+
+_ARRAYS = ("modisco", "finemo", "drg")
 
 
 class ExportOptions(Options):
@@ -31,14 +36,15 @@ class ExportOptions(Options):
     path: Path = positional(
         help="dataset or genome store, or result file (a RUN, or the file in it)", metavar="STORE|FILE"
     )
-    format: Literal["npz", "bed", "fasta", "bigwig", "tsv"] = flag(help="what to write")
-    out: Path = flag(help="file to write; it must not exist", metavar="FILE", short="-o")
+    format: Literal["npz", "bed", "fasta", "bigwig", "tsv", "modisco", "finemo", "drg"] = flag(help="what to write")
+    out: Path = flag(help="file or folder to write; it must not exist", metavar="FILE", short="-o")
     array: str | None = flag(
         None,
         help="inputs/NAME or targets/NAME of a store (default: the only one that fits), or a dataset of a result file",
         metavar="PATH",
     )
     tracks: str | None = flag(None, help="tracks by name (default: all; bigwig takes one)", metavar="A,B")
+    input: str | None = flag(None, help="which of several inputs of an attribution file", metavar="NAME")
     split: str = flag("all", help="rows of a dataset store: train, valid, test or all", metavar="NAME")
     genome: Path | None = flag(
         None, help="genome store or chrom.sizes file, where the store does not know its contigs", metavar="STORE|FILE"
@@ -77,9 +83,9 @@ def _contigs(path: Path | None) -> Contigs | None:
         from drg_hpc.genome.export import read_sizes
 
         return read_sizes(path)
-    from drg_hpc.store.header import require_kind
+    from drg_hpc.store.header import genome_contigs
 
-    return {contig["name"]: int(contig["length"]) for contig in require_kind(path, "genome")["contigs"]}
+    return genome_contigs(path)
 
 
 def _array(store: DatasetStore, kind: Literal["inputs", "targets"], array: str | None) -> str:
@@ -133,20 +139,27 @@ def _export_genome(options: ExportOptions) -> Written:
 
 
 def _export_results(options: ExportOptions) -> Written:
-    from drg_hpc.cli.export_results import result_bed, result_bigwig
+    from drg_hpc.cli.export_results import result_arrays, result_bed, result_bigwig
 
-    if options.format not in ("bed", "bigwig"):
-        raise UsageError(f"{options.path} is a result file, it has no {options.format}", fix="--format bed or bigwig")
+    if options.format in ("npz", "fasta", "tsv"):
+        fix = f"--format bed, bigwig, {', '.join(_ARRAYS)}"
+        raise UsageError(f"{options.path} is a result file, it has no {options.format}", fix=fix)
     if options.split != "all":
         raise UsageError("--split is for dataset stores", fix="leave it out")
     contigs = _contigs(options.genome)
     if options.format == "bed":
-        return result_bed(options.path, options.out, contigs)
+        return result_bed(options.path, options.out, contigs, input=options.input)
+    if options.format in _ARRAYS:
+        return result_arrays(
+            options.path, options.out, options.format, input=options.input, contigs=contigs,
+            tracks=lambda names: _chosen(names, options.tracks, "it"),
+        )  # fmt: skip
     if contigs is None:
         raise UsageError("a result file does not know its contigs", fix="give --genome STORE or chrom.sizes")
     return result_bigwig(
-        options.path, options.out, contigs, array=options.array, track=lambda names: _one(names, options.tracks, "it")
-    )
+        options.path, options.out, contigs, input=options.input, array=options.array,
+        chosen=options.tracks is not None, track=lambda names: _one(names, options.tracks, "it"),
+    )  # fmt: skip
 
 
 def _kind(path: Path) -> str:
@@ -163,6 +176,12 @@ def _kind(path: Path) -> str:
 
 def _action(options: ExportOptions) -> Result:
     kind = _kind(options.path)
+    if kind != "results" and options.format in _ARRAYS:
+        raise UsageError(
+            f"{options.path} is a store, {options.format} is for attributions", fix="give a run of drg-attr"
+        )
+    if kind != "results" and options.input is not None:
+        raise UsageError(f"{options.path} is a store", fix=f"--array inputs/{options.input}")
     if kind == "genome":
         done = _export_genome(options)
     elif kind == "results":

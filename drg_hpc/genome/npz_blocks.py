@@ -123,16 +123,17 @@ class NpzWriter:
         self._zip.close()
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike, blocks: Iterable[NDArray[Any]]) -> None:
-        """Write an array from consecutive blocks of its rows."""
-        kind, rows = np.dtype(dtype), 0
+        """Write an array from consecutive blocks of its rows; blocks of fewer axes are rows of the axes before them."""
+        kind, rows, whole = np.dtype(dtype), 0, math.prod(shape[:1])
         header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
         with self._zip.open(f"{name}.npy", "w", force_zip64=True) as handle:  # zipfile dates it 1980
             npy.write_array_header_1_0(handle, header)
             for block in blocks:
-                assert block.shape[1:] == shape[1:]
-                rows += len(block)
+                before = len(shape) - block.ndim + 1
+                assert block.shape[1:] == shape[before:]
+                rows, whole = rows + len(block), math.prod(shape[:before])
                 handle.write(np.ascontiguousarray(block, kind).data)
-        assert rows == shape[0], "the blocks are all rows"
+        assert rows == whole, "the blocks are all rows"
 
     def text(self, name: str, values: Sequence[str]) -> None:
         """Write a column of text."""

@@ -204,19 +204,20 @@ def merge_compositions(left: Composition, right: Composition) -> Composition:
     )
 
 
-def track_rows(path: Path, track: int, start: int, stop: int) -> TrackSums:
+def track_rows(path: Path, track: int, start: int, stop: int, input: str | None = None) -> TrackSums:
     """Sums of one track over the kept rows of ``start`` to ``stop`` of an attribution file.
 
     Parameters
     ----------
     track : its place among those that keep their projected form
     start : a whole number of blocks; ``stop`` too, or the end of the file
+    input : of several
 
     Raises
     ------
     InputError, CorruptError : the file is gone, another one, or damaged
     """
-    with AttributionSource(path) as source, _reading(path):
+    with AttributionSource(path, input) as source, _reading(path):
         kept = source.kept(start, stop)
         parts = source.blocks(source.tracks[track], start, stop)
         return fold((track_block(v[kept[at - start :][: len(v)]]) for at, v in _blocks(parts)), merge_tracks)
@@ -229,9 +230,9 @@ def _blocks(parts: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[tuple[
             yield first + at, values[at : at + BLOCK_ROWS]
 
 
-def composition_rows(path: Path, start: int, stop: int) -> Composition:
+def composition_rows(path: Path, start: int, stop: int, input: str | None = None) -> Composition:
     """Counts over the kept rows of ``start`` to ``stop``; see :func:`track_rows`."""
-    with AttributionSource(path) as source, _reading(path):
+    with AttributionSource(path, input) as source, _reading(path):
 
         def blocks() -> Iterator[Composition]:
             for at in range(start, stop, BLOCK_ROWS):

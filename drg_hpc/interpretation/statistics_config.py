@@ -26,6 +26,7 @@ class StatsOptions(Options):
 
     files: tuple[Path, ...] = positional(help="runs of drg-attr, or their out.h5", metavar="FILE.h5")
     out: Path = flag(help="file to write; one made from something else is not replaced", metavar="FILE.h5", short="-o")
+    input: str | None = flag(None, help="which of several inputs of the model", metavar="NAME")
     task_rows: int | None = flag(
         None, help="rows of a task, rounded up to 64, 128, 256, … (default: by size)", metavar="N", ge=1
     )

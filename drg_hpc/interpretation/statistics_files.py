@@ -48,12 +48,13 @@ class Pool(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A file of attributions."""
+    """A file of attributions, to one of its inputs where it has several."""
 
     path: Path
     tracks: list[str]
     rows: int
     length: int
+    input: str | None = None
 
 
 def make_statistics(options: StatsOptions, pool: Pool) -> Path:
@@ -61,12 +62,12 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
 
     Raises
     ------
-    UsageError : something else is in the way
+    UsageError : something else is in the way, or several inputs and none chosen
     InputError, IncompleteError, CorruptError : a file is no attributions, not merged, damaged
     """
-    sources = [_open(path) for path in options.files]
+    sources = [_open(path, options.input) for path in options.files]
     described = digests.describe_inputs({str(i): source.path for i, source in enumerate(sources)})
-    header = _header([digests.input_identity(record) for record in described.values()])
+    header = _header([digests.input_identity(record) for record in described.values()], options.input)
     if options.out.exists():
         if stored.find_digest(options.out) != header["digest"]:
             raise UsageError(f"{options.out} was made from other files", fix="choose another -o, or remove it")
@@ -82,17 +83,17 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     return options.out
 
 
-def _open(path: Path) -> Source:
+def _open(path: Path, name: str | None) -> Source:
     file = resolve_output(path, "out.h5")
     if file.is_dir():
         raise InputError(f"{file} is a folder and not a run", fix="give a run of drg-attr, or its out.h5")
-    with AttributionSource(file) as source:
+    with AttributionSource(file, name) as source:
         if not source.rows:
             raise InputError(f"{file} holds no regions", fix="leave it out")
-        return Source(file.absolute(), [track.name for track in source.tracks], source.rows, source.length)
+        return Source(file.absolute(), [track.name for track in source.tracks], source.rows, source.length, name)
 
 
-def _header(inputs: list[dict[str, Any]]) -> dict[str, Any]:
+def _header(inputs: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     """The root attributes: all that determines the numbers."""
     header = {
         "command": "stats",
@@ -100,6 +101,7 @@ def _header(inputs: list[dict[str, Any]]) -> dict[str, Any]:
         "bins_per_octave": s.BINS_PER_OCTAVE,
         "quantile_levels": list(s.LEVELS),
         "top_fraction": s.TOP,
+        **({"input": name} if name is not None else {}),
     }
     return header | {"digest": digests.digest(header | {"format": stored.FORMAT})}
 
@@ -141,13 +143,13 @@ def _submit(sources: Sequence[Source], pool: Pool, *, task_rows: int | None) -> 
         ranges = [(at, min(at + step, source.rows)) for at in range(0, source.rows, step)]
         tasks.append(
             s.fold(
-                (pool.submit(s.composition_rows, source.path, a, b, rows=b - a) for a, b in ranges),
+                (pool.submit(s.composition_rows, source.path, a, b, source.input, rows=b - a) for a, b in ranges),
                 lambda left, right: pool.submit(s.merge_compositions, left, right),
             )
         )
         for track in range(len(source.tracks)):
             sums = s.fold(
-                (pool.submit(s.track_rows, source.path, track, a, b, rows=b - a) for a, b in ranges),
+                (pool.submit(s.track_rows, source.path, track, a, b, source.input, rows=b - a) for a, b in ranges),
                 lambda left, right: pool.submit(s.merge_tracks, left, right),
             )
             tasks.append(pool.submit(s.report_track, sums))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,106 +13,44 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.errors import InputError
-from drg_hpc.results import h5, layout
+from drg_hpc.results import attributions_top, h5, layout
+from drg_hpc.results.attributions_blocks import InputBlock, TrackBlock, to_storage
+from drg_hpc.results.attributions_layout import (
+    ATTENTION,
+    INTERVAL_NUMBERS,
+    INTERVAL_TEXT,
+    PROJECTED_SHAP,
+    RAW,
+    SHAP,
+    Layout,
+)
 from drg_hpc.runs.spec import BLOCK_ROWS
+
+__all__ = ["InputBlock", "Layout", "PartWriter", "TrackBlock", "merge"]
 
 log = logging.getLogger(__name__)
 
-SHAP = "shap/seq"
-PROJECTED_SHAP = "projected_shap/seq"
 _FAINT = 1e-3
 """A hundredth of this is below float16's normal range, where digits are lost."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which datasets a file of attributions holds.
-
-    Parameters
-    ----------
-    length : bases of a sequence
-    tracks : (index in the model, name) of every track attributed
-    form : name of the four-base form: raw, corrected, hypothetical or global
-    keep_form : store that form, (N, 4, L), besides the projection
-    form_is_contribution : the form times the sequence, summed over bases, is the projection (global is not such a form)
-    dtype : float16 or float32
-    """
-
-    length: int
-    tracks: tuple[tuple[int, str], ...]
-    form: str
-    keep_form: bool
-    form_is_contribution: bool
-    dtype: str
-
-    def group(self, position: int) -> str:
-        """Group of the ``position``-th track of this file, named after its index in the model."""
-        return f"tracks/{self.tracks[position][0]:05d}"
-
-    @property
-    def single(self) -> bool:
-        """One track: the file also holds ``shap/seq`` and ``projected_shap/seq`` for motif finders."""
-        return len(self.tracks) == 1
-
-    @property
-    def stores_form(self) -> bool:
-        """The form has a dataset of its own, and is not just a link to ``shap/seq``."""
-        return self.keep_form and not (self.single and self.form_is_contribution)
-
-    def datasets(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Fixed-row datasets in the order of the file: name -> (shape of a row, dtype)."""
-        four = (4, self.length)
-        found: dict[str, tuple[tuple[int, ...], str]] = {"raw/seq": (four, "int8")}
-        for position in range(len(self.tracks)):
-            group = self.group(position)
-            found[f"{group}/prediction"] = ((), "float32")
-            found[f"{group}/projected"] = ((self.length,), self.dtype)
-            if self.stores_form:
-                found[f"{group}/{self.form}"] = (four, self.dtype)
-        if self.single:
-            found |= {SHAP: (four, self.dtype), PROJECTED_SHAP: (four, self.dtype)}
-        return found
-
-    def links(self) -> dict[str, str]:
-        """Hard links of the merged file: name -> dataset it equals."""
-        linked = self.keep_form and not self.stores_form
-        return {f"{self.group(0)}/{self.form}": SHAP} if linked else {}
-
-    def row_bytes(self) -> int:
-        """Bytes of one row before compression."""
-        return sum(math.prod(shape) * np.dtype(kind).itemsize for shape, kind in self.datasets().values())
-
-
-def to_storage(values: NDArray[Any], dtype: str, *, what: str) -> NDArray[Any]:
-    """Values in the stored precision.
-
-    Raises
-    ------
-    InputError : a value is not finite, or beyond the range of float16
-    """
-    largest = float(np.abs(values).max(initial=0.0))
-    if not np.isfinite(largest):
-        raise InputError(f"{what} is not finite", fix="check the model's weights and its input")
-    if largest > float(np.finfo(dtype).max):
-        raise InputError(f"{what} reaches {largest:.4g}, beyond {dtype}", fix="use --store-dtype float32")
-    return values.astype(dtype)
+_FOR_MOTIF_FINDERS = (SHAP, PROJECTED_SHAP)
 
 
 class PartWriter:
-    """Writes one shard: regions, then block after block, track after track.
+    """Writes one shard: regions first, then block after block, track after track.
 
-    Rows are numbered within the part; every block but the last has 64 rows, so that each chunk is written once.
+    Rows are numbered within the part; every block but the last has 64 rows, so that each chunk is written once. Rows
+    that are not kept hold NaN, whatever is given for them.
     """
 
     def __init__(self, path: Path, plan: Layout, *, rows: int) -> None:
         self._layout = plan
+        self._rows = rows
+        self._kept = np.ones(rows, np.bool_)
         self._largest = [0.0] * len(plan.tracks)
         self._file = h5.create(path)
         for name, (shape, dtype) in plan.datasets().items():
-            h5.dataset(self._file, name, shape=(rows, *shape), dtype=dtype)
-        for position, (_, track) in enumerate(plan.tracks):
-            h5.set_attributes(self._file[plan.group(position)], {"name": track})
+            chunks = plan.chunks() if name == ATTENTION else None
+            h5.dataset(self._file, name, shape=(rows, *shape), dtype=dtype, chunks=chunks)
 
     def __enter__(self) -> PartWriter:
         return self
@@ -127,47 +63,122 @@ class PartWriter:
                     advice = "float16 loses digits, --store-dtype float32 does not"
                     log.warning("attributions of track %r reach only %.2g: %s", name, largest, advice)
 
-    def regions(self, regions: pd.DataFrame) -> None:
-        """Write the table of regions of all rows."""
-        layout.write_regions(self._file, regions)
+    def regions(self, regions: pd.DataFrame, *, intervals: Mapping[str, pd.DataFrame] | None = None) -> None:
+        """Write the table of regions of all rows, before anything else.
 
-    def sequences(self, at: int, onehot: NDArray[Any]) -> None:
-        """Write one block of sequences (n, 4, L)."""
+        Parameters
+        ----------
+        regions : see :func:`~drg_hpc.results.layout.write_regions`
+        intervals : of several inputs, by name: chrom, start, end, strand of each row; where one is missing, its
+            sequences have no place on the genome
+        """
+        self._kept = regions["kept"].to_numpy(np.bool_)
+        assert self._layout.unkept or self._kept.all(), "the layout says that all rows are kept"
+        layout.write_regions(self._file, regions, columns=self._layout.columns)
+        if self._layout.several:
+            for number, (name, length) in enumerate(self._layout.inputs):
+                given = (intervals or {}).get(name, _nowhere(self._rows, length))
+                folder = self._layout.folder(number) + "regions"
+                for column in INTERVAL_TEXT:
+                    h5.write_text(self._file, f"{folder}/{column}", [str(value) for value in given[column]])
+                for column in INTERVAL_NUMBERS:
+                    h5.write_array(self._file, f"{folder}/{column}", given[column].to_numpy(np.int64))
+
+    def sequences(self, at: int, onehot: Sequence[NDArray[Any]]) -> None:
+        """Write one block of sequences, (n, 4, L) of each input."""
         assert at % BLOCK_ROWS == 0
-        self._file["raw/seq"][at : at + len(onehot)] = onehot.astype(np.int8)
+        for number, block in enumerate(onehot):
+            self._file[self._layout.folder(number) + RAW][at : at + len(block)] = block.astype(np.int8)
 
-    def track(
-        self,
-        at: int,
-        position: int,
-        *,
-        prediction: NDArray[Any],
-        projected: NDArray[Any],
-        form: NDArray[Any],
-        contribution: NDArray[Any],
-        onehot: NDArray[Any],
-    ) -> None:
+    def track(self, at: int, position: int, block: TrackBlock, *, onehot: Sequence[NDArray[Any]]) -> None:
         """Write one block of one track.
 
         Parameters
         ----------
         at, position : first row of the block in this part; which track of the layout
-        prediction, projected : (n,) and (n, L)
-        form, contribution : (n, 4, L); ``contribution`` times the sequence, summed over bases, is ``projected``
-        onehot : (n, 4, L)
+        onehot : (n, 4, L) of each input
         """
         group, name = self._layout.group(position), self._layout.tracks[position][1]
-        values = {f"{group}/projected": projected}
-        if self._layout.stores_form:
-            values[f"{group}/{self._layout.form}"] = form
-        if self._layout.single:
-            values |= {SHAP: contribution, PROJECTED_SHAP: contribution * onehot + 0.0}  # no -0.0
-        stop = at + len(prediction)
-        where = f"of track {name!r}, rows {at} to {stop} of this shard"
-        self._file[f"{group}/prediction"][at:stop] = to_storage(prediction, "float32", what=f"the prediction {where}")
-        self._largest[position] = max(self._largest[position], float(np.abs(projected).max(initial=0.0)))
-        for key, array in values.items():
-            self._file[key][at:stop] = to_storage(array, self._layout.dtype, what=f"the attribution {where}")
+        where = f"of track {name!r}, rows {at} to {at + len(block.prediction)} of this shard"
+        numbers = {"prediction": block.prediction, "prediction_sd": block.prediction_sd, "delta": block.delta}
+        words = {"prediction": "the prediction", "prediction_sd": "the s.d. of predictions", "delta": "the delta"}
+        for key in self._layout.values:
+            self._write(f"{group}/{key}", at, _given(numbers[key], key), what=f"{words[key]} {where}")
+        assert len(block.inputs) == len(onehot) == len(self._layout.inputs)
+        for number, (found, bases) in enumerate(zip(block.inputs, onehot, strict=True)):
+            kept = self._kept[at : at + len(bases)]
+            self._largest[position] = max(self._largest[position], float(np.abs(found.projected[kept]).max(initial=0)))
+            for key, array in self._arrays(position, number, found, bases).items():
+                self._write(key, at, array, what=f"the attribution {where}")
+
+    def _arrays(self, position: int, number: int, found: InputBlock, onehot: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Dataset -> its block, of a track and an input."""
+        plan = self._layout
+        values = {"projected": found.projected}
+        if plan.deviations:
+            values["projected_sd"] = _given(found.projected_sd, "projected_sd")
+        if plan.stores_form:
+            values[plan.form] = found.form
+        group = plan.own_group(position, number)
+        if plan.top:
+            best = attributions_top.top_positions(found.projected, plan.kept_positions(number))
+            values = {"positions": best} | {key: attributions_top.take(array, best) for key, array in values.items()}
+            group += "/top"
+        arrays = {f"{group}/{key}": array for key, array in values.items()}
+        if plan.single:
+            folder = plan.folder(number)
+            arrays[folder + SHAP] = found.contribution
+            arrays[folder + PROJECTED_SHAP] = found.contribution * onehot + 0.0  # no -0.0
+        return arrays
+
+    def skip(self, at: int, rows: int, onehot: Sequence[NDArray[Any]] | None = None) -> None:
+        """Write a block of rows none of which is kept: nothing was computed for them.
+
+        Parameters
+        ----------
+        onehot : their sequences (rows, 4, L) of each input, None for no base at all
+        """
+        assert at % BLOCK_ROWS == 0
+        assert not self._kept[at : at + rows].any()
+        for key, (shape, dtype) in self._layout.datasets().items():
+            if key.endswith(RAW) and onehot is not None:
+                continue
+            step = 1 if key == ATTENTION else rows
+            for first in range(at, at + rows, step):
+                self._write(key, first, np.zeros((step, *shape), dtype), what=key)
+        if onehot is not None:
+            self.sequences(at, onehot)
+
+    def attention(self, at: int, values: NDArray[Any]) -> None:
+        """Write the scores (n, layers, heads, positions, positions) of any consecutive rows, each once."""
+        where = f"the attention of rows {at} to {at + len(values)} of this shard"
+        for i in range(len(values)):
+            self._write(ATTENTION, at + i, values[i : i + 1], what=where)
+
+    def _write(self, key: str, at: int, values: NDArray[Any], *, what: str) -> None:
+        """Rows of a dataset from ``at`` on; those not kept become NaN, 0 for motif finders, -1 for positions."""
+        target = self._file[key]
+        unkept = ~self._kept[at : at + len(values)]
+        if unkept.any():
+            values = np.where(unkept.reshape(-1, *[1] * (values.ndim - 1)), np.zeros((), values.dtype), values)
+        if target.dtype.kind == "f":
+            values = to_storage(values, str(target.dtype), what=what)
+            if not key.endswith(_FOR_MOTIF_FINDERS):
+                values[unkept] = np.nan
+        elif key.endswith("/positions"):
+            values = np.where(unkept[:, None], -1, values)
+        target[at : at + len(values)] = values
+
+
+def _given(values: NDArray[Any] | None, what: str) -> NDArray[Any]:
+    assert values is not None, f"the layout has {what}"
+    return values
+
+
+def _nowhere(rows: int, length: int) -> pd.DataFrame:
+    """Intervals of sequences that have no place on the genome."""
+    index = range(rows)
+    return pd.DataFrame({"chrom": "", "start": 0, "end": length, "strand": "."}, index=index)
 
 
 def merge(parts: Sequence[h5.PartFile], out: Path, *, plan: Layout, attributes: Mapping[str, Any]) -> None:
@@ -181,11 +192,25 @@ def merge(parts: Sequence[h5.PartFile], out: Path, *, plan: Layout, attributes: 
     """
     with h5.create(out) as merged:
         h5.set_attributes(merged, {**attributes, "format": layout.ATTRIBUTIONS})
-        for position, (_, track) in enumerate(plan.tracks):
-            h5.set_attributes(h5.subgroup(merged, plan.group(position)), {"name": track})
-        h5.merge_fixed(parts, [*layout.REGION_DATASETS, *plan.datasets()], merged)
+        _name_groups(merged, plan)
+        further = [f"regions/{name}" for name in plan.columns]
+        names = [*layout.REGION_DATASETS, *further, *plan.interval_datasets, *plan.datasets()]
+        h5.merge_fixed(parts, names, merged)
+        if plan.attention is not None:
+            h5.set_attributes(merged[ATTENTION], {"layers": list(plan.attention.layers)})
         for name, target in plan.links().items():
             _link(merged, name, target)
+
+
+def _name_groups(merged: h5py.File, plan: Layout) -> None:
+    """Names of tracks, as attributes of their groups, and the order of the inputs."""
+    for position, (_, track) in enumerate(plan.tracks):
+        h5.set_attributes(h5.subgroup(merged, plan.group(position)), {"name": track})
+    if plan.several:
+        h5.set_attributes(h5.subgroup(merged, "inputs"), {"order": [name for name, _ in plan.inputs]})
+        for number in range(len(plan.inputs)):
+            for position, (_, track) in enumerate(plan.tracks):
+                h5.set_attributes(h5.subgroup(merged, plan.own_group(position, number)), {"name": track})
 
 
 def _link(merged: h5py.File, name: str, target: str) -> None:

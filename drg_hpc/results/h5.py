@@ -94,9 +94,10 @@ def dataset(
     shape: tuple[int, ...],
     dtype: DTypeLike,
     chunk_rows: int = BLOCK_ROWS,
+    chunks: tuple[int, ...] | None = None,
     compress: bool = True,
 ) -> h5py.Dataset:
-    """Make a dataset (``name`` may be a path), chunked along rows, gzip level 4 with shuffle.
+    """Make a dataset (``name`` may be a path) in ``chunks``, or chunked along rows; gzip level 4 with shuffle.
 
     Write whole chunks, each once: a chunk that leaves HDF5's cache half-written changes the order on disk.
     """
@@ -104,7 +105,7 @@ def dataset(
     kind = np.dtype(dtype)
     options: dict[str, Any] = {}
     if 0 not in shape:  # rows are unlimited only because h5py refuses chunks larger than a fixed axis
-        options = {"chunks": _chunks(shape, kind.itemsize, chunk_rows), "maxshape": (None, *shape[1:])}
+        options = {"chunks": chunks or _chunks(shape, kind.itemsize, chunk_rows), "maxshape": (None, *shape[1:])}
     if compress and options:
         options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
     if options and h5py.check_string_dtype(kind) is None:
@@ -221,7 +222,7 @@ def _join_text(sources: _Parts, name: str, out: h5py.File) -> None:
 def _join_chunks(sources: _Parts, name: str, out: h5py.File, *, rows: int) -> None:
     with sources.column(0, name) as model:
         shape, dtype, chunks, chunked = (rows, *model.shape[1:]), model.dtype, model.chunks, model.compression
-    target = dataset(out, name, shape=shape, dtype=dtype, compress=chunked is not None)
+    target = dataset(out, name, shape=shape, dtype=dtype, chunks=chunks, compress=chunked is not None)
     for index, part in enumerate(sources.parts):
         with sources.column(index, name) as column:
             if (column.shape, column.dtype, column.chunks) != ((part.stop - part.start, *shape[1:]), dtype, chunks):

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
+from drg_hpc.results.attributions_layout import ATTENTION, INTERVAL_NUMBERS, INTERVAL_TEXT, RAW, SHAP
+from drg_hpc.results.attributions_read import Form, choose_input, find_form, input_names, projected_rows, root_of
 from drg_hpc.results.predictions import DEVIATIONS, TRACKS, VALUES
 from drg_hpc.runs.outputs import resolve_output
 
@@ -23,26 +25,39 @@ OUTPUT = "out.h5"
 
 
 class Attributions:
-    """An open file of attributions; use it in a ``with`` block, or :meth:`close` it.
+    """Attributions to one input of an open file; use it in a ``with`` block, or :meth:`close` it.
 
     Attributes
     ----------
     attributes : what determined the result
-    regions : data frame: chrom, start, end, name, strand, kept, reason, row
+    inputs : names of the inputs, empty where a row has one sequence
+    input : the one that is read
+    regions : data frame: chrom, start, end, name, strand, kept, reason, row, …; of several inputs, this one's intervals
+    kept : (N,) rows that have attributions; the others hold NaN
     sequences : int8 dataset (N, 4, L)
-    tracks : name -> h5py group with ``projected`` (N, L), ``prediction`` (N,) and the four-base form when it was kept
+    tracks : name -> h5py group with ``prediction`` (N,), ``projected`` (N, L), the four-base form when it was kept, and
+        perhaps ``delta``, ``prediction_sd`` and ``projected_sd``; in a sparse file arrays by position lie in ``top``,
+        with ``positions`` (N, K)
+    attention : dataset (N, layers, heads, positions, positions), None where there is none
     """
 
-    def __init__(self, path: Path, handle: h5py.File) -> None:
+    def __init__(self, path: Path, handle: h5py.File, name: str | None = None) -> None:
         self.path = path
         self.file = handle
         self.attributes: dict[str, Any] = h5.get_attributes(handle)
+        self.inputs = input_names(handle)
+        self.input = name
         try:
-            self.sequences: h5py.Dataset = handle["raw/seq"]
-            groups = [handle[f"tracks/{index}"] for index in sorted(handle["tracks"])]
+            self._root: h5py.Group = root_of(handle, name)
+            self.sequences: h5py.Dataset = self._root[RAW]
+            self.attention: h5py.Dataset | None = handle.get(ATTENTION)
+            groups = [] if self.attention is not None and "tracks" not in handle else self._groups()
             self.tracks: dict[str, h5py.Group] = {str(group.attrs["name"]): group for group in groups}
         except KeyError as error:
             raise CorruptError(f"{path} is incomplete: {error.args[0]}", fix="run drg-attr again") from None
+
+    def _groups(self) -> list[h5py.Group]:
+        return [self._root[f"tracks/{index}"] for index in sorted(self._root["tracks"])]
 
     @property
     def rows(self) -> int:
@@ -57,7 +72,39 @@ class Attributions:
     @cached_property
     def regions(self) -> pd.DataFrame:
         """The regions, a row per attributed sequence."""
-        return layout.read_regions(self.file)
+        found = layout.read_regions(self.file)
+        if self.input is None:
+            return found
+        own = self._root["regions"]
+        return found.assign(**{name: layout.read_column(own[name]) for name in (*INTERVAL_TEXT, *INTERVAL_NUMBERS)})
+
+    @cached_property
+    def kept(self) -> NDArray[np.bool_]:
+        """(N,) rows that have attributions."""
+        return np.asarray(self.file["regions/kept"][()], np.bool_)
+
+    def projected(self, track: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Attributions of the bases that are there (n, L); 0 where a sparse file has none, and in rows not kept."""
+        found = projected_rows(self.tracks[track], start, stop, length=self.length)
+        found[~self.kept[start:stop]] = 0.0
+        return found
+
+    def contributions(self, track: str, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """A form (n, 4, L) whose product with the sequence, summed over bases, is :meth:`projected`.
+
+        A stored one where there is, else the projection at the bases that are there; zeros as :meth:`projected`.
+        """
+        form = self.form(track)
+        if form is None:
+            onehot = np.asarray(self.sequences[start:stop], np.float32)
+            return onehot * self.projected(track, start, stop)[:, None]
+        found = form.read(start, stop, length=self.length)
+        found[~self.kept[start:stop]] = 0.0
+        return found
+
+    def form(self, track: str) -> Form | None:
+        """The stored form that :meth:`contributions` reads, None where only the projection was kept."""
+        return find_form(self.tracks[track], self._root.get(SHAP))
 
     def close(self) -> None:
         """Close the file; its datasets cannot be read afterwards."""
@@ -97,22 +144,31 @@ def _ours(path: Path, format_name: str, maker: str) -> Iterator[tuple[Path, h5py
         yield file, handle
 
 
-def read_attributions(path: str | Path) -> Attributions:
+def read_attributions(path: str | Path, input: str | None = None) -> Attributions:
     """Open the attributions that drg-attr wrote.
 
     Parameters
     ----------
     path : RUN, or the HDF5 file in it
+    input : name of one of several inputs of the model
 
     Raises
     ------
     InputError : missing, or not a file of attributions
+    UsageError : several inputs and none chosen, or no such input
     IncompleteError : the run is not merged
     CorruptError : not HDF5, or cut off
     """
-    with _ours(Path(path), layout.ATTRIBUTIONS, "drg-attr") as (file, _):
-        pass
-    return Attributions(file, h5py.File(file, "r", locking=False))
+    with _ours(Path(path), layout.ATTRIBUTIONS, "drg-attr") as (file, handle):
+        name = choose_input(handle, input)
+    return Attributions(file, h5py.File(file, "r", locking=False), name)
+
+
+def list_inputs(path: str | Path) -> tuple[str, ...]:
+    """Names of the inputs that a file has attributions to, () where the model takes one sequence; errors as
+    :func:`read_attributions`."""
+    with _ours(Path(path), layout.ATTRIBUTIONS, "drg-attr") as (_, handle):
+        return input_names(handle)
 
 
 def read_predictions(path: str | Path) -> Predictions:
