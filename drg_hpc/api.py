@@ -10,8 +10,9 @@ NAMES = {
     "save_model": "drg_hpc.models.io",
     "open_store": "drg_hpc.store.reader",
     "read_attributions": "drg_hpc.results.reader",
-    "attribute": "drg_hpc.attribution.engine",
+    "attribute": "drg_hpc.attribution.attribute",
     "call_seqlets": "drg_hpc.interpretation.recursive",
+    "plot_attribution": "drg_hpc.report.plot_logo",
 }
 
 

@@ -23,8 +23,29 @@ _STYLE: Any = {
     "xtick.labelsize": 8, "ytick.labelsize": 8, "axes.spines.top": False, "axes.spines.right": False,
     "axes.linewidth": 0.7, "axes.axisbelow": True, "axes.unicode_minus": True, "legend.frameon": False,
     "lines.linewidth": 1.5, "pdf.fonttype": 42, "path.simplify": True, "text.parse_math": False,
+    "svg.fonttype": "none", "svg.hashsalt": "drg",
+}  # fmt: skip
+_METADATA: dict[str, dict[str, None]] = {
+    "png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}, "svg": {"Date": None, "Creator": None},
 }  # fmt: skip
 Panels = NDArray[Any]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of all figures, for what is drawn and saved inside."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def save(drawn: Figure, path: Path, *, dpi: int) -> None:
+    """Write a PNG, PDF or SVG, by the ending; equal figures give equal bytes. To be called inside :func:`style`.
+
+    Parameters
+    ----------
+    dpi : of a PNG, and of the images in the others
+    """
+    drawn.savefig(path, dpi=dpi, metadata=_METADATA[path.suffix.lower().lstrip(".")])
 
 
 @contextmanager
@@ -38,14 +59,14 @@ def figure(
     path : without an ending
     size : width and height in inches
     """
-    with matplotlib.rc_context(_STYLE):
+    with style():
         drawn = Figure(figsize=size, layout="constrained")
         panels: Panels = drawn.subplots(rows, columns, squeeze=False)
         yield drawn, panels
         drawn.draw_without_rendering()
         drawn.set_layout_engine("none")  # laid out once for both files
-        drawn.savefig(path.with_name(f"{path.name}.png"), dpi=_DPI, metadata={"Software": None})
-        drawn.savefig(path.with_name(f"{path.name}.pdf"), dpi=300, metadata={"CreationDate": None, "Producer": None})
+        save(drawn, path.with_name(f"{path.name}.png"), dpi=_DPI)
+        save(drawn, path.with_name(f"{path.name}.pdf"), dpi=300)
 
 
 def short(name: str, limit: int = 26) -> str:

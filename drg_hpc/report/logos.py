@@ -22,22 +22,27 @@ _LEFT = 46
 
 
 @cache
-def _glyph(letter: str) -> str:
-    """Outline of a letter, stretched to the unit square, y downwards."""
+def outline(letter: str) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Outline of a letter, stretched to the unit square, y upwards: (points, 2), and matplotlib's codes of a path."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
     path = TextPath((0, 0), letter, size=100, prop=FontProperties(family="DejaVu Sans", weight="bold"))
-    vertices = np.asarray(path.vertices, np.float64)
-    drawn = vertices[np.asarray(path.codes) != 79]
+    vertices, codes = np.asarray(path.vertices, np.float64), np.asarray(path.codes, np.uint8)
+    drawn = vertices[codes != 79]
     low, high = drawn.min(axis=0), drawn.max(axis=0)
-    unit = (vertices - low) / (high - low)
-    unit[:, 1] = 1 - unit[:, 1]
-    parts, at, codes = [], 0, np.asarray(path.codes)
+    return (vertices - low) / (high - low), codes
+
+
+@cache
+def _glyph(letter: str) -> str:
+    """Outline of a letter as the data of an SVG path, y downwards."""
+    unit, codes = outline(letter)
+    parts, at = [], 0
     while at < len(codes):
         size = {1: 1, 2: 1, 3: 2, 4: 3, 79: 1}[int(codes[at])]
         command = {1: "M", 2: "L", 3: "Q", 4: "C", 79: "Z"}[int(codes[at])]
-        points = "" if command == "Z" else " ".join(f"{x:.3f} {y:.3f}" for x, y in unit[at : at + size])
+        points = "" if command == "Z" else " ".join(f"{x:.3f} {1 - y:.3f}" for x, y in unit[at : at + size])
         parts.append(command + points)
         at += size
     return "".join(parts)
@@ -64,6 +69,7 @@ class LogoRow:
     title : words at the left end
     low, high : range of the axis
     height : of the row on the drawing
+    deviations : (n,) standard deviations of the sum of each column, drawn as whiskers
     """
 
     heights: NDArray[np.floating]
@@ -72,6 +78,7 @@ class LogoRow:
     low: float
     high: float
     height: float = 62.0
+    deviations: NDArray[np.floating] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,19 @@ def _letters(row: LogoRow, top: float, step: float) -> list[str]:
                 found.append(f'<use href="#base{BASES[base]}" {place} width="{step * 0.94:.1f}" height="{size:.2f}"/>')
                 reach += size
     return found
+
+
+def _whiskers(row: LogoRow, top: float, step: float) -> str:
+    """A line from one standard deviation below each column's sum to one above."""
+    if row.deviations is None:
+        return ""
+    scale = row.height / (row.high - row.low)
+    parts = []
+    for column, (total, sd) in enumerate(zip(row.heights.sum(axis=0), row.deviations, strict=True)):
+        if sd > 0:
+            x, y = _LEFT + (row.start + column + 0.5) * step, top + (row.high - float(total)) * scale
+            parts.append(f"M{x:.1f} {y - sd * scale:.1f}V{y + sd * scale:.1f}")
+    return f'<path d="{"".join(parts)}" stroke="#57606a" stroke-width="1.2" fill="none"/>' if parts else ""
 
 
 def _axis(row: LogoRow, top: float, right: float) -> str:
@@ -167,6 +187,7 @@ def logo_figure(
     for row in rows:
         found.append(_axis(row, top, right))
         found.extend(_letters(row, top, step))
+        found.append(_whiskers(row, top, step))
         top += row.height + 26
     height = top - 20
     if first_position is not None:

@@ -108,7 +108,7 @@ def _labels(facts: SeqletFacts, lineage: Lineage) -> dict[str, NDArray[np.float3
     if attributions is None or source is None:
         return {}
     store = open_dataset(source.file)
-    with read_attributions(attributions.file) as found:
+    with read_attributions(attributions.file, facts.source.header.get("params", {}).get("input")) as found:
         rows = found.regions["row"].to_numpy(np.int64)
     if store.bins or not len(rows):
         return {}

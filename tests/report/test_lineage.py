@@ -15,7 +15,7 @@ from report.conftest import model_sha256, store_sha256, write_evaluation, write_
 
 from drg_hpc.bodies.seqlets_plan import Options
 from drg_hpc.files import read_json, write_json
-from drg_hpc.report.attributions import PredictionScale
+from drg_hpc.report.attribution_scale import PredictionScale
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.page import write_report
