@@ -1,27 +1,29 @@
-"""Plan of drg-predict: one stage over the rows of a dataset store."""
+"""Plan of drg-predict: one stage over the rows of a dataset store, a FASTA or regions of a genome."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from drg_hpc.bodies.row_options import RowOptions
 from drg_hpc.bodies.selection import (
     ROW_TABLE_BYTES,
-    Selection,
     describe_models,
     require_alike,
-    select_store,
+    select_input,
     select_tracks,
     worker_memory,
 )
-from drg_hpc.config import FanoutOptions, flag, positional
+from drg_hpc.config import flag, positional
 from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
-SUMMARY = "Predict the tracks of a dataset store's sequences with a model, or with the mean of several."
+SUMMARY = "Predict the tracks of sequences with a model, or with the mean of several."
+STORE = "store"
+"""Key of a dataset store among the inputs of a plan, by which drg-evaluate finds it."""
 
 
-class Options(FanoutOptions):
+class Options(RowOptions):
     """Options of drg-predict."""
 
     model: Path = positional(
@@ -29,9 +31,6 @@ class Options(FanoutOptions):
         "standard deviation over models, taken on --scale",
         metavar="MODEL[,MODEL…]",
     )
-    store: Path = positional(help="dataset store (RUN or store)", metavar="STORE")
-    split: str = flag("test", help="rows: train, valid, test, excluded, all, or fold:I")
-    limit: int | None = flag(None, help="only the first N of these rows", metavar="N", ge=1)
     tracks: str = flag("all", help="all, or names separated by commas", metavar="A,B")
     scale: Literal["link", "output"] = flag("link", help="logits and log rates, or what they become")
     rc_average: bool = flag(
@@ -53,7 +52,7 @@ def plan_shards(options: Options) -> RunSpec:
     models = [read_model_header(path) for path in paths]
     require_alike(paths, models)
     model = models[0]
-    chosen = select_store(options.store, model, split=options.split, limit=options.limit)
+    chosen = select_input(options, model, store=STORE)
     tracks = select_tracks(options.tracks, model["tracks"])
     if options.rc_average:
         other_strand(model["strand_partners"], [index for index, _ in tracks], model["tracks"])
@@ -62,9 +61,8 @@ def plan_shards(options: Options) -> RunSpec:
     size = chosen.rows * (ROW_TABLE_BYTES + values)
     shard_rows = max(shard.rows for shard in shards)
     params = {
-        "split": chosen.split,
-        "rows": chosen.rows,
-        **_sequences(model, chosen),
+        **chosen.params,
+        "length": sum(model_inputs(model).values()),
         "bins": int(model["bins"]),
         "tracks": [[index, name] for index, name in tracks],
         "scale": options.scale,
@@ -75,19 +73,14 @@ def plan_shards(options: Options) -> RunSpec:
     return RunSpec(
         command="predict",
         params=params,
-        inputs=describe_models(paths) | {"store": chosen.record},
+        inputs=describe_models(paths) | chosen.records,
         stages=(Stage("predict", shards),),
         threads=options.threads,
         estimate=Estimate(
             bytes=2 * size,
             files=2 * len(shards) + 8,
-            memory=worker_memory(model) + more + 2 * size * shard_rows // chosen.rows,
+            memory=chosen.memory + worker_memory(model) + more + 2 * size * shard_rows // chosen.rows,
         ),
-        notes=() if len(models) == 1 else (f"mean and standard deviation of {len(models)} models",),
+        notes=(*chosen.notes, *([f"mean and standard deviation of {len(models)} models"] if len(models) > 1 else [])),
+        aside=chosen.aside,
     )
-
-
-def _sequences(model: dict[str, Any], chosen: Selection) -> dict[str, Any]:
-    """``length``: bases of a row; ``inputs``: names of its sequences, where there may be several."""
-    length = sum(model_inputs(model).values())
-    return {"length": length, "inputs": list(chosen.inputs)} if chosen.inputs else {"length": length}

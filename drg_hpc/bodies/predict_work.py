@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from drg_hpc.bodies.predict_plan import STORE
+from drg_hpc.bodies.row_options import ROWS
 from drg_hpc.bodies.rows import ModelRun, blocks
 from drg_hpc.bodies.selection import model_keys
 from drg_hpc.models.compute import device_model
@@ -22,12 +24,12 @@ _SD = "standard deviation over the models (divided by their number), on the scal
 
 
 class Body:
-    """Predicts rows of a store; models and store are opened with the first shard."""
+    """Predicts rows; models and input are opened with the first shard."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._params = plan.params
-        self._run = ModelRun(plan, rows="store")
+        self._run = ModelRun(plan, rows=STORE if STORE in plan.inputs else ROWS)
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """Write ``part.h5``: the rows of the shard, every block computed in the same shape."""
@@ -45,11 +47,17 @@ class Body:
             means.append(mean)
             if deviation is not None:
                 deviations.append(deviation)
+        regions = self._run.source.regions(shard.start, shard.stop)
+        unkept = ~regions["kept"].to_numpy(dtype=bool)
+        values, spread = np.concatenate(means), np.concatenate(deviations) if deviations else None
+        values[unkept] = np.nan  # there is no sequence
+        if spread is not None:
+            spread[unkept] = np.nan
         predictions.write_part(
             attempt.out / _PART,
-            regions=self._run.source.regions(shard.start, shard.stop),
-            values=np.concatenate(means),
-            deviations=np.concatenate(deviations) if deviations else None,
+            regions=regions,
+            values=values,
+            deviations=spread,
         )
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,11 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.bodies.selection import model_keys
-from drg_hpc.errors import CorruptError
+from drg_hpc.bodies.bed_rows import planned_regions
+from drg_hpc.bodies.region_codes import read_codes
+from drg_hpc.bodies.selection import fasta_region, model_keys
+from drg_hpc.bodies.where_rows import chosen_rows
+from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.genome.fasta import read_records
 from drg_hpc.genome.onehot import codes_to_onehot, encode
-from drg_hpc.genome.regions import Region, parse_region
+from drg_hpc.genome.regions import Region
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import prepare_torch
 from drg_hpc.models.io import load_model
@@ -23,7 +27,7 @@ from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import BLOCK_ROWS
 from drg_hpc.store.dataset_layout import single_input
-from drg_hpc.store.reader import open_dataset
+from drg_hpc.store.reader import GenomeStore, open_dataset, open_store
 
 _READ_BYTES = 64 << 20
 
@@ -37,14 +41,25 @@ class RowSource(Protocol):
     def sequences(self, start: int, stop: int) -> list[NDArray[Any]]:
         """One-hot (n, 4, L) of some rows, of each input."""
 
+    def intervals(self, start: int, stop: int) -> dict[str, pd.DataFrame]:
+        """Where the sequences of several inputs lie, by name: chrom, start, end, strand of some rows."""
+
 
 class StoreRows:
-    """The first rows of a split of a dataset store; ``inputs`` names its sequences, () the only one."""
+    """The first rows of a split of a dataset store, or chosen ones; ``inputs`` names its sequences, () the only one."""
 
-    def __init__(self, path: Path, *, split: str, rows: int, inputs: Sequence[str] = ()) -> None:
+    def __init__(
+        self, path: Path, *, split: str, rows: int, inputs: Sequence[str] = (), chosen: Sequence[int] | None = None
+    ) -> None:
         self._store = open_dataset(path)
         self._inputs = list(inputs) or [single_input(self._store.header).name]
-        self._selected = self._store.split_rows(split)[:rows]
+        if chosen is None:
+            self._selected = self._store.split_rows(split)[:rows]
+        else:
+            self._selected = np.asarray(chosen, np.int64)
+            kept = self._store.regions["kept"].to_numpy(dtype=bool)[self._selected]
+            if not kept.all():
+                raise InputError(f"{path}: row {self._selected[~kept][0]}, which was chosen by --where, has kept=false")
         if len(self._selected) != rows:
             raise CorruptError(
                 f"{path} has {len(self._selected)} rows in split {split!r}, its header promised {rows}",
@@ -58,33 +73,97 @@ class StoreRows:
     def sequences(self, start: int, stop: int) -> list[NDArray[Any]]:
         return [self._store.input_sequences(name, self._selected[start:stop]) for name in self._inputs]
 
+    def intervals(self, start: int, stop: int) -> dict[str, pd.DataFrame]:
+        return {name: self._store.intervals(name).iloc[self._selected[start:stop]] for name in self._inputs}
+
 
 class FastaRows:
-    """The first sequences of a FASTA; names of the form ``chrom:start-end`` become regions."""
+    """The first sequences of a FASTA, or chosen ones; names of the form ``chrom:start-end`` become regions."""
 
-    def __init__(self, path: Path, *, rows: int) -> None:
-        records = [record for _, record in zip(range(rows), read_records(path), strict=False)]
+    def __init__(self, path: Path, *, rows: int, chosen: Sequence[int] | None = None) -> None:
+        numbers = np.arange(rows) if chosen is None else np.asarray(chosen, np.int64)
+        wanted = set(numbers.tolist())
+        read = itertools.islice(read_records(path), int(numbers[-1]) + 1)
+        records = [record for number, record in enumerate(read) if number in wanted]
         self._codes = np.stack([encode(record.sequence) for record in records])
         length = self._codes.shape[1]
-        found = [parse_region(r.name, length) or Region(r.name, 0, length, r.name) for r in records]
-        columns = ("chrom", "start", "end", "name", "strand", "kept", "reason")
-        self._regions = pd.DataFrame({name: [getattr(region, name) for region in found] for name in columns})
-        self._regions["origin"] = "given"
-        self._regions["row"] = np.arange(len(found), dtype=np.int64)
+        self._regions = _region_table([fasta_region(r.name, length) for r in records], numbers)
 
     def regions(self, start: int, stop: int) -> pd.DataFrame:
         return self._regions.iloc[start:stop]
 
     def sequences(self, start: int, stop: int) -> list[NDArray[Any]]:
-        return [codes_to_onehot(self._codes[start:stop]).transpose(0, 2, 1).astype(np.float32)]
+        return [_onehot(self._codes[start:stop])]
+
+    def intervals(self, start: int, stop: int) -> dict[str, pd.DataFrame]:
+        return {}
+
+
+class GenomeRows:
+    """Regions of a genome store; rows that are not kept have no known base.
+
+    Parameters
+    ----------
+    params, files : ``params["regions"]`` and the inputs of a plan, see :func:`drg_hpc.bodies.bed_rows.planned_regions`
+    """
+
+    def __init__(
+        self, path: Path, params: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], *, rows: int,
+        chosen: Sequence[int] | None = None,
+    ) -> None:  # fmt: skip
+        store = open_store(path)
+        if not isinstance(store, GenomeStore):
+            raise InputError(f"{path} is a dataset store, a genome store is needed here")
+        self._store, found = store, planned_regions(params, files, store.contigs)
+        self._numbers = np.arange(rows) if chosen is None else np.asarray(chosen, np.int64)
+        self._items, self._intervals = found.inputs, [found.intervals[item.name] for item in found.inputs]
+        self._rows = found.rows
+
+    def regions(self, start: int, stop: int) -> pd.DataFrame:
+        numbers = self._numbers[start:stop]
+        return _region_table([self._rows[number] for number in numbers], numbers)
+
+    def sequences(self, start: int, stop: int) -> list[NDArray[Any]]:
+        numbers = self._numbers[start:stop]
+        return [
+            _onehot(read_codes(self._store.codes, [regions[number] for number in numbers], item))
+            for item, regions in zip(self._items, self._intervals, strict=True)
+        ]
+
+    def intervals(self, start: int, stop: int) -> dict[str, pd.DataFrame]:
+        numbers = self._numbers[start:stop]
+        return {
+            item.name: _region_table([regions[number] for number in numbers], numbers)
+            for item, regions in zip(self._items, self._intervals, strict=True)
+        }
+
+
+def _onehot(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, 4, L) of base codes (n, L)."""
+    return codes_to_onehot(codes).transpose(0, 2, 1).astype(np.float32)
+
+
+def _region_table(regions: Sequence[Region], numbers: NDArray[np.int64]) -> pd.DataFrame:
+    columns = ("chrom", "start", "end", "name", "strand", "kept", "reason")
+    table = pd.DataFrame({name: [getattr(region, name) for region in regions] for name in columns})
+    return table.assign(origin="given", row=numbers)
 
 
 def open_rows(plan: Plan, *, name: str) -> RowSource:
-    """The rows of a plan made by ``selection``; ``name`` is the input's key."""
-    path, rows = Path(plan.inputs[name]["path"]), int(plan.params["rows"])
-    if plan.params["split"] is None:
-        return FastaRows(path, rows=rows)
-    return StoreRows(path, split=plan.params["split"], rows=rows, inputs=tuple(plan.params.get("inputs", ())))
+    """The rows of a plan made by ``selection``; ``name`` is the input's key.
+
+    Raises
+    ------
+    CorruptError : the rows are not those of the plan
+    InputError : the input is not as the plan says
+    """
+    path, rows, params = Path(plan.inputs[name]["path"]), int(plan.params["rows"]), plan.params
+    chosen = chosen_rows(params, plan.aside)
+    if params["input"] == "fasta":
+        return FastaRows(path, rows=rows, chosen=chosen)
+    if params["input"] == "regions":
+        return GenomeRows(path, params["regions"], plan.inputs, rows=rows, chosen=chosen)
+    return StoreRows(path, split=params["split"], rows=rows, inputs=tuple(params.get("inputs", ())), chosen=chosen)
 
 
 def blocks(source: RowSource, start: int, stop: int, *, bases: int) -> Iterator[tuple[int, list[NDArray[Any]]]]:

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
+from drg_hpc.bodies.bed_rows import select_regions
+from drg_hpc.bodies.row_options import ROWS, RowOptions, require_rows_of_one, where_of
+from drg_hpc.bodies.selected import Selection
+from drg_hpc.bodies.where_rows import Where
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.fasta import scan
+from drg_hpc.genome.regions import Region, parse_region
 from drg_hpc.models.header import MODEL_MEMBERS, model_inputs, model_length, track_links
 from drg_hpc.runs.spec import BLOCK_ROWS
 from drg_hpc.store.dataset_layout import inputs_of
 from drg_hpc.store.header import describe_store, require_kind, split_count
 
 ROW_TABLE_BYTES = 96  # of a row of the table of regions, in result files
+Header: TypeAlias = Mapping[str, Any]
 _BASE_MEMORY = 700 << 20  # interpreter with torch, zarr and h5py
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Rows of an input.
-
-    Parameters
-    ----------
-    kind : store or fasta
-    record : description of the input, for the plan
-    rows : number of rows selected
-    split : of a store, else None
-    inputs : names of the store's sequences in the order of the model; nothing where both have one, whatever its name
-    """
-
-    kind: Literal["store", "fasta"]
-    record: dict[str, Any]
-    rows: int
-    split: str | None
-    inputs: tuple[str, ...] = ()
 
 
 def select_tracks(text: str, known: Sequence[str]) -> list[tuple[int, str]]:
@@ -61,22 +46,39 @@ def _limited(rows: int, limit: int | None) -> int:
     return rows if limit is None else min(rows, limit)
 
 
-def select_store(path: Path, model: dict[str, Any], *, split: str, limit: int | None) -> Selection:
-    """Kept rows of a split of a dataset store whose sequences fit the model.
+def select_store(
+    path: Path, model: Header, *, split: str | None, limit: int | None, where: Where | None = None, key: str = ROWS
+) -> Selection:
+    """Kept rows of a split (default: test, or that of the evaluation) of a store whose sequences fit the model.
+
+    Parameters
+    ----------
+    key : of the store among the inputs of the plan
 
     Raises
     ------
+    UsageError : the condition does not fit the columns there are
     InputError : not a dataset store, an input that it lacks or has in another length, no such split, or no rows in it
     """
     header = require_kind(path, "dataset")
     names = _inputs(path, model, {item.name: item.length for item in inputs_of(header)})
-    rows = split_count(header, split)
-    if rows == 0:
+    record = describe_store(path)
+    if where is not None:
+        if split is not None:
+            _require_rows(path, header, split)
+        chosen = where.of_store(path, header, record, model=model, split=split)
+        return Selection("store", {key: record}, 0, split, names).only(chosen)
+    split = split or "test"
+    return Selection("store", {key: record}, _limited(_require_rows(path, header, split), limit), split, names)
+
+
+def _require_rows(path: Path, header: dict[str, Any], split: str) -> int:
+    if not (rows := split_count(header, split)):
         raise InputError(f"split {split!r} of {path} has no rows", fix="choose another with --split")
-    return Selection("store", describe_store(path), _limited(rows, limit), split, names)
+    return rows
 
 
-def _inputs(path: Path, model: dict[str, Any], known: Mapping[str, int]) -> tuple[str, ...]:
+def _inputs(path: Path, model: Header, known: Mapping[str, int]) -> tuple[str, ...]:
     """Names of the store's inputs that the model takes; () where both have one."""
     wanted = model_inputs(model)
     if len(wanted) == len(known) == 1:
@@ -101,11 +103,17 @@ def _require_length(whose: str, found: int, wanted: int) -> None:
         )
 
 
-def select_fasta(path: Path, model: dict[str, Any], *, limit: int | None) -> Selection:
+def fasta_region(name: str, length: int) -> Region:
+    """The region that a sequence's name says it is of; else the sequence itself."""
+    return parse_region(name, length) or Region(name, 0, length, name)
+
+
+def select_fasta(path: Path, model: Header, *, limit: int | None, where: Where | None = None) -> Selection:
     """All sequences of a FASTA; each must have the model's length.
 
     Raises
     ------
+    UsageError : the condition does not fit the columns there are
     InputError : not a FASTA, or a sequence of another length (named)
     """
     length = model_length(model)
@@ -116,24 +124,38 @@ def select_fasta(path: Path, model: dict[str, Any], *, limit: int | None) -> Sel
                 f"{path}: {record.name!r} has {record.length} bases, the model takes {length}",
                 fix="cut or pad the sequences to the model's length",
             )
-    return Selection("fasta", describe_input(path), _limited(len(records), limit), None)
+    found = Selection("fasta", {ROWS: describe_input(path)}, _limited(len(records), limit), None)
+    regions = (fasta_region(record.name, record.length) for record in records)
+    return found.only(where.of_regions([*regions])) if where else found
 
 
-def select_rows(path: Path, model: dict[str, Any], *, split: str | None, limit: int | None) -> Selection:
-    """Rows of a dataset store (``split``, default test) or of a FASTA.
+def select_input(options: RowOptions, model: Header, *, store: str = ROWS) -> Selection:
+    """The rows that the flags ask for: of a dataset store, of a FASTA, or regions of a genome.
+
+    Parameters
+    ----------
+    store : key of a dataset store among the inputs of the plan; other inputs have the key ``sequences``
 
     Raises
     ------
-    UsageError : a split of a FASTA
-    InputError : as :func:`select_store` and :func:`select_fasta`
+    UsageError : flags that clash, or a condition that does not fit the columns there are
+    InputError : as :func:`select_store`, :func:`select_fasta`, :func:`drg_hpc.bodies.bed_rows.select_regions`
     """
+    where = where_of(options)
+    require_rows_of_one(options)
+    if options.regions is not None:
+        assert options.genome is not None
+        limit, stranded = options.limit, options.stranded
+        return select_regions(options.regions, options.genome, model, stranded=stranded, where=where, limit=limit)
+    path = options.input
+    assert path is not None
     if not path.exists():
         raise InputError(f"no such file or folder: {path}", fix="give a dataset store or a FASTA file")
     if not path.is_file():
-        return select_store(path, model, split=split or "test", limit=limit)
-    if split is not None:
-        raise UsageError(f"--split {split}: {path} is a FASTA and has no splits", fix="leave --split out")
-    return select_fasta(path, model, limit=limit)
+        return select_store(path, model, split=options.split, limit=options.limit, where=where, key=store)
+    if options.split is not None:
+        raise UsageError(f"--split {options.split}: {path} is a FASTA and has no splits", fix="leave --split out")
+    return select_fasta(path, model, limit=options.limit, where=where)
 
 
 def describe_models(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -187,8 +209,13 @@ def _difference(there: Any, here: Any) -> str:
     return f"number {at} is {there[at]!r} and {here[at]!r}"
 
 
-def worker_memory(model: dict[str, Any]) -> int:
+def worker_base(models: Iterable[Header]) -> int:
+    """Bytes of a worker that holds some models, at rest."""
+    return _BASE_MEMORY + 3 * sum(int(model["weights"]["bytes"]) for model in models)
+
+
+def worker_memory(model: Header) -> int:
     """Bytes of a worker with a model at work on one block: an activation is taken to cost at least 32 multiply-adds."""
     bases = sum(model_inputs(model).values())
     activations = BLOCK_ROWS * (int(model["operations"]["macs_per_row"]) // 32 + 64 * bases) * 4
-    return _BASE_MEMORY + 3 * int(model["weights"]["bytes"]) + activations
+    return worker_base([model]) + activations

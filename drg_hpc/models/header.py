@@ -22,7 +22,8 @@ def read_model_header(path: Path) -> dict[str, Any]:
 
     Keys: format, architecture, config, inputs [{name, length}] in order, heads [{name, tracks (how many), link}],
     tracks [names], strand_partners [index or None], bins (0: one value per track), span (bases in the middle that they
-    are of; 0: all), link (of all tracks, or ``mixed``), operations {"macs_per_row"}, weights {"bytes", "sha256"},
+    are of; 0: all), link (of all tracks, or ``mixed``), operations (see
+    :func:`drg_hpc.models.operations.describe_operations`), weights {"bytes", "sha256"},
     provenance.
 
     Raises
@@ -77,7 +78,7 @@ def model_inputs(header: Mapping[str, Any]) -> dict[str, int]:
     return {str(entry["name"]): int(entry["length"]) for entry in header["inputs"]}
 
 
-def model_length(header: dict[str, Any]) -> int:
+def model_length(header: Mapping[str, Any]) -> int:
     """Input length in bases of a model with one sequence input.
 
     Raises

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _SAID: set[str] = set()
 
 
-def _import(module: str, factory: str) -> Any:
+def _import(module: str, factory: str, role: str) -> Any:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # last, so that no file here takes the place of an installed package
@@ -31,20 +31,20 @@ def _import(module: str, factory: str) -> Any:
     except ModuleNotFoundError as error:
         parts = module.split(".")
         if error.name not in [".".join(parts[:n]) for n in range(1, len(parts) + 1)]:
-            raise UsageError(f"model factory {factory!r} needs {error.name}, which is not installed") from error
+            raise UsageError(f"{role} factory {factory!r} needs {error.name}, which is not installed") from error
         raise UsageError(
-            f"model factory {factory!r}: there is no module {error.name!r} among the installed packages or in {here}",
+            f"{role} factory {factory!r}: there is no module {error.name!r} among the installed packages or in {here}",
             fix="install the package, set PYTHONPATH, or run where it lies",
         ) from None
     except Exception as error:  # the user's code can raise anything
-        raise UsageError(f"importing {module} of model factory {factory!r} failed: {_told(error)}") from error
+        raise UsageError(f"importing {module} of {role} factory {factory!r} failed: {_told(error)}") from error
 
 
 def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _require_users_own(name: str, factory: str) -> None:
+def _require_users_own(name: str, factory: str, role: str) -> None:
     """A model folder made by somebody else names a factory too, which must not be any function of the system.
 
     Raises
@@ -54,32 +54,36 @@ def _require_users_own(name: str, factory: str) -> None:
     """
     if is_ours(name):
         raise UsageError(
-            f"model factory {factory!r} is a function of {name.partition('.')[0]}: a factory must be in a package of "
+            f"{role} factory {factory!r} is a function of {name.partition('.')[0]}: a factory must be in a package of "
             "your own",
             fix="write a function that calls it, in a module of yours",
         )
 
 
-def find_factory(factory: str) -> Callable[..., Any]:
+def find_factory(factory: str, *, role: str = "model") -> Callable[..., Any]:
     """The function or class that ``package.module:name`` names; importing its module runs the code in it.
+
+    Parameters
+    ----------
+    role : what it makes, for messages
 
     Raises
     ------
     UsageError : not importable, not there, not callable, or not of a package of the user's own
     """
     module_name, _, name = factory.partition(":")
-    _require_users_own(module_name, factory)
-    module = _import(module_name, factory)
+    _require_users_own(module_name, factory, role)
+    module = _import(module_name, factory, role)
     if factory not in _SAID:
-        log.info("model factory %s is imported from %s", factory, getattr(module, "__file__", None) or module_name)
+        log.info("%s factory %s is imported from %s", role, factory, getattr(module, "__file__", None) or module_name)
         _SAID.add(factory)
     found: Any = getattr(module, name, None)
     if found is None:
-        raise UsageError(f"model factory {factory!r}: {module_name} has no {name!r}")
+        raise UsageError(f"{role} factory {factory!r}: {module_name} has no {name!r}")
     if not callable(found):
-        raise UsageError(f"model factory {factory!r} is a {type(found).__name__}, not a function or class")
+        raise UsageError(f"{role} factory {factory!r} is a {type(found).__name__}, not a function or class")
     if inspect.isroutine(found) or inspect.isclass(found):
-        _require_users_own(str(getattr(found, "__module__", None) or module_name), factory)
+        _require_users_own(str(getattr(found, "__module__", None) or module_name), factory, role)
     return cast("Callable[..., Any]", found)
 
 

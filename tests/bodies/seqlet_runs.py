@@ -33,12 +33,13 @@ def write_attributions(
     """
     rows, length = projected.shape
     layout = attributions.Layout(
-        length=length,
+        inputs=(("sequence", length),),
         tracks=tuple((i, f"track {i}") for i in range(tracks)),
         form="hypothetical",
         keep_form=keep,
         form_is_contribution=True,
         dtype="float32",
+        unkept=True,
     )
     regions = pd.DataFrame(
         {
@@ -59,14 +60,13 @@ def write_attributions(
         writer.regions(regions)
         for at in range(0, rows, BLOCK_ROWS):
             block = slice(at, min(at + BLOCK_ROWS, rows))
-            writer.sequences(at, onehot[block])
+            writer.sequences(at, [onehot[block]])
             for i in range(tracks):
                 values = projected[block] * (i + 1)
                 form = (onehot[block] * values[:, None, :]).astype(np.float32)
-                writer.track(
-                    at, i, prediction=values.sum(axis=1), projected=values, form=form, contribution=form,
-                    onehot=onehot[block],
-                )  # fmt: skip
+                found = attributions.InputBlock(projected=values, form=form, contribution=form)
+                made = attributions.TrackBlock(prediction=values.sum(axis=1), inputs=(found,))
+                writer.track(at, i, made, onehot=[onehot[block]])
     attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0} | (attributes or {}))
     part.unlink()
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import drg_hpc.attribution.engine as engine_module
-from drg_hpc.attribution.engine import attribute
+from drg_hpc.attribution.attribute import attribute
 from drg_hpc.bodies import attr_plan
 from drg_hpc.errors import CorruptError, IncompleteError, InputError, UsageError
 from drg_hpc.files import sha256_file
@@ -84,7 +84,7 @@ def test_content_equals_the_engine_in_memory(tmp_path: Path, world: World) -> No
             np.testing.assert_allclose(group["projected"][()], (expected[:, i] * x).sum(axis=1), atol=1e-7)
         assert "shap" not in found.file
         params = found.attributes["params"]
-        assert (params["method"], params["output"], params["scale"]) == ("gradient", "corrected", "link")
+        assert (params["method"], params["output"], params["target"]["scale"]) == ("gradient", "corrected", "link")
         assert set(found.attributes["inputs"]) == {"model", "sequences"}
         assert str(tmp_path) not in str(found.attributes)
     assert done["summary"]["tracks"] == ["a", "b"]
@@ -164,7 +164,7 @@ def test_plan_refuses_what_does_not_fit(tmp_path: Path, world: World) -> None:
         plan(model, store, out, split="tset")
     with pytest.raises(InputError, match=r"split 'excluded' .* has no rows"):
         plan(model, store, out, split="excluded")
-    with pytest.raises(InputError, match=r"no model in"):
+    with pytest.raises(UsageError, match=r"one model twice"):
         plan(Path(f"{model},{model}"), store, out)
     with pytest.raises(InputError, match="no such file or folder"):
         plan(model, tmp_path / "absent", out)
@@ -248,7 +248,7 @@ from pathlib import Path
 from drg_hpc.bodies import attr_plan, predict_plan
 import drg_hpc.prediction.config
 attr_plan.plan_shards(attr_plan.Options(model=Path({str(model)!r}), input=Path({str(store)!r}), out=Path("x")))
-predict_plan.plan_shards(predict_plan.Options(model=Path({str(model)!r}), store=Path({str(store)!r}), out=Path("x")))
+predict_plan.plan_shards(predict_plan.Options(model=Path({str(model)!r}), input=Path({str(store)!r}), out=Path("x")))
 heavy = {{"numpy", "torch", "zarr", "h5py", "pandas", "captum"}} & set(sys.modules)
 assert not heavy, heavy
 """

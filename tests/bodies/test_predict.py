@@ -65,7 +65,7 @@ def test_faults(tmp_path: Path, world: tuple[Path, Path, Any]) -> None:
     model, store, _ = world
 
     def plan(**options: Any) -> None:
-        given = {"model": model, "store": store, "out": tmp_path / "x"} | options
+        given = {"model": model, "input": store, "out": tmp_path / "x"} | options
         predict_plan.plan_shards(predict_plan.Options(**given))
 
     with pytest.raises(UsageError, match="no track 'c'"):
