@@ -269,6 +269,11 @@ def disk_full(error: BaseException, path: Path) -> DiskFullError | None:
     )
 
 
+def counted(number: int, what: str, plural: str = "s") -> str:
+    """``1 shard``, ``2 shards``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}{plural}"
+
+
 def human_bytes(count: float) -> str:
     """``1536`` -> ``1.5 KiB``."""
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):

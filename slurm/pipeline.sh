@@ -30,7 +30,7 @@ step() { # step NAME: what one job does
             ;;
         evaluate) drg-evaluate "$model" "$store" --split test -o "$OUT/evaluation" ;;
         attr)
-            drg-attr "$model" "$store" --split test --method tism --shards "$SHARDS" -o "$OUT/attributions" --plan-only
+            drg-attr "$model" "$store" --split test --method deepshap --shards "$SHARDS" -o "$OUT/attributions" --plan-only
             drg-submit "$OUT/attributions" --wait "${arrays[@]}"
             ;;
         seqlets)

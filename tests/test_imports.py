@@ -18,7 +18,7 @@ DOWNHILL: dict[str, set[str]] = {
     "runs": {"bodies"},  # only runs/bodies.py, by its fixed table
     "genome": set(),
     "store": {"genome", "runs"},
-    "results": {"runs"},
+    "results": {"runs", "genome"},
     "models": {"runs"},
     "training": {"models", "store", "genome"},
     "prediction": {"models", "store", "genome", "results", "runs"},

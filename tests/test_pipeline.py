@@ -53,7 +53,7 @@ def test_attributions_and_seqlets_do_not_depend_on_sharding(folder: Path, tmp_pa
 def explain(folder: Path) -> dict[str, float]:
     """Every step after training; returns the metrics of the one track."""
     metrics = drg_json("drg-evaluate", folder / "model", folder / "store", "-o", folder / "evaluation")["metrics"]
-    drg("drg-attr", folder / "model", folder / "store", "--method", "tism", "-o", folder / "attr")
+    drg("drg-attr", folder / "model", folder / "store", "--method", "deepshap", "-o", folder / "attr")
     drg("drg-seqlets", folder / "attr", "-o", folder / "seqlets")
     database = EXAMPLES / "motifs" / "hocomoco_v12_core.meme"
     drg("drg-motifs", folder / "seqlets", "--database", database, "-o", folder / "motifs")

@@ -1,192 +1,275 @@
-"""Attribute sequences block by block: the engine behind drg-attr and :func:`attribute`."""
+"""Attribute sequences block by block: the engine behind drg-attr and :mod:`drg_hpc.attribution.attribute`."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from drg_hpc.attribution import forms
-from drg_hpc.attribution.catalogue import Recipe, make_recipe
-from drg_hpc.attribution.methods import METHODS, Block
-from drg_hpc.attribution.targets import TrackStatistic, choose_tracks
-from drg_hpc.errors import UsageError
-from drg_hpc.models.compute import Scale, array_tensor, module_place, pad_block, partner_tracks
+from drg_hpc.attribution.catalogue import Recipe
+from drg_hpc.attribution.functions import Function
+from drg_hpc.attribution.methods import METHODS, Batch, Multipliers
+from drg_hpc.attribution.reference_spec import parse_references
+from drg_hpc.attribution.references import draw
+from drg_hpc.attribution.sums import Sums
+from drg_hpc.attribution.targets import Statistic
+from drg_hpc.attribution.views import View
+from drg_hpc.errors import InputError
+from drg_hpc.models.compute import array_tensor, module_place, pad_block
 from drg_hpc.runs.spec import BLOCK_ROWS
 
-_FLIP = (1, 2)  # with bases in the order A, C, G, T the reverse complement turns both axes round
+log = logging.getLogger(__name__)
+Tensors = tuple[torch.Tensor, ...]
+_Key = tuple[int, bool, int, int]
+"""Model, strand, first value, rows of a pass."""
+
+_RESULT_BYTES = 1 << 30
+"""Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
+
+
+@dataclass(frozen=True)
+class InputResult:
+    """One input of one value: form and contribution (n, 4, L), projected (n, L), its s.d. over models or None."""
+
+    form: NDArray[Any]
+    contribution: NDArray[Any]
+    projected: NDArray[Any]
+    projected_sd: NDArray[Any] | None
 
 
 @dataclass(frozen=True)
 class TrackResult:
-    """One track of one block: statistic (n,), form and contribution (n, 4, L), projected (n, L)."""
+    """One value of the statistic of one block.
+
+    Attributes
+    ----------
+    prediction : (n,), mean over views and models
+    prediction_sd : (n,), over models; None where there is one
+    delta : (n,), the largest convergence error over references, views and models; None for methods that have none
+    inputs : of each input of the model
+    """
 
     prediction: NDArray[Any]
-    form: NDArray[Any]
-    contribution: NDArray[Any]
-    projected: NDArray[Any]
+    prediction_sd: NDArray[Any] | None
+    delta: NDArray[Any] | None
+    inputs: tuple[InputResult, ...]
 
 
-@dataclass(frozen=True)
 class Engine:
     """Everything about an attribution but the sequences.
 
     Parameters
     ----------
-    module : (n, 4, L) -> (n, tracks[, bins]), in eval mode
+    statistics : the same statistic of each model
     recipe : method, form, references
-    tracks : indices of the tracks
-    scale : of the model's output
-    rc_average : mean of both strands: the reverse complement is attributed too (a stranded track by its partner) and
-        turned back
+    views : strands and shifts that multipliers are averaged over
+    batch : rows of a pass, a power of two up to 64; halved when a GPU's memory does not do
     seed : of methods that draw random numbers
+    inputs : names of the model's inputs, for their random numbers; None where there is one
+    vjps : gradients computed at once
+
+    Attributes
+    ----------
+    retreats : what had to be done with smaller passes, in words
     """
 
-    module: torch.nn.Module
-    recipe: Recipe
-    tracks: tuple[int, ...]
-    scale: Scale = "link"
-    rc_average: bool = False
-    seed: int = 0
+    def __init__(
+        self,
+        statistics: Sequence[Statistic],
+        recipe: Recipe,
+        *,
+        views: Sequence[View] = (View(),),
+        batch: int = BLOCK_ROWS,
+        seed: int = 0,
+        inputs: Sequence[str] | None = None,
+        vjps: int = 1,
+    ) -> None:
+        assert BLOCK_ROWS % batch == 0
+        self.recipe, self.views, self.seed = recipe, tuple(views), seed
+        self._statistics, self._batch, self._vjps = list(statistics), batch, vjps
+        self._inputs = tuple(inputs) if inputs and len(inputs) > 1 else ("",)
+        self._functions: dict[_Key, Function] = {}
+        self._references = None if recipe.references is None else parse_references(recipe.references)
+        self.retreats: list[str] = []
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the values."""
+        return self._statistics[0].names
 
     def block(
-        self, sequences: NDArray[Any], rows: Sequence[int], *, reference: NDArray[Any] | None = None
+        self,
+        sequences: Sequence[NDArray[Any]],
+        rows: Sequence[int],
+        *,
+        references: Sequence[NDArray[Any]] | None = None,
     ) -> Iterator[TrackResult]:
-        """Attribute up to 64 sequences; results come track by track.
+        """Attribute up to 64 rows; results come value by value.
 
         Parameters
         ----------
-        sequences : (n, 4, L)
+        sequences : (n, 4, L) of each input
         rows : their global row numbers
-        reference : (n, 4, L), instead of the recipe's base frequencies
+        references : (n, R, 4, L) of each input, instead of the recipe's
         """
-        device, dtype = module_place(self.module)
-        n = len(sequences)
-        x = pad_block(array_tensor(sequences).to(device=device, dtype=dtype))
-        blank = self._reference(x) if reference is None else pad_block(array_tensor(reference).to(x))
-        blank = blank * forms.known_bases(x)
-        passes = [self._pass(x, blank, rows, self.tracks)]
-        if self.rc_average:
-            partners = tuple(partner_tracks(self.module, self.tracks))
-            passes.append(self._pass(x.flip(_FLIP), blank.flip(_FLIP), rows, partners))
-        values = torch.stack([result[0] for result in passes]).mean(dim=0)
-        for position, multipliers in enumerate(zip(*(result[1] for result in passes), strict=True)):
-            m = multipliers[0]
-            if self.rc_average:
-                m = (m + multipliers[1].flip(_FLIP)) / 2
-            yield self._result(m[:n], x[:n], blank[:n], values[:n, position])
+        xs = [np.asarray(each) for each in sequences]
+        if references is None and self._references is not None:
+            references = [
+                draw(self._references, x, rows=rows, seed=self.seed, input_name=name)
+                for x, name in zip(xs, self._inputs, strict=True)
+            ]
+        per_value = 8 * BLOCK_ROWS * sum(x[0].size for x in xs)
+        step = max(1, _RESULT_BYTES // (per_value * (1 if len(self._statistics) == 1 else 2)))
+        for first in range(0, len(self.names), step):
+            values = range(first, min(first + step, len(self.names)))
+            yield from self._results(self._sums(values, xs, rows, references), xs)
+
+    def _sums(
+        self, values: range, xs: list[NDArray[Any]], rows: Sequence[int], references: Sequence[NDArray[Any]] | None
+    ) -> Sums:
+        """Multipliers of some values, averaged over views and models."""
+        shapes = [x.shape for x in xs]
+        dtype = module_place(self._statistics[0].module)[1]
+        sums = Sums(
+            len(values), shapes, views=self.views, recipe=self.recipe, models=len(self._statistics), dtype=dtype
+        )
+        for model in range(len(self._statistics)):
+            for view in self.views:
+                at = 0
+                while at < len(rows):
+                    at = self._pass(sums, model, view, values, at, xs=xs, rows=rows, references=references)
+            sums.finish_model([array_tensor(x).to(dtype) for x in xs])
+        return sums
 
     def _pass(
-        self, x: torch.Tensor, reference: torch.Tensor, rows: Sequence[int], tracks: tuple[int, ...]
-    ) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
-        statistic = TrackStatistic(self.module, tracks, self.scale)
-        return METHODS[self.recipe.method](Block(statistic, x, reference, tuple(rows), self.seed))
+        self,
+        sums: Sums,
+        model: int,
+        view: View,
+        values: range,
+        at: int,
+        *,
+        xs: list[NDArray[Any]],
+        rows: Sequence[int],
+        references: Sequence[NDArray[Any]] | None,
+    ) -> int:
+        """Add one pass from row ``at`` on; where the next begins. Out of memory: passes are halved, none is added."""
+        stop = min(at + self._batch, len(rows))
+        try:
+            found = self._explain(
+                model,
+                view,
+                values,
+                xs=[x[at:stop] for x in xs],
+                rows=rows[at:stop],
+                references=None if references is None else [each[at:stop] for each in references],
+            )
+        except torch.OutOfMemoryError:
+            if self._batch == 1:
+                raise InputError(
+                    "the GPU's memory does not hold one sequence", fix="use fewer references, or --device cpu"
+                ) from None
+            self._retreat()
+            return at
+        sums.add(view, slice(at, stop), *found)
+        return stop
 
-    def _reference(self, x: torch.Tensor) -> torch.Tensor:
-        return x.new_tensor(self.recipe.references or (0.0,) * 4)[:, None].expand_as(x)
+    def _retreat(self) -> None:
+        self._batch //= 2
+        self._functions.clear()
+        torch.cuda.empty_cache()
+        text = f"out of GPU memory: passes of {self._batch} rows from here on"
+        self.retreats.append(text)
+        log.warning(text)
 
-    def _result(self, m: torch.Tensor, x: torch.Tensor, reference: torch.Tensor, values: torch.Tensor) -> TrackResult:
-        form = forms.output_form(m, x, self.recipe, reference=reference)
-        contribution = forms.contribution(m, self.recipe, reference=reference)
-        projected = forms.projected(contribution, x)[:, 0]
-        return TrackResult(*(_numpy(item) for item in (values, form, contribution, projected)))
+    def _explain(
+        self,
+        model: int,
+        view: View,
+        values: range,
+        *,
+        xs: list[NDArray[Any]],
+        rows: Sequence[int],
+        references: Sequence[NDArray[Any]] | None,
+    ) -> tuple[torch.Tensor, list[Multipliers]]:
+        """Values (n, k) and multipliers of one pass."""
+        statistic = self._statistics[model]
+        device, dtype = module_place(statistic.module)
+        n = len(rows)
+
+        def place(arrays: Sequence[NDArray[Any]]) -> Tensors:
+            return tuple(
+                pad_block(array_tensor(each).to(device=device, dtype=dtype), self._batch) for each in arrays
+            )  # fmt: skip
+
+        chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
+        chosen = chosen.mirrored() if view.reverse else chosen
+        padding = [rows[-1]] * (self._batch - n)
+        params = tuple(_placed(each, device, dtype) for each in chosen.params([*rows, *padding]))
+        inputs = place(xs)
+        key = (model, view.reverse, values.start, self._batch)
+        batch = Batch(
+            function=self._function(key, chosen, inputs, params),
+            xs=inputs,
+            params=params,
+            references=None if references is None else self._known(place(references), inputs),
+            rows=tuple(rows),
+            recipe=self.recipe,
+            view=view,
+            seed=self.seed,
+            names=self._inputs,
+        )
+        explained = METHODS[self.recipe.method](batch)
+        return explained.values[:n].detach().cpu(), [one.cut(n) for one in explained.each]
+
+    def _function(self, key: _Key, statistic: Statistic, xs: Tensors, params: Tensors) -> Function:
+        """The function of a model, a strand, some values and a size of passes, prepared once."""
+        if key not in self._functions:
+            self._functions[key] = Function(statistic, xs=xs, params=params, vjps=self._vjps)
+            log.info("%s: %s", self.recipe.method, self._functions[key].route)
+        return self._functions[key]
+
+    @staticmethod
+    def _known(references: Tensors, xs: Tensors) -> Tensors:
+        """References without bases where the sequence has none."""
+        pairs = zip(references, xs, strict=True)
+        return tuple(each * forms.known_bases(x)[:, None] for each, x in pairs)
+
+    def _results(self, sums: Sums, xs: list[NDArray[Any]]) -> Iterator[TrackResult]:
+        tensors = [array_tensor(x).to(sums.dtype) for x in xs]
+        for value in range(sums.values.shape[1]):
+            inputs = []
+            for number, x in enumerate(tensors):
+                m, q = sums.of(value, number)
+                contribution = forms.contribution(m, q, self.recipe)
+                inputs.append(
+                    InputResult(
+                        form=_numpy(forms.output_form(m, q, x, self.recipe)),
+                        contribution=_numpy(contribution),
+                        projected=_numpy(forms.projected(contribution, x)[:, 0]),
+                        projected_sd=sums.projected_sd(value, number),
+                    )
+                )
+            sd = sums.value_sd()
+            yield TrackResult(
+                prediction=_numpy(sums.values[:, value]),
+                prediction_sd=None if sd is None else sd[:, value],
+                delta=None if sums.delta is None else _numpy(sums.delta[:, value]),
+                inputs=tuple(inputs),
+            )
+
+
+def _placed(values: NDArray[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of a statistic's parameters; numbers of tracks or bins stay whole."""
+    tensor = array_tensor(values)
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
 
 
 def _numpy(values: torch.Tensor) -> NDArray[Any]:
-    array = values.detach().cpu()
-    return (array if array.dtype == torch.float64 else array.float()).numpy()
-
-
-@contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """The module in eval mode, and afterwards as it was, submodule by submodule."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
-
-
-def attribute(
-    module: torch.nn.Module,
-    sequences: ArrayLike | torch.Tensor,
-    method: str,
-    *,
-    output: str | None = None,
-    tracks: Sequence[int | str] | None = None,
-    references: str | ArrayLike | None = None,
-    base_freqs: str | None = None,
-    scale: Scale = "link",
-    rc_average: bool = False,
-    seed: int = 0,
-) -> NDArray[Any]:
-    """Attribute sequences held in memory, with the engine of drg-attr.
-
-    Parameters
-    ----------
-    module : any ``torch.nn.Module``, (n, 4, length) -> (n, tracks[, bins]); run in eval mode on its own device
-    sequences : (n, 4, length), one-hot in the order A, C, G, T; all-zero columns are unknown bases
-    method : gradient, inputxgradient, tism, integrated-gradients
-    output : raw, corrected, hypothetical or global; None for the method's default
-    tracks : indices or names (None: all); a track with bins by its total (log link: log of the total)
-    references : zero, uniform, freq:a,c,g,t, or an array (4,), (4, length) or (n, 4, length)
-    base_freqs : a,c,g,t of the hypothetical form
-    scale : link (as the module returns it) or output (through ``module.link``)
-    rc_average : mean over both strands
-    seed : of methods that draw random numbers
-
-    Returns
-    -------
-    (n, tracks, 4, length), float32 (float64 for a float64 module); rows are computed in blocks of 64, the last padded
-
-    Raises
-    ------
-    UsageError : shapes, tracks or a combination of method and form that do not fit
-    """
-    x = np.asarray(sequences.detach().cpu() if isinstance(sequences, torch.Tensor) else sequences)
-    if x.ndim != 3 or x.shape[1] != 4:
-        raise UsageError(f"sequences have shape {x.shape}", fix="give (n, 4, length), bases in the order A, C, G, T")
-    length = getattr(module, "length", x.shape[2])
-    if length != x.shape[2]:
-        raise UsageError(f"sequences have {x.shape[2]} bases, the model takes {length}")
-    recipe, blank = _recipe(method, output, references=references, base_freqs=base_freqs, shape=x.shape)
-    with _evaluating(module):
-        chosen = choose_tracks(module, tracks, length=x.shape[2])
-        engine = Engine(module, recipe, chosen, scale=scale, rc_average=rc_average, seed=seed)
-        dtype = np.float64 if module_place(module)[1] == torch.float64 else np.float32
-        found = np.zeros((len(x), len(chosen), 4, x.shape[2]), dtype)
-        for at in range(0, len(x), BLOCK_ROWS):
-            stop = min(at + BLOCK_ROWS, len(x))
-            here = None if blank is None else blank[at:stop]
-            for position, result in enumerate(engine.block(x[at:stop], range(at, stop), reference=here)):
-                found[at:stop, position] = result.form
-    return found
-
-
-def _recipe(
-    method: str,
-    output: str | None,
-    *,
-    references: str | ArrayLike | None,
-    base_freqs: str | None,
-    shape: tuple[int, ...],
-) -> tuple[Recipe, NDArray[Any] | None]:
-    """The checked recipe, and the reference as an array of ``shape`` when it was given as one."""
-    if references is None or isinstance(references, str):
-        return make_recipe(method, output, references=references, base_freqs=base_freqs), None
-    array = np.asarray(references)
-    if array.shape not in ((4,), shape[1:], shape):
-        raise UsageError(f"references have shape {array.shape}", fix=f"give (4,), {shape[1:]} or {shape}")
-    recipe = make_recipe(method, output, base_freqs=base_freqs)
-    if recipe.references is None:
-        raise UsageError(f"references have no effect on {method} with output {recipe.output}", fix="leave them out")
-    if method == "inputxgradient":
-        raise UsageError("inputxgradient is defined with reference zero", fix="take gradient with output global")
-    return recipe, np.broadcast_to(array[:, None] if array.ndim == 1 else array, shape)
+    return (values if values.dtype == torch.float64 else values.float()).numpy()

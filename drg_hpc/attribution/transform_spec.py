@@ -22,13 +22,6 @@ from drg_hpc.models.user_packages import is_ours
 
 Scale = Literal["link", "output"]
 Record = dict[str, Any]
-TRANSFORM_HELP = (
-    "attribute a function of the tracks instead of each: aggregate[:tracks=A,B][:except=A][:bins=0-4,8]"
-    "[:over-bins=sum|mean|min|max|none][:over-tracks=sum|mean|min|max|none][:weight=W]; "
-    "specificity:on=A,B[:off=C][:on-fn=mean][:off-fn=mean][:off-weight=1][:off-threshold=T]"
-    "[:compare=divide|subtract|log2fc][:bins=…][:over-bins=sum]; profile-shape[:tracks=A,B][:bins=…][:joint=yes]; or "
-    "package.module:factory[:key=value][:values=NAME,NAME]. name=TEXT names the one value of the first three"
-)
 COMPARISONS = ("divide", "subtract", "log2fc")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 

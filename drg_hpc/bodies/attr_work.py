@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from drg_hpc.attribution.catalogue import CONVENTIONS, Recipe
-from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.attention import attention_block
+from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS, Recipe
+from drg_hpc.attribution.engine import Engine, TrackResult
+from drg_hpc.attribution.targets import Statistic
+from drg_hpc.attribution.targets_gene import GeneStatistic
+from drg_hpc.attribution.targets_make import make_statistic
+from drg_hpc.attribution.views import make_views
+from drg_hpc.bodies.attr_layout import layout_of
+from drg_hpc.bodies.gene_rows import GeneRows
 from drg_hpc.bodies.rows import ModelRun, blocks
+from drg_hpc.bodies.selection import model_keys
+from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import device_model
 from drg_hpc.results import attributions, h5
+from drg_hpc.results.attributions import InputBlock, PartWriter, TrackBlock
+from drg_hpc.results.exports import write_exports
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 
 _PART = "part.h5"
 _OUTPUT = "out.h5"
+_EXPORT = "export"
+_CUDA_VJPS = 8
+"""Gradients computed at once on a GPU, where one backward pass of a small network leaves most of it idle."""
+
+Onehot = Sequence[NDArray[Any]]
 
 
 class Body:
-    """Attributes rows of a store or FASTA; model and input are opened with the first shard."""
+    """Attributes rows of an input, or of genes; models and rows are opened with the first shard."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -30,69 +49,119 @@ class Body:
         self._engines: dict[str, Engine] = {}
 
     @cached_property
-    def _recipe(self) -> Recipe:
-        frequencies = {
-            key: None if self._params[key] is None else tuple(self._params[key]) for key in ("references", "base_freqs")
-        }
-        return Recipe(method=self._params["method"], output=self._params["output"], **frequencies)
+    def _layout(self) -> attributions.Layout:
+        return layout_of(self._params, models=len(model_keys(self._plan.inputs)))
 
     @cached_property
-    def _layout(self) -> attributions.Layout:
-        return attributions.Layout(
-            length=self._params["length"],
-            tracks=tuple((index, name) for index, name in self._params["tracks"]),
-            form=self._recipe.form,
-            keep_form=self._params["keep"] == "hypothetical",
-            form_is_contribution=self._recipe.form_is_contribution,
-            dtype=self._params["store_dtype"],
-        )
+    def _source(self) -> Any:
+        return GeneRows(self._plan) if "genes" in self._params else self._run.source
+
+    def _statistic(self, module: SequenceModel) -> Statistic:
+        if "genes" in self._params:
+            return GeneStatistic.from_params(module, self._params["genes"], self._source.rows)
+        return make_statistic(self._params["target"], module)
 
     def _engine(self, device: str) -> Engine:
         if device not in self._engines:
-            (module,) = self._run.modules(device)
             self._engines[device] = Engine(
-                module,
-                self._recipe,
-                tuple(index for index, _ in self._layout.tracks),
-                scale=self._params["scale"],
-                rc_average=self._params["rc_average"],
+                [self._statistic(module) for module in self._run.modules(device)],
+                Recipe.from_params(self._params),
+                views=make_views(rc_average=self._params["rc_average"], shifts=self._params["shifts"]),
+                batch=self._pass_rows(device),
                 seed=self._params["seed"],
+                inputs=[name for name, _ in self._params["sequences"]],
+                vjps=_CUDA_VJPS if device.startswith("cuda") else 1,
             )
         return self._engines[device]
 
+    def _pass_rows(self, device: str) -> int:
+        return int(self._plan.aside["pass_rows"]["cuda" if device.startswith("cuda") else "cpu"])
+
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
-        """Write ``part.h5``: the rows of the shard, every block computed in the same shape."""
-        engine = self._engine(attempt.device)
+        """Write ``part.h5``: the rows of the shard, every pass computed in the same shape."""
         attempt.notes |= {"device": device_model(attempt.device), "torch": torch.__version__}
-        with attributions.PartWriter(attempt.out / _PART, self._layout, rows=shard.rows) as part:
-            part.regions(self._run.source.regions(shard.start, shard.stop))
-            for first, (onehot,) in blocks(self._run.source, shard.start, shard.stop, bases=self._layout.length):
+        add = self._attention if self._params["method"] == ATTENTION else self._attributions
+        bases = sum(length for _, length in self._params["sequences"])
+        with PartWriter(attempt.out / _PART, self._layout, rows=shard.rows) as part:
+            regions = self._source.regions(shard.start, shard.stop)
+            intervals = self._run.source.intervals(shard.start, shard.stop) if self._layout.several else None
+            part.regions(regions, intervals=intervals)
+            kept = regions["kept"].to_numpy(dtype=bool)
+            for first, onehot in blocks(self._source, shard.start, shard.stop, bases=bases):
                 at = first - shard.start
+                here = np.flatnonzero(kept[at : at + len(onehot[0])])
+                if not len(here):
+                    part.skip(at, len(onehot[0]), onehot)
+                    continue
                 part.sequences(at, onehot)
-                for position, found in enumerate(engine.block(onehot, range(first, first + len(onehot)))):
-                    part.track(
-                        at,
-                        position,
-                        prediction=found.prediction,
-                        projected=found.projected,
-                        form=found.form,
-                        contribution=found.contribution,
-                        onehot=onehot,
-                    )
+                add(part, at, first, onehot, here, attempt)
+
+    def _attributions(
+        self, part: PartWriter, at: int, first: int, onehot: Onehot, kept: NDArray[np.int64], attempt: Attempt
+    ) -> None:
+        """Add one block; rows that are not kept are left out of what is computed."""
+        engine = self._engine(attempt.device)
+        before = len(engine.retreats)
+        results = engine.block([x[kept] for x in onehot], [first + int(row) for row in kept])
+        for position, found in enumerate(results):
+            part.track(at, position, _spread(found, kept, len(onehot[0])), onehot=onehot)
+        for text in engine.retreats[before:]:
+            attempt.notes.setdefault("retreats", []).append({"from_row": first, "what": text})
+
+    def _attention(
+        self, part: PartWriter, at: int, first: int, onehot: Onehot, kept: NDArray[np.int64], attempt: Attempt
+    ) -> None:
+        """Add the weights of one block, pass by pass: those of a block may not fit into memory."""
+        (module,) = self._run.modules(attempt.device)
+        batch = self._pass_rows(attempt.device)
+        for start in range(0, len(onehot[0]), batch):
+            rows = [x[start : start + batch] for x in onehot]
+            found = attention_block(module, rows, layers=self._params["attention"]["layers"], batch=batch)
+            part.attention(at + start, found)
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
-        """Join the parts into ``out.h5``."""
+        """Join the parts into ``out.h5``, and write the files that were asked for."""
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
         attributes = self._plan.result_attributes() | {
             "conventions": CONVENTIONS | {"block_rows": BLOCK_ROWS},
-            "stranded": True,  # a row of strand - holds the reverse strand, and runs backwards along the genome
+            # A row of strand - holds the reverse strand, and runs backwards along the genome.
+            "stranded": True,
         }
         attributions.merge(files, out / _OUTPUT, plan=self._layout, attributes=attributes)
-        return {
-            "rows": self._params["rows"],
-            "length": self._params["length"],
-            "tracks": [name for _, name in self._layout.tracks],
-            "method": self._params["method"],
-            "output": self._params["output"],
-            "datasets": [*self._layout.datasets(), *self._layout.links()],
-        }
+        summary = {"rows": self._params["rows"], "method": self._params["method"]} | self._layout.summary()
+        if self._params["method"] != ATTENTION:
+            summary["output"] = self._params["output"]
+        if kinds := self._params["export"]:
+            summary["exports"] = write_exports(
+                out / _OUTPUT, kinds, out / _EXPORT, contigs=dict(self._plan.aside.get("contigs", [])) or None
+            )
+        return summary
+
+
+def _spread(found: TrackResult, kept: NDArray[np.int64], rows: int) -> TrackBlock:
+    """The result of some rows of a block as one of all its rows."""
+
+    def spread(values: NDArray[Any]) -> NDArray[Any]:
+        if len(kept) == rows:
+            return values
+        out = np.zeros((rows, *values.shape[1:]), values.dtype)
+        out[kept] = values
+        return out
+
+    def perhaps(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else spread(values)
+
+    return TrackBlock(
+        prediction=spread(found.prediction),
+        prediction_sd=perhaps(found.prediction_sd),
+        delta=perhaps(found.delta),
+        inputs=tuple(
+            InputBlock(
+                projected=spread(one.projected),
+                form=spread(one.form),
+                contribution=spread(one.contribution),
+                projected_sd=perhaps(one.projected_sd),
+            )
+            for one in found.inputs
+        ),
+    )

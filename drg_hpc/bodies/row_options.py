@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from drg_hpc.bodies.where_rows import Where
 from drg_hpc.config import FanoutOptions, flag, positional
 from drg_hpc.errors import UsageError
+
+if TYPE_CHECKING:
+    from drg_hpc.bodies.where_rows import Where
 
 ROWS = "sequences"
 """Key of the input of a plan that the rows' sequences are read from."""
@@ -55,6 +58,8 @@ def where_of(options: RowOptions) -> Where | None:
     ------
     UsageError : no condition, or an evaluation without one
     """
+    from drg_hpc.bodies.where_rows import Where
+
     if options.where is None:
         if options.evaluation is not None:
             raise UsageError("--evaluation without --where", fix="give a condition, such as --where 'pearson>0.5'")

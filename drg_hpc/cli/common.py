@@ -121,9 +121,9 @@ def _usage(prog: str, model: type[BaseModel]) -> str:
         extra = typing.cast("dict[str, Any]", info.json_schema_extra or {})
         shown = (extra.get("metavar") or name.upper()) + (" …" if _element(info.annotation)[1] else "")
         if extra.get("positional"):
-            words.append((0, shown if info.is_required() else f"[{shown}]"))
+            words.append((0, shown) if info.is_required() else (1, f"[{shown}]"))
         elif extra and info.is_required():
-            words.append((2 if extra.get("short") else 1, f"{extra.get('short') or '--' + name} {shown}"))
+            words.append((3 if extra.get("short") else 2, f"{extra.get('short') or '--' + name} {shown}"))
     given = " ".join(text for _, text in sorted(words, key=lambda item: item[0]))
     return f"{prog} {given} [options]".replace("%", "%%")
 

@@ -68,11 +68,15 @@ def transform_info(target: Target, order: Order) -> dict[str, Any]:
     }
 
 
-def read_targets(path: Path) -> list[Target]:
+def read_targets(path: Path, *, files: bool = True) -> list[Target]:
     """Rows of a targets table. ``file`` is relative to the table's folder; ``strand_pair`` holds index values.
 
     Columns may stand in any order after the index; ``identifier`` and ``file`` are needed. Empty settings and absent
     columns mean: scale 1, no clips, sum_stat mean, its own strand pair.
+
+    Parameters
+    ----------
+    files : the files of the tracks must be there; a table that only tells transforms may come without them
 
     Raises
     ------
@@ -98,7 +102,7 @@ def read_targets(path: Path) -> list[Target]:
             if key in seen:
                 raise InputError(f"{row.where}: {what} {key!r} occurs twice, first on line {rows[seen[key]].number}")
             seen[key] = i
-    return [_target(path, row, i, rows, index) for i, row in enumerate(rows)]
+    return [_target(path, row, i, rows, index, files=files) for i, row in enumerate(rows)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,7 @@ def _columns(path: Path, number: int, header: list[str]) -> dict[str, int]:
     return columns
 
 
-def _target(path: Path, row: _Row, i: int, rows: list[_Row], index: dict[str, int]) -> Target:
+def _target(path: Path, row: _Row, i: int, rows: list[_Row], index: dict[str, int], *, files: bool) -> Target:
     pair = row.text("strand_pair", row.fields[0])
     if pair not in index:
         raise InputError(f"{row.where}: strand_pair {pair!r} is no index of this table")
@@ -152,7 +156,7 @@ def _target(path: Path, row: _Row, i: int, rows: list[_Row], index: dict[str, in
     if back != row.fields[0]:
         raise InputError(f"{row.where}: strand_pair {pair!r} is not mutual: that row's strand_pair is {back!r}")
     name, file = row.text("identifier"), path.parent / row.text("file")
-    if not os.path.isfile(file):  # also for a name that no file can have
+    if files and not os.path.isfile(file):  # also for a name that no file can have
         raise InputError(f"{row.where}: no such file: {file}", fix="paths are relative to the table")
     stat = row.text("sum_stat", "mean") or "mean"
     stat = _OTHER_NAMES.get(stat, stat)

@@ -102,6 +102,23 @@ class ModelShape:
         return found[0] if len(found) == 1 else found
 
 
+def take_part(output: torch.Tensor, tracks: Sequence[int], bins: torch.Tensor | None) -> torch.Tensor:
+    """Some tracks, and of each row some bins, of an output.
+
+    Parameters
+    ----------
+    output : ``(batch, tracks, bins)``, or ``(batch, tracks)`` where ``bins`` is None
+    bins : int64 ``(batch, m)``; None: all
+    """
+    chosen = output[:, list(tracks)]
+    return chosen if bins is None else take_bins(chosen, bins)
+
+
+def take_bins(values: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+    """``(batch, channels, bins)`` and int64 ``(batch, m) -> (batch, channels, m)``: of each row its own bins."""
+    return values.gather(2, bins[:, None, :].expand(-1, values.shape[1], -1))
+
+
 class SequenceModel(nn.Module):
     """``(batch, 4, length) -> (batch, tracks)`` or ``(batch, tracks, bins)`` on the link scale.
 
@@ -145,6 +162,17 @@ class SequenceModel(nn.Module):
         """Modules that activation checkpointing computes again as a whole, none of them inside another; none: segments
         of the longest ``nn.Sequential``."""
         return ()
+
+    def part(self, x: Sequences, *, tracks: Sequence[int], bins: torch.Tensor | None = None) -> torch.Tensor:
+        """Some tracks, and of each row some bins, of the output: ``(batch, len(tracks), m)``.
+
+        A network whose last layers treat each position by itself computes nothing else there.
+
+        Parameters
+        ----------
+        bins : int64 ``(batch, m)``; None: all
+        """
+        return take_part(self(x), tracks, bins)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise NotImplementedError

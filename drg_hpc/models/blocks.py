@@ -67,6 +67,13 @@ class StrandWeighted(nn.Module):
         return (x * torch.softmax(x, dim=1)).sum(1)
 
 
+class AttentionWeights(nn.Softmax):
+    """Attention weights of logits, over keys: ``(batch, heads, queries, keys)`` in and out."""
+
+    def __init__(self) -> None:
+        super().__init__(dim=-1)
+
+
 class Residual(nn.Module):
     """``x + inner(x)``."""
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from drg_hpc.errors import UsageError
-from drg_hpc.models.base import ModelShape, SequenceModel
+from drg_hpc.models.base import ModelShape, SequenceModel, Sequences, take_bins
 from drg_hpc.models.blocks import KeyedDropout
 from drg_hpc.models.blocks_layout import Crop
 from drg_hpc.models.borzoi_blocks import (
@@ -111,7 +111,7 @@ class Borzoi(SequenceModel):
         return (*self.tower, *self.transformer, *self.unet)
 
     def trunk(self, x: torch.Tensor) -> torch.Tensor:
-        """What the heads see, ``(batch, 4, length) -> (batch, channels, bins)``."""
+        """What comes before the last, pointwise layers: ``(batch, 4, length) -> (batch, channels, bins)``."""
         x = self.pool(self.stem(x))
         skips = []
         for left, block in zip(range(len(self.tower), 0, -1), self.tower, strict=True):
@@ -122,9 +122,23 @@ class Borzoi(SequenceModel):
         x = self.positions(self.transformer(self.tokens(x)))
         for step in self.unet:
             x = step(x, skips.pop())
-        out: torch.Tensor = self.final(self.crop(x))
+        out: torch.Tensor = self.crop(x)
         return out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shared = self.trunk(x)
+        shared = self.final(self.trunk(x))
         return torch.cat([head(shared) for head in self.heads], dim=1)
+
+    def part(self, x: Sequences, *, tracks: Sequence[int], bins: torch.Tensor | None = None) -> torch.Tensor:
+        """Some tracks and bins of the output: the layers after the crop and the heads see no others."""
+        assert isinstance(x, torch.Tensor)
+        shared = self.trunk(x)
+        shared = self.final(shared if bins is None else take_bins(shared, bins))
+        found, order = [], list[int]()
+        for head, where in zip(self.heads, self.shape.head_slices(), strict=True):
+            here = [i for i, track in enumerate(tracks) if where.start <= track < where.stop]
+            if here:
+                found.append(head.part(shared, [tracks[i] - where.start for i in here]))  # type: ignore[operator]
+                order += here
+        joined = torch.cat(found, dim=1)
+        return joined if order == sorted(order) else joined[:, sorted(range(len(order)), key=order.__getitem__)]

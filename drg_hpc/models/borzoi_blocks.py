@@ -8,11 +8,12 @@ Sources: Linder et al. 2025 (10.1038/s41588-024-02053-6) and, for the relative p
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
-from drg_hpc.models.blocks import KeyedDropout, Residual
+from drg_hpc.models.blocks import AttentionWeights, KeyedDropout, Residual
 from drg_hpc.models.config_borzoi import POOL, BorzoiConfig
 
 NORM_EPS = 1e-3
@@ -127,7 +128,7 @@ class RelativeAttention(nn.Module):
         self.position_dropout = KeyedDropout(config.position_dropout)
         self.to_distance_k = nn.Linear(config.position_features, heads * config.key_size, bias=False)
         self.logits = RelativeLogits(heads, config.key_size)
-        self.softmax = nn.Softmax(dim=-1)
+        self.softmax = AttentionWeights()
         self.dropout = KeyedDropout(config.attention_dropout)
         self.weighted = WeightedValues()
         self.to_out = nn.Linear(heads * value_size, channels)
@@ -207,3 +208,10 @@ class HeadConv(nn.Conv1d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype))
+
+    def part(self, x: torch.Tensor, tracks: Sequence[int]) -> torch.Tensor:
+        """Some tracks of :meth:`forward`."""
+        chosen = list(tracks)
+        bias = None if self.bias is None else self.bias[chosen]
+        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
+            return nn.functional.conv1d(x.to(self.weight.dtype), self.weight[chosen], bias)

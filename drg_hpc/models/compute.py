@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
-from drg_hpc.models.base import Sequences
+from drg_hpc.models.base import SequenceModel, Sequences, take_part
 from drg_hpc.models.header import other_strand
 from drg_hpc.models.links import apply_links
 from drg_hpc.runs.spec import BLOCK_ROWS
@@ -70,6 +70,29 @@ def model_output(module: torch.nn.Module, x: Sequences) -> torch.Tensor:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise InputError(f"model output is {shape}, expected (batch, tracks) or (batch, tracks, bins)")
     return output[:, None] if output.ndim == 1 else output
+
+
+def model_part(
+    module: torch.nn.Module, x: Sequences, *, tracks: Sequence[int], bins: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Some tracks, and of each row some bins, of a module's output: ``(n, len(tracks)[, m])``.
+
+    A network whose last layers can be computed in part computes no more than it must; any other computes all.
+
+    Parameters
+    ----------
+    bins : int64 ``(n, m)``; None: all
+
+    Raises
+    ------
+    InputError : the module's output has no bins
+    """
+    if isinstance(module, SequenceModel) and type(module).part is not SequenceModel.part:
+        return module.part(x, tracks=tracks, bins=bins)
+    output = model_output(module, x)
+    if bins is not None and output.ndim != 3:
+        raise InputError(f"model output is {tuple(output.shape)}, expected (batch, tracks, bins)")
+    return take_part(output, tracks, bins)
 
 
 def module_links(module: torch.nn.Module, tracks: Iterable[int]) -> list[str]:

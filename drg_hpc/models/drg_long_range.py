@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from drg_hpc.errors import UsageError
-from drg_hpc.models.blocks import KeyedDropout, Residual
+from drg_hpc.models.blocks import AttentionWeights, KeyedDropout, Residual
 from drg_hpc.models.blocks_activations import activation
 from drg_hpc.models.blocks_layout import (
     Add,
@@ -39,10 +39,11 @@ class DotProduct(nn.Module):
     def __init__(self, heads: int, *, keys: int) -> None:
         super().__init__()
         self.heads, self.keys = heads, keys
+        self.softmax = AttentionWeights()
 
     def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         q, k, v = (part.reshape(len(part), self.heads, -1, part.shape[-1]) for part in (q, k, v))
-        weights = torch.softmax(q.transpose(2, 3) @ k / math.sqrt(self.keys), dim=-1)
+        weights: torch.Tensor = self.softmax(q.transpose(2, 3) @ k / math.sqrt(self.keys))
         return (v @ weights.transpose(2, 3)).flatten(1, 2)
 
     def macs(self, output: torch.Tensor) -> int:

@@ -17,7 +17,7 @@ from drg_hpc.files import publish_dir, sha256_file, write_atomic, write_json
 from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
 from drg_hpc.models.config import LINKS, AnyConfig, config_from_json
 from drg_hpc.models.header import FORMAT, model_inputs, read_model_header
-from drg_hpc.models.operations import macs_per_row
+from drg_hpc.models.operations import describe_operations
 from drg_hpc.models.registry import ARCHITECTURES, build
 
 WEIGHTS = "weights.safetensors"
@@ -72,7 +72,7 @@ def write_model_files(
         "bins": module.bins,
         "span": module.shape.span,
         "link": module.link,
-        "operations": {"macs_per_row": macs_per_row(module, module.shape)},
+        "operations": describe_operations(module, module.shape),
         "parameters": sum(p.numel() for p in module.parameters()),
         "weights": {"bytes": weights.stat().st_size, "sha256": sha256_file(weights)},
         "provenance": dict(provenance or {}),

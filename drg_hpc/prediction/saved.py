@@ -62,6 +62,8 @@ def check_predictions(
 
 def _check_inputs(made: Predictions, run: Path, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     had = {name: record["sha256"] for name, record in made.attributes["inputs"].items()}
+    if "store" not in had:
+        raise InputError(f"{run} holds predictions of no dataset store", fix="predict the rows of the store")
     if len(had) != len(wanted):
         raise InputError(
             f"{run} was made with {len(had) - 1} models, not {len(wanted) - 1}",

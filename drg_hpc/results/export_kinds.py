@@ -9,7 +9,6 @@ from drg_hpc.errors import UsageError
 from drg_hpc.results.attributions_layout import Layout
 
 KINDS = ("bigwig", "bed", "modisco", "finemo", "drg")
-EXPORT_HELP = "also write: bigwig, bed, modisco, finemo, drg (several by commas; beside out.h5, in export/)"
 
 
 def parse_exports(text: str | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from drg_hpc.config import ClusterFlags
 from drg_hpc.errors import ShardsFailedError
-from drg_hpc.files import human_bytes
+from drg_hpc.files import counted, human_bytes
 from drg_hpc.runs import parts
 from drg_hpc.runs.image import Inside, merge_inside
 from drg_hpc.runs.launch.chain import complete_settings, pack_size
@@ -18,10 +18,6 @@ from drg_hpc.runs.launch.local import work_local
 from drg_hpc.runs.merge import ensure_reduced
 from drg_hpc.runs.plan import Plan, write_plan
 from drg_hpc.runs.spec import Estimate, RunSpec
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @dataclass(frozen=True)
@@ -52,12 +48,12 @@ class Cost:
         lines = []
         for stage in self.stages:
             each = -(-stage.shards // max(1, stage.tasks))
-            text = f"as jobs, stage {stage.name}: {_count(stage.tasks, 'task')} of {_count(each, 'shard')}"
+            text = f"as jobs, stage {stage.name}: {counted(stage.tasks, 'task')} of {counted(each, 'shard')}"
             if stage.shard_s is not None and stage.hours is not None:
                 text += f"; {stage.shard_s:.2g} s a shard, {stage.hours:.3g} worker hours in all"
             lines.append(text)
-        gpus = f", {_count(self.gpus, 'GPU')}" if self.gpus else ""
-        lines.append(f"a task: {_count(self.cpus, 'CPU')}{gpus}, {self.mem} memory, time limit {self.time}")
+        gpus = f", {counted(self.gpus, 'GPU')}" if self.gpus else ""
+        lines.append(f"a task: {counted(self.cpus, 'CPU')}{gpus}, {self.mem} memory, time limit {self.time}")
         lines.append(f"out: about {human_bytes(self.bytes)} in {self.files} files")
         if all(stage.shard_s is None for stage in self.stages):
             lines.append("hours: not measured; --calibrate runs one shard here")

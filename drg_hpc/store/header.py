@@ -160,6 +160,21 @@ def split_count(header: dict[str, Any], split: str) -> int:
     return int(header["splits"][split])
 
 
+def genome_contigs(path: Path) -> dict[str, int]:
+    """Name -> length of the contigs of a genome store, in its order.
+
+    Raises
+    ------
+    InputError : not a genome store
+    """
+    return {str(c["name"]): int(c["length"]) for c in require_kind(path, "genome")["contigs"]}
+
+
+def known_contigs(path: Path) -> dict[str, int] | None:
+    """Name -> length of the contigs that the rows of a store lie on, in order; None where it does not know them."""
+    return {str(c["name"]): int(c["length"]) for c in read_header(path).get("contigs", [])} or None
+
+
 def describe_store(path: Path) -> dict[str, Any]:
     """Identity of a store as an input of a plan: its manifest, which holds the sha256 of every file.
 

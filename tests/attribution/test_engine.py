@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from drg_hpc.attribution.attribute import attribute
 from drg_hpc.attribution.catalogue import make_recipe
-from drg_hpc.attribution.engine import Engine, attribute
+from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.targets import TrackStatistic
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.models.base import ModelShape
 from tests.prediction.small_world import CNN, make_binned_model
@@ -109,13 +111,18 @@ def test_integrated_gradients_are_complete_in_float64(references: str) -> None:
     assert not (found * ~x.any(axis=1)[:, None, None]).any()
 
 
-@pytest.mark.parametrize("method", ["gradient", "integrated-gradients", "tism"])
-def test_numbers_do_not_depend_on_the_batch(method: str) -> None:
+@pytest.mark.parametrize(
+    "method", ["gradient", "integrated-gradients", "tism", "deepshap", "smoothgrad", "expected-gradients"]
+)
+def test_numbers_do_not_depend_on_the_block(method: str) -> None:
     model, x = build_cnn(), sequences(70)
     whole = attribute(model, x, method)
     assert np.array_equal(whole[:64], attribute(model, x[:64], method))  # the same block: the same bits
-    apart = np.concatenate([attribute(model, x[i : i + 9], method) for i in range(0, 70, 9)])
-    np.testing.assert_allclose(apart, whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max())
+    if method in ("gradient", "integrated-gradients", "tism"):  # the others draw numbers by row
+        apart = np.concatenate([attribute(model, x[i : i + 9], method) for i in range(0, 70, 9)])
+        np.testing.assert_allclose(apart, whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max())
+    smaller = attribute(model, x, method, batch=4)
+    np.testing.assert_allclose(smaller, whole, rtol=1e-5, atol=1e-6 * np.abs(whole).max())
     alone = attribute(model, x, method, tracks=[1])
     np.testing.assert_allclose(alone[:, 0], whole[:, 1], rtol=1e-5, atol=1e-6 * np.abs(whole).max())
 
@@ -123,13 +130,15 @@ def test_numbers_do_not_depend_on_the_batch(method: str) -> None:
 def test_projection_is_zero_at_unknown_bases_for_every_form() -> None:
     x = sequences(10)
     chosen = [("gradient", "raw"), ("gradient", "global"), ("tism", "raw"), ("integrated-gradients", None)]
+    chosen += [("deepshap", None), ("deeplift", "global"), ("smoothgrad", None), ("expected-gradients", "global")]
     for method, output in chosen:
-        engine = Engine(build_cnn(), make_recipe(method, output), (0, 1))
-        for result in engine.block(x, range(10)):
-            assert result.projected.shape == (10, LENGTH)
-            assert not result.projected[~x.any(axis=1)].any()
-            expected = (result.contribution * x).sum(axis=1)
-            np.testing.assert_allclose(result.projected, expected, atol=1e-6)
+        engine = Engine([TrackStatistic(build_cnn(), (0, 1), "link")], make_recipe(method, output))
+        for result in engine.block([x], range(10)):
+            (found,) = result.inputs
+            assert found.projected.shape == (10, LENGTH)
+            assert not found.projected[~x.any(axis=1)].any()
+            expected = (found.contribution * x).sum(axis=1)
+            np.testing.assert_allclose(found.projected, expected, atol=1e-6)
 
 
 def test_statistic_of_bins_is_their_total_on_the_scale_asked_for() -> None:
@@ -137,8 +146,9 @@ def test_statistic_of_bins_is_their_total_on_the_scale_asked_for() -> None:
     with torch.no_grad():
         output = module(torch.from_numpy(x))
     for scale, expected in (("link", output.exp().sum(dim=2).log()), ("output", output.exp().sum(dim=2))):
-        engine = Engine(module, make_recipe("gradient"), (0, 1), scale=scale)  # type: ignore[arg-type]
-        found = np.stack([result.prediction for result in engine.block(x, range(3))], axis=1)
+        statistic = TrackStatistic(module, (0, 1), scale)  # type: ignore[arg-type]
+        engine = Engine([statistic], make_recipe("gradient"))
+        found = np.stack([result.prediction for result in engine.block([x], range(3))], axis=1)
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
 
 

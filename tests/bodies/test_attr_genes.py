@@ -1,4 +1,4 @@
-"""Gene statistics from training to report: a small Borzoi on four windows of hg38 and genes made by hand there."""
+"""drg-attr --gtf: a run holds the statistic and its gradient, whatever else is asked for; one-line errors."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from bodies.gene_models import CONFIG, GENES, GTF, borzoi
+from bodies.gene_models import GTF, borzoi
 from stores import TINY, shard
-from support import drg, drg_json
+from support import drg, error_line
 
 from drg_hpc.attribution.targets_gene import GeneStatistic
+from drg_hpc.bodies import attr_plan
 from drg_hpc.bodies.gene_rows import GeneRows
 from drg_hpc.models.io import load_model
-from drg_hpc.results.reader import read_attributions
 from drg_hpc.runs.plan import read_plan
-
-SITES = GENES / "polya_sites.tsv"
+from tests.prediction.small_world import finish
 
 
 @pytest.fixture(scope="module")
@@ -30,51 +29,6 @@ def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return borzoi(tmp_path_factory.mktemp("model") / "m", length=4096, bins=96)
-
-
-def attr(out: Path, model: Path, genome: Path, *arguments: object) -> Any:
-    return drg_json("drg-attr", model, "--genome", genome, "--gtf", GTF, "--keep", "hypothetical", "--store-dtype",
-                    "float32", *arguments, "-o", out, "--workers", 1)  # fmt: skip
-
-
-@pytest.mark.slow
-def test_from_training_to_a_report(tmp_path: Path, genome: Path) -> None:
-    store = tmp_path / "coverage"
-    drg("drg-shard", "regions", "--genome", genome, "--regions", TINY / "accessible.bed", "--length", 8192,
-        "--target-length", 6144, "--tracks", TINY / "targets.tsv", "--bin", 32, "--valid", "w03",
-        "-o", store)  # fmt: skip
-    config = tmp_path / "mini.toml"
-    values = "\n".join(f"{key} = {list(v) if isinstance(v, tuple) else v}" for key, v in CONFIG.items())
-    config.write_text(f'[model]\narchitecture = "borzoi"\n{values}\n[optim]\nlr = 2e-3\n'
-                      '[train]\nepochs = 2\nbatch_size = 4\nloss = "poisson-multinomial"\n')  # fmt: skip
-    trained = tmp_path / "model"
-    drg("drg-train", store, "--config", config, "-o", trained)
-    runs = {
-        "expression": ("--statistic", "expression"),
-        "polya": ("--statistic", "polya", "--polya-sites", SITES, "--genes", "TINYA,TINYB,TINYC"),
-        "splice": ("--statistic", "splice", "--exon", "2", "--rc-average"),
-    }
-    for name, arguments in runs.items():
-        attr(tmp_path / name, trained, genome, "--targets", TINY / "targets.tsv", *arguments)
-        with read_attributions(tmp_path / name) as found:
-            assert list(found.tracks) == [name]
-            regions = found.regions
-            kept = regions["kept"].to_numpy()
-            assert set(regions["gene_strand"][kept]) == {"+", "-"} and set(regions["strand"]) == {"+"}
-        with h5py.File(tmp_path / name / "out.h5") as file:
-            projected = file["tracks/00000/projected"][()]
-            prediction = file["tracks/00000/prediction"][()]
-            assert np.isnan(projected[~kept]).all() and np.isfinite(projected[kept]).all()
-            assert (np.abs(projected[kept]).max(axis=1) > 0).all() and len(set(prediction[kept])) == kept.sum()
-    with read_attributions(tmp_path / "polya") as found:
-        assert found.regions["choice"].tolist() == ["site w01:75296:+", "site w00:71806:-", "site w02:84195:+"]
-    with read_attributions(tmp_path / "splice") as found:
-        assert found.regions["kept"].tolist() == [True, True, True, False, True]
-        assert found.regions["reason"].tolist()[3] == "no exon 2 in it"
-    report = tmp_path / "report.html"
-    drg("drg-report", store, trained, *(tmp_path / name for name in runs), "-o", report)
-    text = report.read_text()
-    assert all(name in text for name in ("TINYA", "TINYB", *runs))
 
 
 def values_by_hand(run: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -94,22 +48,64 @@ def values_by_hand(run: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(values), np.stack(forms)
 
 
-ARGUMENTS: dict[str, tuple[object, ...]] = {
-    "expression": ("--span", "--pseudo", 0.5),
-    "polya": ("--statistic", "polya", "--untransform-old", "--track-scale", 0.3, "--track-transform", 0.75,
-              "--clip-soft", 2),
-    "splice": ("--statistic", "splice", "--exon", "all", "--junction", "both", "--centre", "feature"),
-    "compat": ("--statistic", "splice", "--exon", "random:3", "--junction", "donor", "--compat"),
-}  # fmt: skip
+OPTIONS: dict[str, dict[str, Any]] = {
+    "expression": {"span": True, "pseudo": 0.5},
+    "polya": {
+        "statistic": "polya",
+        "untransform_old": True,
+        "track_scale": 0.3,
+        "track_transform": 0.75,
+        "clip_soft": 2.0,
+    },
+    "splice": {"statistic": "splice", "exon": "all", "junction": "both", "centre": "feature"},
+    "compat": {"statistic": "splice", "exon": "random:3", "junction": "donor", "compat": True},
+}
 
 
-@pytest.mark.parametrize("name", list(ARGUMENTS))
+def finished(out: Path, model: Path, genome: Path, **options: Any) -> Path:
+    """A whole run in this process."""
+    given = {"model": model, "genome": genome, "gtf": GTF, "keep": "hypothetical", "store_dtype": "float32"}
+    finish(attr_plan.Options(**given, out=out, **options), attr_plan)
+    return out / "out.h5"
+
+
+@pytest.mark.parametrize("name", list(OPTIONS))
 def test_a_run_is_its_statistic_and_its_gradient(tmp_path: Path, genome: Path, model: Path, name: str) -> None:
-    attr(tmp_path / "run", model, genome, *ARGUMENTS[name])
+    out = finished(tmp_path / "run", model, genome, **OPTIONS[name])
     values, forms = values_by_hand(tmp_path / "run")
-    with h5py.File(tmp_path / "run" / "out.h5") as file:
+    with h5py.File(out) as file:
         np.testing.assert_allclose(file["tracks/00000/prediction"][()], values, rtol=2e-5, atol=1e-6)
         found = file["tracks/00000/corrected"][()]
     np.testing.assert_array_equal(np.isnan(found), np.isnan(forms))
     scale = np.nan_to_num(np.abs(forms)).max(axis=(1, 2), keepdims=True)
     assert np.nanmax(np.abs(found - forms) - 1e-4 * scale) <= 0
+
+
+def test_order_of_genes_strands_and_values_asked_for_together(tmp_path: Path, genome: Path, model: Path) -> None:
+    """A gene has one result, whichever other genes and values are asked for, in whatever order."""
+    options = {"statistic": "splice", "exon": "2", "rc_average": True}
+    found = {}
+    for name, more in {
+        "one": {"genes": "TINYA,TINYB,TINYC", "each_track": True},
+        "other": {"genes": "TINYC,TINYB,TINYA", "each_track": True},
+        "alone": {"genes": "TINYB", "tracks": "CNhs12184+,CNhs12184-"},
+    }.items():
+        with h5py.File(finished(tmp_path / name, model, genome, **options, **more)) as file:
+            found[name] = {key: file[f"tracks/{key}/corrected"][()] for key in file["tracks"]}
+    assert list(found["one"]) == ["00000", "00001"]
+    scale = np.abs(found["one"]["00000"]).max()
+    for key, values in found["one"].items():
+        np.testing.assert_allclose(found["other"][key][::-1], values, rtol=0, atol=1e-6 * scale)
+    np.testing.assert_allclose(found["alone"]["00000"][0], found["one"]["00000"][1], rtol=0, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--gtf", GTF), "--gtf needs --genome"),
+        (("--exon", "1"), "--exon needs --gtf"),
+    ],
+)
+def test_one_line_errors(tmp_path: Path, model: Path, arguments: tuple[object, ...], words: str) -> None:
+    done = drg("drg-attr", model, *arguments, "-o", tmp_path / "run", exit_code=2)
+    assert words in error_line(done)

@@ -211,7 +211,7 @@ def test_round_trip_and_heads(tmp_path: Path) -> None:
     x = onehot(2, 320)
     assert torch.equal(loaded(x), model(x)) and loaded(x).shape == (2, 5, 60)
     assert loaded.links == ["softplus"] * 2 + ["identity"] * 3
-    torch.testing.assert_close(model(x)[:, 2:], model.heads[1](model.trunk(x)))  # type: ignore[operator,index]
+    torch.testing.assert_close(model(x)[:, 2:], model.heads[1](model.final(model.trunk(x))))  # type: ignore[operator,index]
 
 
 def test_initial_weights_come_from_the_seed() -> None:

@@ -81,4 +81,4 @@ def attr(folder: Path, model: Path, source: Path, **options: Any) -> dict[str, A
 
 def predict(folder: Path, model: Path, store: Path, **options: Any) -> dict[str, Any]:
     """A whole drg-predict run in this process."""
-    return finish(predict_plan.Options(model=model, store=store, out=folder, **options), predict_plan)
+    return finish(predict_plan.Options(model=model, input=store, out=folder, **options), predict_plan)

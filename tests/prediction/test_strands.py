@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from drg_hpc.attribution.engine import attribute
+from drg_hpc.attribution.attribute import attribute
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DilatedResidualConfig

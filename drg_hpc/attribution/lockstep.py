@@ -1,0 +1,198 @@
+"""Two runs of a function side by side: sequences, and their references with DeepLIFT's rules as backward passes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+from torch.fx.node import map_arg
+
+from drg_hpc.attribution.rules import (
+    find_rule,
+    is_linear,
+    is_narrow_convolution,
+    narrow_convolution,
+    varying_positions,
+)
+from drg_hpc.attribution.rules_call import Call, Pairing, Rule
+from drg_hpc.attribution.trace import Function, Tensors, Trace, Values, call, op_name
+from drg_hpc.attribution.trace_where import calling_module
+from drg_hpc.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Traces of both sides for one number of references.
+
+    Parameters
+    ----------
+    x, r : traces
+    copies : how often sequences are repeated before they run; 1 where rules do that themselves
+    rules : of each varying operation by its number, None for linear ones
+    """
+
+    x: Trace
+    r: Trace
+    pairing: Pairing
+    copies: int
+    rules: dict[int, Rule | None]
+
+
+class Lockstep:
+    """A function that is run for sequences and references operation by operation.
+
+    Parameters
+    ----------
+    function, xs, params : see :class:`Trace`
+    node : number of the node whose value is wanted; None for the output
+
+    Raises
+    ------
+    UsageError : an operation without a rule, with the module it is called in; or see :class:`Trace`
+    """
+
+    def __init__(self, function: Function, xs: Tensors, params: Tensors = (), *, node: int | None = None) -> None:
+        self._function, self._xs, self._params, self._node = function, tuple(xs), tuple(params), node
+        self._trace = Trace(function, xs, params)
+        self._rules = self._find_rules(self._trace)
+        self._sides: dict[int, _Sides] = {}
+
+    def _find_rules(self, trace: Trace) -> dict[int, Rule | None]:
+        found: dict[int, Rule | None] = {}
+        for number, node in enumerate(trace.nodes):
+            if node not in trace.varying or node.op != "call_function":
+                continue
+            linear = is_linear(node, trace)
+            found[number] = None if linear else find_rule(node, trace)
+            if linear and is_narrow_convolution(node, trace):
+                found[number] = narrow_convolution
+            if found[number] is None and not linear:
+                raise self._refusal(node)
+        return found
+
+    def _refusal(self, node: Node, why: str = "") -> UsageError:
+        where = calling_module(self._function, self._xs, self._params, name=op_name(node))
+        return UsageError(
+            f"DeepLIFT has no rule for the operation {node.target}"
+            + (f" ({why})" if why else "") + (f", called in {where}" if where else ""),
+            fix="take another method, or write it with operations that have a rule",
+        )  # fmt: skip
+
+    def prepare(self, copies: int) -> _Sides:
+        """Trace the references' side for a number of references, and see that its rows stand as they are thought to.
+
+        Raises
+        ------
+        UsageError : an operation that mixes rows, or whose arguments have no rule
+        """
+        if copies not in self._sides:
+            repeated, params = ([_repeat(tensor, copies) for tensor in some] for some in (self._xs, self._params))
+            r = Trace(self._function, repeated, params) if copies > 1 else self._trace
+            self._check_rows(r, copies)
+            rows = len(self._xs[0])
+            sides = _Sides(self._trace, r, Pairing(rows, copies), 1, self._rules)
+            if not self._stand_side_by_side(sides):
+                log.info("operations depend on the number of rows: each sequence runs once for every reference")
+                sides = _Sides(r, r, Pairing(rows * copies, 1), copies, self._find_rules(r))
+            self._sides[copies] = sides
+        return self._sides[copies]
+
+    def _examples(self, copies: int = 1) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(copies)
+        shapes = ((len(x) * copies, *x.shape[1:]) for x in self._xs)
+        drawn = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+        return [values.to(x) for values, x in zip(drawn, self._xs, strict=True)]
+
+    def _check_rows(self, r: Trace, copies: int) -> None:
+        """Rows must have the same values among others."""
+        xs, among = self._examples(), self._examples(copies)
+        for x, others in zip(xs, among, strict=True):
+            others[::copies] = x
+        many = r.run(among, [_repeat(p, copies) for p in self._params])[::copies]
+        if not _close(self._trace.run(xs, self._params), many):
+            raise UsageError("the rows of a batch influence each other in this model", fix="put it in eval mode")
+
+    def _stand_side_by_side(self, sides: _Sides) -> bool:
+        """Whether copies of a sequence have its values at every operation."""
+        if not sides.x.matches(sides.r):
+            return False
+        xs = self._examples()
+        try:
+            self._run(sides, xs, [_repeat(x, sides.pairing.copies) for x in xs], self._params, compare=True)
+        except ValueError:
+            return False
+        return True
+
+    def run(self, xs: Tensors, references: Tensors, params: Tensors = ()) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values for sequences (b, …) and for references (b R, …), the latter with gradients by rule.
+
+        Parameters
+        ----------
+        references : (b R, 4, L) of each input, those of a sequence after each other
+        """
+        rows = len(xs[0])
+        sides = self.prepare(len(references[0]) // rows)
+        value, output = self._run(sides, xs, references, params)
+        return value[:: sides.copies], output
+
+    def _run(
+        self, sides: _Sides, xs: Tensors, references: Tensors, params: Tensors, *, compare: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        r_params = [_repeat(p, sides.pairing.copies * sides.copies) for p in params]
+        x = sides.x.start([_repeat(v, sides.copies) for v in xs], [_repeat(p, sides.copies) for p in params])
+        r = sides.r.start(references, r_params)
+        last = len(sides.x.nodes) - 1 if self._node is None else self._node
+        for number, (x_node, r_node) in enumerate(zip(sides.x.nodes, sides.r.nodes, strict=True)):
+            if x_node.op != "call_function" or x_node in x:
+                continue
+            rule = sides.rules.get(number)
+            if rule is None:
+                with torch.no_grad():
+                    x[x_node] = call(x_node, x)
+                r[r_node] = call(r_node, r)
+            else:
+                x[x_node], r[r_node] = self._apply(rule, sides, (x_node, x), (r_node, r), compare=compare)
+            if number == last:
+                break
+            sides.x.drop(x, x_node)
+            sides.r.drop(r, r_node)
+        return x[x_node], r[r_node]
+
+    def _apply(
+        self, rule: Rule, sides: _Sides, of_x: tuple[Node, Values], of_r: tuple[Node, Values], *, compare: bool
+    ) -> tuple[Any, Any]:
+        node = of_x[0]
+        varying = tuple(p for p in varying_positions(node, sides.x) if isinstance(p, int))
+        (x_args, kwargs), (r_args, _) = (_arguments(node, values) for node, values in (of_x, of_r))
+        if compare:
+            for position in varying:
+                if not _close(*sides.pairing.side_by_side(x_args[position], r_args[position].detach())):
+                    raise ValueError("rows stand otherwise")
+        target: Any = node.target
+        found = Call(target, op_name(node), x_args, r_args, kwargs, varying, sides.pairing)
+        try:
+            with torch.enable_grad():
+                return rule(found)
+        except NotImplementedError as error:
+            raise self._refusal(node, str(error)) from error
+
+
+def _arguments(node: Node, values: Values) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
+    return tuple(args), dict(kwargs)
+
+
+def _repeat(tensor: torch.Tensor, copies: int) -> torch.Tensor:
+    return tensor if copies == 1 else tensor.repeat_interleave(copies, dim=0)
+
+
+def _close(x: torch.Tensor, r: torch.Tensor) -> bool:
+    """Whether two tensors differ by no more than rounding, in any kind of arithmetic."""
+    finite = x[x.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    return torch.allclose(x.expand_as(r), r, rtol=0, atol=1e-3 * scale, equal_nan=True)
