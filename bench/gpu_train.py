@@ -74,21 +74,21 @@ def compare(name: str, device: torch.device, *, rows: int, steps: int) -> dict[s
     }
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _copy_rate(device: torch.device) -> float:
+def copy_rate(device: torch.device) -> float:
     """Bytes a second read and written by a copy within the device's memory."""
     source = torch.zeros(1 << (28 if device.type == "cuda" else 24), device=device)
     target = torch.empty_like(source)
     seconds = []
     for _ in range(6):
-        _wait(device)
+        wait(device)
         started = time.perf_counter()
         target.copy_(source)
-        _wait(device)
+        wait(device)
         seconds.append(time.perf_counter() - started)
     return 2 * 4 * source.numel() / min(seconds)
 
@@ -98,10 +98,10 @@ def speed(name: str, device: torch.device, precision: str, *, rows: int, steps: 
     stepper, part, units = _make(name, rows, device, precision)
     seconds = []
     for number in range(steps + 3):
-        _wait(device)
+        wait(device)
         started = time.perf_counter()
         stepper.step(part, units=units, number=number, rate=1e-5)
-        _wait(device)
+        wait(device)
         seconds.append(time.perf_counter() - started)
     step = statistics.median(seconds[3:])
     flops = 6 * macs_per_row(stepper.model, stepper.model.shape) * rows / step
@@ -128,7 +128,7 @@ def run(device: str, *, small: bool) -> dict[str, Any]:
         (name, f"loss {found['loss']:.1e}", f"change of weights {found['change_of_weights']:.1e}")
         for name, found in results["correctness"].items()
     ])  # fmt: skip
-    copy = results["copy_bytes_per_s"] = _copy_rate(chosen)
+    copy = results["copy_bytes_per_s"] = copy_rate(chosen)
     rows = []
     for name, (_, _, batch) in NETS.items():
         for precision in precisions:

@@ -16,6 +16,24 @@ import torch
 from drg_hpc.attribution.lockstep import Lockstep
 from drg_hpc.attribution.trace import Function, Tensors
 
+_LARGEST = 40 << 20
+"""Bytes of the largest tensor of a pass on a CPU: larger ones come from the system each time, at half the speed."""
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """Some sequences that ran together, their references as they went in, and the output with its gradients by rule."""
+
+    xs: tuple[torch.Tensor, ...]
+    leaves: tuple[torch.Tensor, ...]
+    output: torch.Tensor
+
+    def multipliers(self, cotangent: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        weights = cotangent.to(self.output).expand_as(self.output)
+        grads = torch.autograd.grad(self.output, self.leaves, weights, retain_graph=True, materialize_grads=True)
+        rows = len(self.xs[0])
+        return tuple(grad.view(rows, len(grad) // rows, *grad.shape[1:]) for grad in grads)
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -29,9 +47,7 @@ class Pairs:
 
     values: torch.Tensor
     reference_values: torch.Tensor
-    _xs: tuple[torch.Tensor, ...]
-    _leaves: tuple[torch.Tensor, ...]
-    _output: torch.Tensor
+    _passes: tuple[_Pass, ...]
 
     def multipliers(self, cotangent: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Multipliers of a weighted sum of the values, for each pair.
@@ -47,12 +63,8 @@ class Pairs:
         if cotangent.ndim == 2:
             several = [self.multipliers(one) for one in cotangent]
             return tuple(torch.stack(parts) for parts in zip(*several, strict=True))
-        grads = torch.autograd.grad(
-            self._output, self._leaves, cotangent.to(self._output).expand_as(self._output), retain_graph=True,
-            materialize_grads=True,
-        )  # fmt: skip
-        shape = self.reference_values.shape[:2]
-        return tuple(grad.view(*shape, *grad.shape[1:]) for grad in grads)
+        parts = zip(*(one.multipliers(cotangent) for one in self._passes), strict=True)
+        return tuple(torch.cat(part) for part in parts)
 
     def accumulate(self, cotangent: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         """Means over the references, from which all forms are made, and how far the sums are from exact.
@@ -69,13 +81,16 @@ class Pairs:
         """
         weights = cotangent.to(self.values)
         delta = self.reference_values @ weights - (self.values @ weights)[:, None]
-        means, products = [], []
-        for m, x, leaf in zip(self.multipliers(cotangent), self._xs, self._leaves, strict=True):
-            weighted = m * leaf.detach().view_as(m)
-            delta = delta + torch.einsum("brcl,bcl->br", m, x) - weighted.sum((2, 3))
-            means.append(m.mean(1))
-            products.append(weighted.mean(1))
-        return means, products, delta
+        means, products, sums = [], [], []
+        for one in self._passes:
+            ms = one.multipliers(cotangent)
+            by_r = [m * leaf.detach().view_as(m) for m, leaf in zip(ms, one.leaves, strict=True)]
+            means.append([m.mean(1) for m in ms])
+            products.append([product.mean(1) for product in by_r])
+            by_x = [torch.einsum("brcl,bcl->br", m, x) for m, x in zip(ms, one.xs, strict=True)]
+            sums.append(torch.stack([a - b.sum((2, 3)) for a, b in zip(by_x, by_r, strict=True)]).sum(0))
+        joined = ([torch.cat(parts) for parts in zip(*some, strict=True)] for some in (means, products))
+        return next(joined), next(joined), delta + torch.cat(sums)
 
 
 class DeepLift:
@@ -94,7 +109,23 @@ class DeepLift:
     """
 
     def __init__(self, function: Function, xs: Tensors, params: Tensors = (), *, node: int | None = None) -> None:
-        self._lockstep = Lockstep(function, xs, params, node=node)
+        self._function, self._node = function, node
+        self._example = tuple(xs), tuple(params)
+        self._whole = Lockstep(function, xs, params, node=node)
+        self._parts: dict[int, Lockstep] = {}
+
+    def _lockstep(self, copies: int) -> Lockstep:
+        """For all rows at once, or on a CPU for as few as keep tensors small."""
+        if copies not in self._parts:
+            self._parts[copies] = self._whole
+            xs, params = self._example
+            rows, largest = len(xs[0]), _LARGEST // (self._whole.widest * copies)
+            part = max((n for n in range(1, rows + 1) if rows % n == 0 and n <= largest), default=1)
+            if xs[0].device.type == "cpu" and part < rows:
+                few = Lockstep(self._function, [x[:part] for x in xs], [p[:part] for p in params], node=self._node)
+                if few.matches(self._whole):
+                    self._parts[copies] = few
+        return self._parts[copies]
 
     def pairs(self, xs: Tensors, references: Sequence[torch.Tensor], params: Tensors = ()) -> Pairs:
         """Run sequences and references.
@@ -106,10 +137,17 @@ class DeepLift:
         params : of the rows, (b, …) each
         """
         copies = references[0].shape[1]
-        leaves = tuple(r.detach().flatten(0, 1).clone().requires_grad_() for r in references)
-        value, output = self._lockstep.run(xs, leaves, params)
-        split = output.detach().reshape(len(xs[0]), copies, -1)
-        return Pairs(value.flatten(1), split, tuple(xs), leaves, output)
+        lockstep = self._lockstep(copies)
+        values, others, passes = [], [], []
+        for first in range(0, len(xs[0]), lockstep.rows):
+            here = slice(first, first + lockstep.rows)
+            own = tuple(x[here] for x in xs)
+            leaves = tuple(r[here].detach().flatten(0, 1).clone().requires_grad_() for r in references)
+            value, output = lockstep.run(own, leaves, [p[here] for p in params])
+            values.append(value.flatten(1))
+            others.append(output.detach().reshape(lockstep.rows, copies, -1))
+            passes.append(_Pass(own, leaves, output))
+        return Pairs(torch.cat(values), torch.cat(others), tuple(passes))
 
 
 def check_operations(function: Function, xs: Tensors, params: Tensors = ()) -> None:

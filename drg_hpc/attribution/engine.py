@@ -76,7 +76,7 @@ class Engine:
 
     Attributes
     ----------
-    retreats : what had to be done with smaller passes, in words
+    batch : rows of a pass now
     """
 
     def __init__(
@@ -92,11 +92,10 @@ class Engine:
     ) -> None:
         assert BLOCK_ROWS % batch == 0
         self.recipe, self.views, self.seed = recipe, tuple(views), seed
-        self._statistics, self._batch, self._vjps = list(statistics), batch, vjps
+        self._statistics, self.batch, self._vjps = list(statistics), batch, vjps
         self._inputs = tuple(inputs) if inputs and len(inputs) > 1 else ("",)
         self._functions: dict[_Key, Function] = {}
         self._references = None if recipe.references is None else parse_references(recipe.references)
-        self.retreats: list[str] = []
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,7 +159,7 @@ class Engine:
         references: Sequence[NDArray[Any]] | None,
     ) -> int:
         """Add one pass from row ``at`` on; where the next begins. Out of memory: passes are halved, none is added."""
-        stop = min(at + self._batch, len(rows))
+        stop = min(at + self.batch, len(rows))
         try:
             found = self._explain(
                 model,
@@ -171,7 +170,7 @@ class Engine:
                 references=None if references is None else [each[at:stop] for each in references],
             )
         except torch.OutOfMemoryError:
-            if self._batch == 1:
+            if self.batch == 1:
                 raise InputError(
                     "the GPU's memory does not hold one sequence", fix="use fewer references, or --device cpu"
                 ) from None
@@ -181,12 +180,10 @@ class Engine:
         return stop
 
     def _retreat(self) -> None:
-        self._batch //= 2
+        self.batch //= 2
         self._functions.clear()
         torch.cuda.empty_cache()
-        text = f"out of GPU memory: passes of {self._batch} rows from here on"
-        self.retreats.append(text)
-        log.warning(text)
+        log.warning("out of GPU memory: passes of %d rows from here on", self.batch)
 
     def _explain(
         self,
@@ -205,15 +202,15 @@ class Engine:
 
         def place(arrays: Sequence[NDArray[Any]]) -> Tensors:
             return tuple(
-                pad_block(array_tensor(each).to(device=device, dtype=dtype), self._batch) for each in arrays
+                pad_block(array_tensor(each).to(device=device, dtype=dtype), self.batch) for each in arrays
             )  # fmt: skip
 
         chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
         chosen = chosen.mirrored() if view.reverse else chosen
-        padding = [rows[-1]] * (self._batch - n)
+        padding = [rows[-1]] * (self.batch - n)
         params = tuple(_placed(each, device, dtype) for each in chosen.params([*rows, *padding]))
         inputs = place(xs)
-        key = (model, view.reverse, values.start, self._batch)
+        key = (model, view.reverse, values.start, self.batch)
         batch = Batch(
             function=self._function(key, chosen, inputs, params),
             xs=inputs,

@@ -26,71 +26,80 @@ def _compiled(function: F) -> F:
     return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
+# Loops below go over parts of their own, write one array alone and have no branches: so they become vector instructions.
+
+
+@_compiled
+def _part(values: Flat, first: int, size: int) -> Flat:
+    return values[first : first + size]
+
+
 @_compiled
 def _secants(first: int, last: int, copies: int, size: int, steps: NDArray[np.int64],
-             x: Flat, r: Flat, fx: Flat, fr: Flat, small: float, coarse: float, out: Flat, near: Flat) -> None:  # fmt: skip
+             x: Flat, r: Flat, fx: Flat, fr: Flat, small: float, coarse: float,
+             out: Flat, near: Flat) -> None:  # fmt: skip
     least, share = out.dtype.type(small), out.dtype.type(coarse)
     for pair in range(first, last):
         row, at = pair // copies, pair * size
-        at_x, at_r, at_fx, at_fr = row * steps[0], pair * steps[1], row * steps[2], pair * steps[3]
+        u, w = _part(x, row * steps[0], size), _part(r, pair * steps[1], size)
+        fu, fw = _part(fx, row * steps[2], size), _part(fr, pair * steps[3], size)
+        slope, small_there = _part(out, at, size), _part(near, at, size)
         for i in range(size):
-            d, v, w = x[at_x + i] - r[at_r + i], fx[at_fx + i], fr[at_fr + i]
-            out[at + i] = (v - w) / d
-            near[at + i] = abs(d) < max(least, share * (abs(v) + abs(w)))
+            slope[i] = (fu[i] - fw[i]) / (u[i] - w[i])
+        for i in range(size):
+            d, limit = abs(u[i] - w[i]), share * (abs(fu[i]) + abs(fw[i]))
+            small_there[i] = (d < least) | (d < limit)
 
 
 @_compiled
 def _of_two(first: int, last: int, copies: int, size: int, steps: NDArray[np.int64],
-            a: Flat, b: Flat, a_r: Flat, b_r: Flat, sign: int, to_a: Flat, to_b: Flat) -> None:  # fmt: skip
-    one, zero = to_a.dtype.type(1), to_a.dtype.type(0)
-    for pair in range(first, last):
-        at_a, at_b, at_ar, at_br = (
-            pair // copies * steps[0],
-            pair // copies * steps[1],
-            pair * steps[2],
-            pair * steps[3],
-        )
-        at = pair * size
-        for i in range(size):
-            va, vb, ra, rb = sign * a[at_a + i], sign * b[at_b + i], sign * a_r[at_ar + i], sign * b_r[at_br + i]
-            wins, wins_r = va >= vb, ra >= rb
-            o, o_r = max(va, vb), max(ra, rb)
-            top = max(o, o_r)
-            up, down = top - o_r, o - top
-            given_a = (up if wins else zero) + (down if wins_r else zero)
-            given_b = (zero if wins else up) + (zero if wins_r else down)
-            to_a[at + i] = (one if wins else zero) if va == ra else given_a / (va - ra)
-            to_b[at + i] = (zero if wins else one) if vb == rb else given_b / (vb - rb)
-
-
-@_compiled
-def _log_mean(d: float, high: float, low: float) -> float:
-    """``(high - low) / d`` for ``d = log(high / low)``: a series for (exp(d) - 1) / d where the difference cancels."""
-    if abs(d) < 0.25:
-        series = 1 / 10 * d + 1
-        for k in range(9, 1, -1):
-            series = series * d / k + 1
-        return low * series
-    return (high - low) / d
-
-
-@_compiled
-def _softmax(first: int, last: int, copies: int, size: int, steps: NDArray[np.int64],
-             x: Flat, r: Flat, y: Flat, y_r: Flat, groups: Flat, width: int,
-             by_y: Flat, by_sum: Flat) -> None:  # fmt: skip
-    per_row = size // width
+            a: Flat, b: Flat, a_r: Flat, b_r: Flat, sign: int, is_second: bool, out: Flat) -> None:  # fmt: skip
+    """Slopes of the argument ``a``; of equals the first counts, and a may be the second."""
+    one, zero, turn = out.dtype.type(1), out.dtype.type(0), out.dtype.type(sign)
     for pair in range(first, last):
         row, at = pair // copies, pair * size
-        at_x, at_r, at_y, at_yr = row * steps[0], pair * steps[1], row * steps[2], pair * steps[3]
+        one_x, two_x = _part(a, row * steps[0], size), _part(b, row * steps[1], size)
+        one_r, two_r = _part(a_r, pair * steps[2], size), _part(b_r, pair * steps[3], size)
+        slope = _part(out, at, size)
+        for i in range(size):
+            va, vb, ra, rb = turn * one_x[i], turn * two_x[i], turn * one_r[i], turn * two_r[i]
+            wins, wins_r = (va > vb) | ((va == vb) & (not is_second)), (ra > rb) | ((ra == rb) & (not is_second))
+            o, o_r = (va if va > vb else vb), (ra if ra > rb else rb)
+            top = o if o > o_r else o_r
+            given = (top - o_r if wins else zero) + (o - top if wins_r else zero)
+            share = given / (va - ra)
+            slope[i] = (one if wins else zero) if va == ra else share
+
+
+@_compiled
+def _log_means(first: int, last: int, copies: int, size: int, steps: NDArray[np.int64],
+               x: Flat, r: Flat, y: Flat, y_r: Flat, groups: Flat, width: int, out: Flat) -> None:  # fmt: skip
+    """``scale L(y s, y_r s_r)`` with ``L(p, q) = (p - q) / log(p / q)`` and ``log(p / q) = x - r - shift``.
+
+    ``groups`` has (shift, s, s_r, scale) of each stretch of ``width`` elements. Where the difference cancels,
+    (exp(d) - 1) / d is a series.
+    """
+    kind = out.dtype.type
+    least, c2, c3, c4, c5 = kind(0.25), kind(1 / 2), kind(1 / 6), kind(1 / 24), kind(1 / 120)
+    c6, c7, c8, c9, c10, c11 = (kind(1 / 720), kind(1 / 5040), kind(1 / 40320), kind(1 / 362880), kind(1 / 3628800),
+                                kind(1 / 39916800))  # fmt: skip
+    one, zero, per_row = kind(1), kind(0), size // width
+    for pair in range(first, last):
+        row, at = pair // copies, pair * size
         for group in range(per_row):
-            d_log, s, s_r, mean = groups[pair * per_row + group]
-            for i in range(group * width, (group + 1) * width):
-                d = x[at_x + i] - r[at_r + i]
-                if d != d:
-                    d = by_y.dtype.type(0)  # both are -inf
-                v, v_r = y[at_y + i], y_r[at_yr + i]
-                by_y[at + i] = _log_mean(d - d_log, v, v_r)
-                by_sum[at + i] = _log_mean(d, v * s, v_r * s_r) / mean
+            begin = group * width
+            shift, s, s_r, scale = groups[pair * per_row + group]
+            u, w = _part(x, row * steps[0] + begin, width), _part(r, pair * steps[1] + begin, width)
+            v, v_r = _part(y, row * steps[2] + begin, width), _part(y_r, pair * steps[3] + begin, width)
+            slope = _part(out, at + begin, width)
+            for i in range(width):
+                difference = u[i] - w[i]
+                d = (difference if difference == difference else zero) - shift  # both are -inf where it is NaN
+                p, q = v[i] * s, v_r[i] * s_r
+                low = c6 + d * (c7 + d * (c8 + d * (c9 + d * (c10 + d * c11))))
+                series = one + d * (c2 + d * (c3 + d * (c4 + d * (c5 + d * low))))
+                far = (p - q) / d
+                slope[i] = scale * (q * series if abs(d) < least else far)
 
 
 def _serves(pairing: Pairing, x: torch.Tensor, r: torch.Tensor) -> bool:
@@ -166,29 +175,34 @@ def of_two(
     ----------
     values : a, b of sequences, a, b of references
     """
-    a, _, a_r, _ = values
+    a, b, a_r, b_r = values
     if not _serves(pairing, a, a_r):
         return None
     made, flats = _like(a_r, 2)
-    _run(_of_two, a_r, _copies(pairing, a, a_r), list(values), [sign, *flats])
+    copies = _copies(pairing, a, a_r)
+    _run(_of_two, a_r, copies, [a, b, a_r, b_r], [sign, False, flats[0]])
+    _run(_of_two, a_r, copies, [b, a, b_r, a_r], [sign, True, flats[1]])
     return made[0], made[1]
 
 
 def softmax(
-    pairing: Pairing, values: tuple[torch.Tensor, ...], groups: torch.Tensor
+    pairing: Pairing, values: tuple[torch.Tensor, ...], sums: tuple[torch.Tensor, ...]
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Slopes of :func:`drg_hpc.attribution.rules_softmax.softmax` over the last axis.
 
     Parameters
     ----------
     values : x, r, softmax(x), softmax(r)
-    groups : (…, 4), of each sum for each pair: difference of the logarithms of the sums, both sums, and their
-        logarithmic mean
+    sums : of each sum for each pair: difference of the logarithms of the sums, both sums, and their logarithmic mean
     """
     x, r = values[:2]
     if not _serves(pairing, x, r):
         return None
     made, flats = _like(r, 2)
-    rest = [groups.contiguous().view(-1, 4).numpy(), r.shape[-1], *flats]
-    _run(_softmax, r, _copies(pairing, x, r), list(values), rest)
+    d_log, s, s_r, mean = sums
+    one, none = torch.ones_like(mean), torch.zeros_like(mean)
+    copies = _copies(pairing, x, r)
+    for flat, parts in zip(flats, ((d_log, one, one, one), (none, s, s_r, 1 / mean)), strict=True):
+        groups = torch.stack(parts, dim=-1).view(-1, 4).numpy()
+        _run(_log_means, r, copies, list(values), [groups, r.shape[-1], flat])
     return made[0], made[1]

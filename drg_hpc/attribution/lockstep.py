@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,22 @@ class Lockstep:
         self._trace = Trace(function, xs, params)
         self._rules = self._find_rules(self._trace)
         self._sides: dict[int, _Sides] = {}
+
+    @property
+    def rows(self) -> int:
+        """Sequences of a run."""
+        return self._trace.rows
+
+    @property
+    def widest(self) -> int:
+        """Bytes of the largest value of a row that depends on the sequences."""
+        metas: list[Any] = [node.meta.get("tensor_meta") for node in self._trace.varying]
+        sizes = [math.prod(meta.shape) * meta.dtype.itemsize for meta in metas if hasattr(meta, "dtype")]
+        return int(max(sizes)) // self.rows
+
+    def matches(self, other: Lockstep) -> bool:
+        """See :meth:`Trace.matches`."""
+        return self._trace.matches(other._trace)
 
     def _find_rules(self, trace: Trace) -> dict[int, Rule | None]:
         found: dict[int, Rule | None] = {}

@@ -98,7 +98,7 @@ def is_narrow_convolution(node: Node, trace: Trace) -> bool:
     plain = stride == dilation == [1] and not transposed and groups == 1
     if weight is None or weight.device.type != "cpu" or weight.ndim != 3 or not plain:
         return False
-    return weight.shape[1] <= 8 and weight.shape[0] >= 8 * weight.shape[1]
+    return bool(weight.shape[1] <= 8 and weight.shape[0] >= 8 * weight.shape[1])
 
 
 def narrow_convolution(call: Call) -> tuple[Any, Any]:

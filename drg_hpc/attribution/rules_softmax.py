@@ -56,8 +56,8 @@ def _slopes(call: Call, dims: list[int], sides: tuple[torch.Tensor, torch.Tensor
     """L(y, y_r) and L(exp x, exp r) / L(s, s_r), in the shape of the references' side."""
     sums = _Sums(call, dims, sides)
     if dims == [call.x.ndim - 1]:
-        groups = torch.stack([sums.d_log, sums.s, sums.s_r, sums.mean], dim=-1)
-        found = kernels.softmax(call.pairing, (call.x, call.r, *sides), groups)
+        parts = (sums.d_log, sums.s, sums.s_r, sums.mean)
+        found = kernels.softmax(call.pairing, (call.x, call.r, *sides), parts)
         if found is not None:
             return found
     x, r = call.pairing.side_by_side(call.x, call.r)

@@ -8,11 +8,11 @@ from typing import Any
 
 from drg_hpc.attribution.catalogue import ATTENTION, Recipe, make_recipe, parse_shifts
 from drg_hpc.attribution.cost import PASS_BYTES, Work
-from drg_hpc.attribution.reference_spec import parse_references
 from drg_hpc.attribution.transform_spec import plan_target
 from drg_hpc.bodies.attr_attention import plan_attention, require_size
 from drg_hpc.bodies.attr_layout import layout_of
 from drg_hpc.bodies.attr_options import Options
+from drg_hpc.bodies.attr_references import count_of, input_of, recipe_params
 from drg_hpc.bodies.gene_options import uses_genes
 from drg_hpc.bodies.gene_plan import plan_genes
 from drg_hpc.bodies.groups import read_groups
@@ -77,7 +77,7 @@ def settle(options: Options) -> RunSpec:
         header,
         values=len(chosen.names),
         tracks=chosen.plain,
-        references=0 if recipe is None or recipe.references is None else parse_references(recipe.references).count,
+        references=count_of(recipe, lengths),
         views=len(shifts) * (2 if options.rc_average else 1),
         models=len(paths),
     )
@@ -95,7 +95,7 @@ def settle(options: Options) -> RunSpec:
         "seed": options.seed,
         "batch": _batch(options),
     }
-    params |= plan_attention(options, header, paths) if recipe is None else recipe.params()
+    params |= plan_attention(options, header, paths) if recipe is None else recipe_params(recipe)
     layout = layout_of(params, models=len(paths))
     store = options.genome or options.input
     contigs = known_contigs(store) if "bigwig" in params["export"] and store and store.is_dir() else None
@@ -106,7 +106,7 @@ def settle(options: Options) -> RunSpec:
     return RunSpec(
         command="attr",
         params=params,
-        inputs=describe_models(paths) | dict(chosen.inputs) | _references(recipe),
+        inputs=describe_models(paths) | dict(chosen.inputs) | input_of(recipe),
         stages=(Stage("attr", shards),),
         threads=options.threads,
         estimate=_estimate(params, headers, recipe, work, shards=len(shards), memory=chosen.memory),
@@ -201,14 +201,6 @@ def _genes(options: Options, header: Header) -> _Rows:
         unkept=not all(row.kept for row in found.rows[:rows]),
         notes=found.notes,
     )
-
-
-def _references(recipe: Recipe | None) -> dict[str, Any]:
-    """The file of references, as an input of the run."""
-    if recipe is None or recipe.references is None:
-        return {}
-    path = parse_references(recipe.references).path
-    return {} if path is None else {"references": describe_input(path)}
 
 
 def _batch(options: Options) -> int | None:

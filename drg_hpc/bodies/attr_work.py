@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.attribution.attention import attention_block
-from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS, Recipe
+from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS
 from drg_hpc.attribution.engine import Engine, TrackResult
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.attribution.targets_gene import GeneStatistic
 from drg_hpc.attribution.targets_make import make_statistic
 from drg_hpc.attribution.views import make_views
 from drg_hpc.bodies.attr_layout import layout_of
+from drg_hpc.bodies.attr_references import planned_recipe
 from drg_hpc.bodies.gene_rows import GeneRows
 from drg_hpc.bodies.rows import ModelRun, blocks
 from drg_hpc.bodies.selection import model_keys
@@ -65,7 +66,7 @@ class Body:
         if device not in self._engines:
             self._engines[device] = Engine(
                 [self._statistic(module) for module in self._run.modules(device)],
-                Recipe.from_params(self._params),
+                planned_recipe(self._params, self._plan.inputs),
                 views=make_views(rc_average=self._params["rc_average"], shifts=self._params["shifts"]),
                 batch=self._pass_rows(device),
                 seed=self._params["seed"],
@@ -101,12 +102,12 @@ class Body:
     ) -> None:
         """Add one block; rows that are not kept are left out of what is computed."""
         engine = self._engine(attempt.device)
-        before = len(engine.retreats)
         results = engine.block([x[kept] for x in onehot], [first + int(row) for row in kept])
         for position, found in enumerate(results):
             part.track(at, position, _spread(found, kept, len(onehot[0])), onehot=onehot)
-        for text in engine.retreats[before:]:
-            attempt.notes.setdefault("retreats", []).append({"from_row": first, "what": text})
+        if engine.batch != self._pass_rows(attempt.device):
+            note = {"block": first, "rows_of_a_pass": engine.batch}
+            attempt.notes.setdefault("retreats", []).append(note)
 
     def _attention(
         self, part: PartWriter, at: int, first: int, onehot: Onehot, kept: NDArray[np.int64], attempt: Attempt

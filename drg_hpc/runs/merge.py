@@ -228,6 +228,10 @@ def _done_record(
     other = {f"{k} {v}" for r in receipts for k, v in r["versions"].items() if here.get(k, v) != v}
     if other:
         log.warning("parts were made with other versions: %s", ", ".join(sorted(other)))
+    retreats = [note for r in receipts for note in r["notes"].get("retreats", ())]
+    if retreats:
+        log.warning("%d blocks ran out of memory and were computed in smaller passes: equal to 1e-6, not bit for bit",
+                    len(retreats))  # fmt: skip
     return {
         "format": FORMAT,
         "command": plan.command,
@@ -238,6 +242,7 @@ def _done_record(
         "params": plan.params,
         "inputs": {name: {"path": r["path"], "sha256": r["sha256"]} for name, r in plan.inputs.items()},
         "devices": dict(sorted(kinds.items())),
+        "retreats": retreats,
         "hosts": sorted({str(r["host"]) for r in receipts}),
         "shards": {name: len(stage_parts) for name, stage_parts in loaded.items()},
         "seconds": {"work": round(sum(float(r["seconds"]) for r in receipts), 3)},

@@ -87,7 +87,8 @@ class Attempt:
     ----------
     out : private folder; every file written here becomes part of the shard
     device : ``cpu`` or ``cuda:I``, already resolved
-    notes : facts for the receipt (device model, retreats); not part of the result
+    notes : facts for the receipt (device model; ``retreats``: which blocks were computed otherwise than planned); not
+        part of the result
     state : of a resumable command, a folder that the next attempt at the shard finds as this one leaves it
     """
 

@@ -14,6 +14,7 @@ from attribution.test_deeplift_rules import made
 from torch import nn
 from torch.nn import functional
 
+from drg_hpc.attribution import deeplift
 from drg_hpc.attribution.deeplift import DeepLift, check_operations
 from drg_hpc.errors import UsageError
 
@@ -65,6 +66,32 @@ def test_rows_and_copies_do_not_depend_on_the_pass(name: str) -> None:
             part = [x[row : row + 1]], [r[row : row + 1, copies]]
             alone = DeepLift(function, part[0]).pairs(*part).multipliers(torch.ones(2))[0]
             torch.testing.assert_close(alone[0], whole[row, copies], rtol=0, atol=1e-12)
+
+
+def test_passes_of_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU large passes run in parts, which changes nothing."""
+    net = made("attention")
+    x, r = [onehot(6, LENGTH, seed=i) for i in (1, 2)], [onehot(6, 3, LENGTH, seed=i) for i in (3, 4)]
+    weights = torch.rand(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows: list[int] = []
+
+    def function(xs: Any, params: Any) -> torch.Tensor:
+        rows.append(len(xs[0]))
+        return (net(xs[0]) + net(xs[1]) ** 2) * params[0]
+
+    def found() -> tuple[Any, ...]:
+        pairs = DeepLift(function, x, [weights]).pairs(x, r, [weights])
+        means, products, delta = pairs.accumulate(torch.ones(2))
+        return (*pairs.multipliers(torch.eye(2)), *means, *products, delta, pairs.values, pairs.reference_values)
+
+    whole = found()
+    assert 2 not in rows
+    attention = 2 * LENGTH * LENGTH * 8  # bytes of the weights of a row's two heads
+    monkeypatch.setattr(deeplift, "_LARGEST", 2 * 3 * attention)
+    parts = found()
+    assert 2 in rows
+    for one, other in zip(parts, whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
 def test_several_inputs_and_params_by_row() -> None:

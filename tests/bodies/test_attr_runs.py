@@ -118,6 +118,37 @@ def test_batch_size_order_and_number_of_tracks_do_not_change_numbers(tmp_path: P
     close(found["c"], found["a"])
 
 
+def test_references_of_a_file_count_by_content(tmp_path: Path, store: Path, small: Path) -> None:
+    generator = np.random.default_rng(3)
+    codes = generator.integers(0, 4, (2, LENGTH))
+    letters = ["".join("ACGT"[c] for c in row) for row in codes]
+    (tmp_path / "refs.fa").write_text("".join(f">r{i}\n{text}\n" for i, text in enumerate(letters)))
+    arrays = np.eye(4, dtype=np.float32)[codes].transpose(0, 2, 1)
+    np.savez(tmp_path / "refs.npz", references=arrays)
+    shared: dict[str, Any] = {"split": "all", "store_dtype": "float32", "keep": "hypothetical", "method": "deepshap"}
+    attr(tmp_path / "fasta", small, store, references=str(tmp_path / "refs.fa"), **shared)
+    attr(tmp_path / "npz", small, store, references=str(tmp_path / "refs.npz"), **shared)
+    (x,) = onehot(store, "seq")
+    every = np.broadcast_to(arrays, (ROWS, *arrays.shape))
+    expected = attribute(load_model(small), x, "deepshap", references=every)
+    for name in ("fasta", "npz"):
+        with read_attributions(tmp_path / name) as found:
+            close(found.tracks["t1"]["hypothetical"][()], expected[:, 1])
+            assert set(found.attributes["inputs"]) == {"model", "sequences", "references"}
+    (tmp_path / "moved.fa").write_bytes((tmp_path / "refs.fa").read_bytes())
+    attr(tmp_path / "fasta", small, store, references=str(tmp_path / "moved.fa"), **shared)  # the same plan
+    with (tmp_path / "moved.fa").open("a") as handle:
+        handle.write(f">r2\n{'A' * (LENGTH - 1)}\n")
+    with pytest.raises(InputError, match="r2 has 59 bases, the model takes 60"):
+        attr(tmp_path / "x", small, store, references=str(tmp_path / "moved.fa"), **shared)
+    np.savez(tmp_path / "bad.npz", references=arrays[:, :3])
+    with pytest.raises(InputError, match=r"references has shape \(2, 3, 60\)"):
+        attr(tmp_path / "x", small, store, references=str(tmp_path / "bad.npz"), **shared)
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "refs.npz").read_bytes()[:300])
+    with pytest.raises(InputError, match=r"cannot be read as \.npz"):
+        attr(tmp_path / "x", small, store, references=str(tmp_path / "cut.npz"), **shared)
+
+
 def test_two_inputs_have_a_group_each_and_are_complete_together(tmp_path: Path, store: Path) -> None:
     shape = ModelShape({"rna": OTHER, "seq": LENGTH}, (HeadShape("main", 2),))
     module = network(tmp_path / "model", BOTH, shape)
@@ -295,3 +326,27 @@ def test_an_operation_without_a_rule_is_named_before_any_row_is_computed(tmp_pat
         attr(tmp_path / "gradients", tmp_path / "model", store, split="all", method="gradient")
     finally:
         sys.path.remove(str(tmp_path))
+
+
+def test_blocks_in_smaller_passes_are_named_in_done_json(
+    tmp_path: Path, store: Path, small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from drg_hpc.attribution.functions import Function
+
+    usual = Function.units
+    monkeypatch.setattr(Function, "units", lambda self, xs, params: _small_gpu(usual, self, xs, params))
+    done = attr(tmp_path / "less", small, store, split="all", store_dtype="float32", batch_size=64)
+    assert done["retreats"] == [{"block": first, "rows_of_a_pass": 16} for first in (0, 64, 128)]
+    assert "3 blocks ran out of memory and were computed in smaller passes" in caplog.text
+    monkeypatch.undo()
+    attr(tmp_path / "usual", small, store, split="all", store_dtype="float32", batch_size=64)
+    with read_attributions(tmp_path / "less") as less, read_attributions(tmp_path / "usual") as whole:
+        close(less.tracks["t0"]["projected"][()], whole.tracks["t0"]["projected"][()])
+
+
+def _small_gpu(usual: Any, function: Any, xs: Any, params: Any) -> torch.Tensor:
+    """A GPU whose memory holds 20 rows."""
+    if len(xs[0]) > 20:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    found: torch.Tensor = usual(function, xs, params)
+    return found
