@@ -16,7 +16,7 @@ import torch
 from drg_hpc.attribution.lockstep import Lockstep
 from drg_hpc.attribution.trace import Function, Tensors
 
-_LARGEST = 40 << 20
+_LARGEST = 24 << 20
 """Bytes of the largest tensor of a pass on a CPU: larger ones come from the system each time, at half the speed."""
 
 
@@ -113,6 +113,11 @@ class DeepLift:
         self._example = tuple(xs), tuple(params)
         self._whole = Lockstep(function, xs, params, node=node)
         self._parts: dict[int, Lockstep] = {}
+
+    @property
+    def pair_bytes(self) -> int:
+        """About what a pair of a sequence and a reference holds until its :class:`Pairs` are dropped."""
+        return self._whole.held
 
     def _lockstep(self, copies: int) -> Lockstep:
         """For all rows at once, or on a CPU for as few as keep tensors small."""

@@ -26,7 +26,7 @@ def _compiled(function: F) -> F:
     return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-# Loops below go over parts of their own, write one array alone and have no branches: so they become vector instructions.
+# Loops go over parts of their own, write one array alone and have no branches: so they become vector instructions.
 
 
 @_compiled
@@ -38,7 +38,7 @@ def _part(values: Flat, first: int, size: int) -> Flat:
 def _secants(first: int, last: int, copies: int, size: int, steps: NDArray[np.int64],
              x: Flat, r: Flat, fx: Flat, fr: Flat, small: float, coarse: float,
              out: Flat, near: Flat) -> None:  # fmt: skip
-    least, share = out.dtype.type(small), out.dtype.type(coarse)
+    least, share, tenth = out.dtype.type(small), out.dtype.type(coarse), out.dtype.type(0.1)
     for pair in range(first, last):
         row, at = pair // copies, pair * size
         u, w = _part(x, row * steps[0], size), _part(r, pair * steps[1], size)
@@ -47,7 +47,7 @@ def _secants(first: int, last: int, copies: int, size: int, steps: NDArray[np.in
         for i in range(size):
             slope[i] = (fu[i] - fw[i]) / (u[i] - w[i])
         for i in range(size):
-            d, limit = abs(u[i] - w[i]), share * (abs(fu[i]) + abs(fw[i]))
+            d, limit = abs(u[i] - w[i]), share * (abs(fu[i]) + abs(fw[i]) + tenth * (abs(u[i]) + abs(w[i])))
             small_there[i] = (d < least) | (d < limit)
 
 
@@ -147,7 +147,8 @@ def _like(r: torch.Tensor, count: int) -> tuple[list[torch.Tensor], list[Flat]]:
 def secants(
     pairing: Pairing, values: tuple[torch.Tensor, ...], *, small: float, coarse: float
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """``(f(x) - f(r)) / (x - r)``, and where ``|x - r|`` is below ``small`` or ``coarse (|f(x)| + |f(r)|)``.
+    """``(f(x) - f(r)) / (x - r)``, and where ``|x - r|`` is below ``small`` or
+    ``coarse (|f(x)| + |f(r)| + (|x| + |r|) / 10)``.
 
     Parameters
     ----------

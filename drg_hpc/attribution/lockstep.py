@@ -71,9 +71,13 @@ class Lockstep:
     @property
     def widest(self) -> int:
         """Bytes of the largest value of a row that depends on the sequences."""
-        metas: list[Any] = [node.meta.get("tensor_meta") for node in self._trace.varying]
-        sizes = [math.prod(meta.shape) * meta.dtype.itemsize for meta in metas if hasattr(meta, "dtype")]
-        return int(max(sizes)) // self.rows
+        return max(_bytes(node) for node in self._trace.varying) // self.rows
+
+    @property
+    def held(self) -> int:
+        """Bytes that rules keep for the backward pass of a row: about a slope for each element they take."""
+        taken = (node.all_input_nodes for number, node in enumerate(self._trace.nodes) if self._rules.get(number))
+        return sum(_bytes(used) for some in taken for used in some if used in self._trace.varying) // self.rows
 
     def matches(self, other: Lockstep) -> bool:
         """See :meth:`Trace.matches`."""
@@ -202,6 +206,11 @@ class Lockstep:
 def _arguments(node: Node, values: Values) -> tuple[tuple[Any, ...], dict[str, Any]]:
     args, kwargs = map_arg((node.args, node.kwargs), values.__getitem__)
     return tuple(args), dict(kwargs)
+
+
+def _bytes(node: Node) -> int:
+    meta: Any = node.meta.get("tensor_meta")
+    return math.prod(meta.shape) * meta.dtype.itemsize if hasattr(meta, "dtype") else 0
 
 
 def _repeat(tensor: torch.Tensor, copies: int) -> torch.Tensor:

@@ -17,7 +17,8 @@ from drg_hpc.attribution.rules_call import Call, Rule, secant, still
 SMALL = 1e-6
 """Differences of the input below this take the derivative at the sequence, as in tangermeme 1.6."""
 _COARSE = 3e-3
-"""Differences below this share of |f(x)| + |f(r)| are computed in double precision where the model has single."""
+"""Differences below this share of |f(x)| + |f(r)|, or a tenth of it of |x| + |r|, are those of which single precision
+leaves few digits; rounding of the layers before can make them too, where sequence and reference have the same bases."""
 Slope = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Of x, r, f(x), f(r): the secant's slope, exact where they are equal or nearly so."""
 
@@ -132,9 +133,10 @@ def _secants(call: Call, fx: torch.Tensor, fr: torch.Tensor) -> torch.Tensor:
     coarse = _COARSE if call.r.dtype == torch.float32 else 0.0
     found = kernels.secants(call.pairing, (call.x, call.r, fx, fr), small=SMALL, coarse=coarse)
     if found is None:
-        d_in = torch.sub(*call.pairing.side_by_side(call.x, call.r))
+        x, r = call.pairing.side_by_side(call.x, call.r)
         v, w = call.pairing.side_by_side(fx, fr)
-        near = d_in.abs() < ((v.abs() + w.abs()) * coarse).clamp(min=SMALL)
+        d_in, size = x - r, v.abs() + w.abs() + 0.1 * (x.abs() + r.abs())
+        near = d_in.abs() < (size * coarse).clamp(min=SMALL)
         found = ((v - w) / d_in).reshape(fr.shape).contiguous(), near.reshape(-1).nonzero()[:, 0]
     slope, at = found
     if len(at):

@@ -84,6 +84,7 @@ def test_passes_of_a_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
         means, products, delta = pairs.accumulate(torch.ones(2))
         return (*pairs.multipliers(torch.eye(2)), *means, *products, delta, pairs.values, pairs.reference_values)
 
+    assert DeepLift(function, x, [weights]).pair_bytes > 2 * LENGTH * LENGTH * 8
     whole = found()
     assert 2 not in rows
     attention = 2 * LENGTH * LENGTH * 8  # bytes of the weights of a row's two heads
