@@ -105,7 +105,8 @@ class DeepLift:
 
     Raises
     ------
-    UsageError : see :func:`check_operations`
+    UsageError : an operation without a rule, with the module it is called in; a function that draws random numbers or
+        whose course depends on its values; from :meth:`pairs`: one whose rows influence each other
     """
 
     def __init__(self, function: Function, xs: Tensors, params: Tensors = (), *, node: int | None = None) -> None:
@@ -113,11 +114,6 @@ class DeepLift:
         self._example = tuple(xs), tuple(params)
         self._whole = Lockstep(function, xs, params, node=node)
         self._parts: dict[int, Lockstep] = {}
-
-    @property
-    def pair_bytes(self) -> int:
-        """About what a pair of a sequence and a reference holds until its :class:`Pairs` are dropped."""
-        return self._whole.held
 
     def _lockstep(self, copies: int) -> Lockstep:
         """For all rows at once, or on a CPU for as few as keep tensors small."""
@@ -153,18 +149,3 @@ class DeepLift:
             others.append(output.detach().reshape(lockstep.rows, copies, -1))
             passes.append(_Pass(own, leaves, output))
         return Pairs(torch.cat(values), torch.cat(others), tuple(passes))
-
-
-def check_operations(function: Function, xs: Tensors, params: Tensors = ()) -> None:
-    """Look for what DeepLIFT cannot do, with two rows and two references each.
-
-    Raises
-    ------
-    UsageError : an operation without a rule, with the module it is called in; or see :class:`Trace`
-    """
-    two_xs, two_params = ([_two_rows(tensor) for tensor in tensors] for tensors in (xs, params))
-    Lockstep(function, two_xs, two_params).prepare(2)
-
-
-def _two_rows(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor[:2] if len(tensor) > 1 else tensor.repeat_interleave(2, dim=0)

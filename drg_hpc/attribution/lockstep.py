@@ -73,12 +73,6 @@ class Lockstep:
         """Bytes of the largest value of a row that depends on the sequences."""
         return max(_bytes(node) for node in self._trace.varying) // self.rows
 
-    @property
-    def held(self) -> int:
-        """Bytes that rules keep for the backward pass of a row: about a slope for each element they take."""
-        taken = (node.all_input_nodes for number, node in enumerate(self._trace.nodes) if self._rules.get(number))
-        return sum(_bytes(used) for some in taken for used in some if used in self._trace.varying) // self.rows
-
     def matches(self, other: Lockstep) -> bool:
         """See :meth:`Trace.matches`."""
         return self._trace.matches(other._trace)

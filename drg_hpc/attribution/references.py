@@ -5,22 +5,19 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.attribution.reference_files import ARRAY
 from drg_hpc.attribution.reference_spec import ReferenceSpec
 from drg_hpc.errors import InputError
 from drg_hpc.genome.fasta import read_records
 from drg_hpc.genome.onehot import codes_to_onehot, encode
 from drg_hpc.genome.shuffle import dinucleotide_shuffle, dinucleotide_shuffle_compat, shuffle_keys
 from drg_hpc.rng import row_keys
-
-ARRAY = "references"
-"""Name of the array in an .npz file for a model of one input; for several, the array is named like the input."""
 
 
 def draw(
@@ -82,19 +79,6 @@ def _from_file(
         raise InputError(f"{spec.path} has references of {len(shared)} rows, row {max(rows)} is asked for",
                          fix="make the file of the same sequences, in the same order")  # fmt: skip
     return shared[list(rows)].astype(np.float32)
-
-
-def resolved(spec: ReferenceSpec, *, length: int, input_name: str = "") -> ReferenceSpec:
-    """The spec with the number of references that its file has.
-
-    Raises
-    ------
-    InputError : see :func:`load_file`
-    """
-    if spec.kind != "file":
-        return spec
-    assert spec.path is not None
-    return replace(spec, count=load_file(spec.path, length=length, input_name=input_name).shape[-3])
 
 
 def load_file(path: Path, *, length: int, input_name: str = "") -> NDArray[Any]:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
+from drg_hpc.attribution.reference_files import count_references
 from drg_hpc.attribution.reference_spec import COUNT, ReferenceSpec, parse_frequencies, parse_references
-from drg_hpc.attribution.references import draw, resolved
+from drg_hpc.attribution.references import draw
 from drg_hpc.errors import DrgError, InputError, UsageError
 from drg_hpc.genome.onehot import codes_to_onehot
 
@@ -146,13 +147,13 @@ def test_files(tmp_path: Path) -> None:
     np.savez(tmp_path / "own.npz", rna=own)
     (tmp_path / "r.fa").write_text(f">a\n{'ACGTN' * 10}\n>b\n{'g' * LENGTH}\n")
     spec = parse_references(str(tmp_path / "shared.npz"))
-    assert resolved(spec, length=LENGTH).count == 5
+    assert count_references(tmp_path / "shared.npz", length=LENGTH) == 5
     np.testing.assert_allclose(draw(spec, x, [0, 1, 2], seed=0), shared * known, rtol=1e-6)
     spec = parse_references(str(tmp_path / "own.npz"))
-    assert resolved(spec, length=LENGTH, input_name="rna").count == 2
+    assert count_references(tmp_path / "own.npz", length=LENGTH, input_name="rna") == 2
     np.testing.assert_allclose(draw(spec, x, [6, 1, 8], seed=0, input_name="rna"), own[[6, 1, 8]] * known, rtol=1e-6)
     spec = parse_references(str(tmp_path / "r.fa"))
-    assert resolved(spec, length=LENGTH).count == 2
+    assert count_references(tmp_path / "r.fa", length=LENGTH) == 2
     found = draw(spec, x, [0, 1, 2], seed=0)
     assert found.shape == (3, 2, 4, LENGTH)
     np.testing.assert_array_equal(found[1, 0].sum(0), np.array([1, 1, 1, 1, 0] * 10))
