@@ -96,7 +96,7 @@ def attribute(
             raise UsageError("tracks and scale belong to the tracks of the module, not to a target of its own")
         check_shifts(shifts, length=min(x.shape[2] for x in xs))
         views = make_views(rc_average=rc_average, shifts=shifts)
-        names = [f"input{i}" for i in range(len(xs))] if several else None
+        names = _input_names(module, len(xs)) if several else None
         engine = Engine([target], recipe, views=views, batch=batch, seed=seed, inputs=names)
         dtype = np.float64 if module_place(module)[1] == torch.float64 else np.float32
         found = [np.zeros((len(x), len(target.names), 4, x.shape[2]), dtype) for x in xs]
@@ -119,6 +119,12 @@ def _sequences(values: Given) -> NDArray[Any]:
     if x.ndim != 3 or x.shape[1] != 4:
         raise UsageError(f"sequences have shape {x.shape}", fix="give (n, 4, length), bases in the order A, C, G, T")
     return x
+
+
+def _input_names(module: torch.nn.Module, count: int) -> list[str]:
+    """Names of a module's inputs, by which they get random numbers of their own."""
+    known = list(getattr(getattr(module, "shape", None), "inputs", ()))
+    return known or [f"input{i}" for i in range(count)]
 
 
 def _check(module: torch.nn.Module, xs: Sequence[NDArray[Any]], *, batch: int) -> None:

@@ -90,7 +90,7 @@ SPECS: dict[str, MethodSpec] = {
         by_references=True,
     ),
 }
-"""One entry per method here, and one class per method in :data:`drg_hpc.attribution.methods.METHODS`."""
+"""One entry per method here, and one function per method in :data:`drg_hpc.attribution.methods.METHODS`."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,28 @@ from drg_hpc.runs.spec import BLOCK_ROWS
 
 NARROWER_FROM = 8
 """Values from which on a linear head is gone round; see :mod:`drg_hpc.attribution.functions`."""
+RESULT_BYTES = 1 << 30
+"""Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
+REFERENCE_BYTES = 1 << 28
+"""Of the references of a block that are kept for other views and models."""
 PASS_BYTES = {"cpu": 32 << 20, "cuda": 4 << 30}
 """Activations of a pass by kind of device: on a CPU what caches and the allocator hold on to (with more, each tensor is
 new memory), on a GPU what fits and keeps it busy."""
+
+
+def values_at_once(size: int, *, models: int) -> int:
+    """Values of a statistic whose multipliers of a block are held at once.
+
+    Parameters
+    ----------
+    size : numbers of a row's sequences, 4 a base
+    """
+    return max(1, RESULT_BYTES // _value_bytes(size, models=models))
+
+
+def _value_bytes(size: int, *, models: int) -> int:
+    """Of the multipliers of a block, and of their products with references; twice where models are averaged."""
+    return 8 * BLOCK_ROWS * size * (1 if models == 1 else 2)
 
 
 @dataclass(frozen=True)
@@ -97,9 +116,15 @@ class Work:
 
     def memory(self, recipe: Recipe | None, *, batch: int) -> int:
         """Bytes that computing takes besides the model: a pass with its gradients, and the multipliers of a block."""
-        times = self._pairs(recipe)
-        block = 16 * BLOCK_ROWS * self.bases * 4
-        return 3 * batch * times * self.row_bytes + min(self.values, max(1, (2 << 30) // block)) * block
+        size, pairs = 4 * self.bases, batch * self._pairs(recipe)
+        values = min(self.values, values_at_once(size, models=self.models))
+        drawn = (
+            4
+            * size
+            * self.references
+            * max(batch, min(BLOCK_ROWS, REFERENCE_BYTES // max(1, 4 * size * self.references)))
+        )
+        return 3 * pairs * self.row_bytes + 2 * values * _value_bytes(size, models=self.models) + 2 * drawn
 
     def route(self) -> str:
         """How the values are reached, in words."""

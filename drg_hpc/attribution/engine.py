@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.attribution import forms
 from drg_hpc.attribution.catalogue import Recipe
+from drg_hpc.attribution.cost import REFERENCE_BYTES, values_at_once
 from drg_hpc.attribution.functions import Function
 from drg_hpc.attribution.methods import METHODS, Batch, Multipliers
 from drg_hpc.attribution.reference_spec import parse_references
@@ -28,9 +29,6 @@ log = logging.getLogger(__name__)
 Tensors = tuple[torch.Tensor, ...]
 _Key = tuple[int, bool, int, int]
 """Model, strand, first value, rows of a pass."""
-
-_RESULT_BYTES = 1 << 30
-"""Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +57,20 @@ class TrackResult:
     prediction_sd: NDArray[Any] | None
     delta: NDArray[Any] | None
     inputs: tuple[InputResult, ...]
+
+
+def smaller_pass(batch: int) -> int:
+    """Rows of the passes to go on with after one did not fit into a GPU's memory; it is said in the log.
+
+    Raises
+    ------
+    InputError : it had one row
+    """
+    if batch == 1:
+        raise InputError("the GPU's memory does not hold one sequence", fix="use fewer references, or --device cpu")
+    torch.cuda.empty_cache()
+    log.warning("out of GPU memory: passes of %d rows from here on", batch // 2)
+    return batch // 2
 
 
 class Engine:
@@ -95,7 +107,8 @@ class Engine:
         self._statistics, self.batch, self._vjps = list(statistics), batch, vjps
         self._inputs = tuple(inputs) if inputs and len(inputs) > 1 else ("",)
         self._functions: dict[_Key, Function] = {}
-        self._references = None if recipe.references is None else parse_references(recipe.references)
+        self._spec = None if recipe.references is None else parse_references(recipe.references)
+        self._drawn: dict[tuple[int, int], list[NDArray[Any]]] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,13 +131,8 @@ class Engine:
         references : (n, R, 4, L) of each input, instead of the recipe's
         """
         xs = [np.asarray(each) for each in sequences]
-        if references is None and self._references is not None:
-            references = [
-                draw(self._references, x, rows=rows, seed=self.seed, input_name=name)
-                for x, name in zip(xs, self._inputs, strict=True)
-            ]
-        per_value = 8 * BLOCK_ROWS * sum(x[0].size for x in xs)
-        step = max(1, _RESULT_BYTES // (per_value * (1 if len(self._statistics) == 1 else 2)))
+        self._drawn.clear()
+        step = values_at_once(sum(x[0].size for x in xs), models=len(self._statistics))
         for first in range(0, len(self.names), step):
             values = range(first, min(first + step, len(self.names)))
             yield from self._results(self._sums(values, xs, rows, references), xs)
@@ -134,7 +142,9 @@ class Engine:
     ) -> Sums:
         """Multipliers of some values, averaged over views and models."""
         shapes = [x.shape for x in xs]
-        dtype = module_place(self._statistics[0].module)[1]
+        dtype = torch.float32
+        for statistic in self._statistics:
+            dtype = torch.promote_types(dtype, module_place(statistic.module)[1])
         sums = Sums(
             len(values), shapes, views=self.views, recipe=self.recipe, models=len(self._statistics), dtype=dtype
         )
@@ -167,23 +177,37 @@ class Engine:
                 values,
                 xs=[x[at:stop] for x in xs],
                 rows=rows[at:stop],
-                references=None if references is None else [each[at:stop] for each in references],
+                references=self._references_of(slice(at, stop), xs=xs, rows=rows, given=references),
             )
         except torch.OutOfMemoryError:
-            if self.batch == 1:
-                raise InputError(
-                    "the GPU's memory does not hold one sequence", fix="use fewer references, or --device cpu"
-                ) from None
             self._retreat()
             return at
         sums.add(view, slice(at, stop), *found)
         return stop
 
+    def _references_of(
+        self, part: slice, *, xs: list[NDArray[Any]], rows: Sequence[int], given: Sequence[NDArray[Any]] | None
+    ) -> list[NDArray[Any]] | None:
+        """References (n, R, 4, L) of a pass, of each input; kept for other views and models while they are small."""
+        if given is not None:
+            return [each[part] for each in given]
+        if self._spec is None:
+            return None
+        key = (part.start, part.stop)
+        found = self._drawn.get(key)
+        if found is None:
+            found = [
+                draw(self._spec, x[part], rows=rows[part], seed=self.seed, input_name=name)
+                for x, name in zip(xs, self._inputs, strict=True)
+            ]
+            held = sum(each.nbytes for some in self._drawn.values() for each in some)
+            if held + sum(each.nbytes for each in found) <= REFERENCE_BYTES:
+                self._drawn[key] = found
+        return found
+
     def _retreat(self) -> None:
-        self.batch //= 2
+        self.batch = smaller_pass(self.batch)
         self._functions.clear()
-        torch.cuda.empty_cache()
-        log.warning("out of GPU memory: passes of %d rows from here on", self.batch)
 
     def _explain(
         self,

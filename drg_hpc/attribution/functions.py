@@ -13,6 +13,7 @@ from functools import cached_property
 
 import torch
 
+from drg_hpc.attribution.cost import NARROWER_FROM
 from drg_hpc.attribution.deeplift import DeepLift
 from drg_hpc.attribution.tail import Tail, linear_tail
 from drg_hpc.attribution.targets import Statistic
@@ -22,8 +23,6 @@ from drg_hpc.files import counted
 log = logging.getLogger(__name__)
 Tensors = tuple[torch.Tensor, ...]
 
-_WORTH = 8
-"""Values from which on a narrower layer is looked for."""
 _PRODUCTS = 16
 """Values that are multiplied out at once."""
 
@@ -44,7 +43,7 @@ class Function:
     @cached_property
     def tail(self) -> Tail | None:
         """The linear end, where it is worth anything."""
-        if len(self.statistic.names) < _WORTH:
+        if len(self.statistic.names) < NARROWER_FROM:
             return None
         try:
             return linear_tail(self.statistic, self._xs, self._params)

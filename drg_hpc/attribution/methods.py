@@ -57,6 +57,13 @@ class Batch:
         assert self.references is not None
         return self.seen([each[:, number] for each in self.references])
 
+    def mean_reference(self) -> Tensors | None:
+        """Mean over the references, where the form needs products and multipliers are the same for all of them."""
+        if not self.recipe.uses_products:
+            return None
+        assert self.references is not None
+        return self.seen([each.mean(1) for each in self.references])
+
 
 @dataclass(frozen=True)
 class Multipliers:
@@ -104,7 +111,7 @@ def _gradients(function: Function, xs: Tensors, params: Tensors) -> tuple[torch.
 def gradient(batch: Batch) -> Explained:
     """One forward pass, and a backward pass per unit: the multipliers of gradient, input x gradient and TISM."""
     units, each = _gradients(batch.function, batch.seen(batch.xs), batch.params)
-    constant = batch.reference(0) if batch.recipe.uses_products else None
+    constant = batch.mean_reference()
 
     def found() -> Iterator[Multipliers]:
         for m in batch.function.each(each):
@@ -154,7 +161,7 @@ def _over_points(batch: Batch, points: Iterator[tuple[Tensors, Tensors | None]],
 def smoothgrad(batch: Batch, *, draw: Callable[..., torch.Tensor], level: str) -> Explained:
     """Mean gradient over random copies (Smilkov et al. 2017, arXiv:1706.03825)."""
     recipe = batch.recipe
-    constant = batch.reference(0) if recipe.uses_products else None
+    constant = batch.mean_reference()
 
     def points() -> Iterator[tuple[Tensors, Tensors | None]]:
         for copy in range(recipe.samples):

@@ -14,12 +14,13 @@ ARRAY = "references"
 """Name of the array in an ``.npz`` file for a model of one input; for several, the array is named like the input."""
 
 
-def count_references(path: Path, *, length: int, input_name: str = "") -> int:
+def count_references(path: Path, *, length: int, rows: int | None = None, input_name: str = "") -> int:
     """References of a row in a FASTA, or in an ``.npz`` file.
 
     Parameters
     ----------
     length : bases of the input
+    rows : of the run, which a file with references of each row must have
     input_name : of the input among several; "" for the only one
 
     Raises
@@ -27,7 +28,7 @@ def count_references(path: Path, *, length: int, input_name: str = "") -> int:
     InputError : neither, no references, or of another length or shape
     """
     if path.suffix == ".npz":
-        return _count_npz(path, input_name or ARRAY, length)
+        return _count_npz(path, input_name or ARRAY, length, rows)
     records = scan(path)
     if other := next((record for record in records if record.length != length), None):
         raise InputError(f"{path}: {other.name} has {other.length} bases, the model takes {length}")
@@ -36,10 +37,15 @@ def count_references(path: Path, *, length: int, input_name: str = "") -> int:
     return len(records)
 
 
-def _count_npz(path: Path, name: str, length: int) -> int:
+def _count_npz(path: Path, name: str, length: int, rows: int | None) -> int:
     shape = _shape(path, name)
     if len(shape) not in (3, 4) or shape[-2:] != (4, length) or 0 in shape:
         raise InputError(f"{path}: {name} has shape {shape}", fix=f"give (R, 4, {length}) or (rows, R, 4, {length})")
+    if len(shape) == 4 and rows is not None and shape[0] != rows:
+        raise InputError(
+            f"{path}: {name} has references of {shape[0]} rows, the run has {rows}",
+            fix="give those of the run's rows, in their order",
+        )
     return shape[-3]
 
 

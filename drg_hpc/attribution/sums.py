@@ -91,10 +91,10 @@ class Sums:
         self._own_values[rows] += values.to(self.dtype) / len(self._views)
         for value, one in enumerate(found):
             for number, weight in enumerate(self._weights):
-                self._own_m[number][value, rows] += view.undo(one.m[number]) * weight
+                self._own_m[number][value, rows] += view.undo(one.m[number]).to(self.dtype) * weight
                 if self._own_q is not None:
                     assert one.q is not None
-                    self._own_q[number][value, rows] += view.undo(one.q[number]) * weight
+                    self._own_q[number][value, rows] += view.undo(one.q[number]).to(self.dtype) * weight
             if one.error is not None:
                 if self.delta is None:
                     self.delta = torch.zeros_like(self._own_values)

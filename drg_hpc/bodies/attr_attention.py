@@ -10,6 +10,9 @@ from drg_hpc.attribution.catalogue import ATTENTION
 from drg_hpc.bodies.attr_options import Options
 from drg_hpc.errors import InputError, UsageError
 
+MAX_SIZE = 100.0
+"""GB of attention weights before compression, unless --max-size says another limit."""
+
 
 def plan_attention(options: Options, header: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
     """Parameters of the layers asked for.

@@ -72,8 +72,8 @@ class MethodOptions(FanoutOptions):
         metavar="X",
     )
     block: str | None = flag(None, help="attention layer, by number from 0 (default: all)", metavar="N|all")
-    max_size: float = flag(
-        100.0, help="refuse attention weights beyond this many GB before compression", metavar="GB", gt=0
+    max_size: float | None = flag(
+        None, help="refuse attention weights beyond this many GB before compression (default: 100)", metavar="GB", gt=0
     )
 
 

@@ -23,7 +23,7 @@ def reference_file(recipe: Recipe | None) -> Path | None:
     return None if recipe is None or recipe.references is None else parse_references(recipe.references).path
 
 
-def count_of(recipe: Recipe | None, lengths: Mapping[str, int]) -> int:
+def count_of(recipe: Recipe | None, lengths: Mapping[str, int], *, rows: int) -> int:
     """References of a row; those of a file are counted, and seen to fit every input."""
     if recipe is None or recipe.references is None:
         return 0
@@ -31,7 +31,9 @@ def count_of(recipe: Recipe | None, lengths: Mapping[str, int]) -> int:
     if path is None:
         return parse_references(recipe.references).count
     several = len(lengths) > 1
-    counts = {count_references(path, length=n, input_name=name if several else "") for name, n in lengths.items()}
+    counts = {
+        count_references(path, length=n, rows=rows, input_name=name if several else "") for name, n in lengths.items()
+    }
     if len(counts) > 1:
         raise InputError(f"{path} has different numbers of references for the inputs: {sorted(counts)}")
     return counts.pop()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from drg_hpc.attribution.catalogue import ATTENTION, Recipe, make_recipe, parse_shifts
 from drg_hpc.attribution.cost import PASS_BYTES, Work
 from drg_hpc.attribution.transform_spec import plan_target
-from drg_hpc.bodies.attr_attention import plan_attention, require_size
+from drg_hpc.attribution.transform_tracks import GROUP
+from drg_hpc.bodies.attr_attention import MAX_SIZE, plan_attention, require_size
 from drg_hpc.bodies.attr_layout import layout_of
 from drg_hpc.bodies.attr_options import Options
 from drg_hpc.bodies.attr_references import count_of, input_of, recipe_params
@@ -17,6 +18,7 @@ from drg_hpc.bodies.gene_options import uses_genes
 from drg_hpc.bodies.gene_plan import plan_genes
 from drg_hpc.bodies.groups import read_groups
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, describe_models, require_alike, select_input, worker_base
+from drg_hpc.bodies.user_code import source_of
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.files import counted, human_bytes
@@ -26,6 +28,10 @@ from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import describe_store, genome_contigs, known_contigs
 
 Header = Mapping[str, Any]
+_NOT_OF_ATTENTION = (
+    "output", "references", "base_freqs", "samples", "sample_level", "tracks", "groups", "transform", "scale",
+    "rc_average", "shifts", "keep", "top",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def settle(options: Options) -> RunSpec:
         header,
         values=len(chosen.names),
         tracks=chosen.plain,
-        references=count_of(recipe, lengths),
+        references=count_of(recipe, lengths, rows=chosen.rows),
         views=len(shifts) * (2 if options.rc_average else 1),
         models=len(paths),
     )
@@ -101,7 +107,7 @@ def settle(options: Options) -> RunSpec:
     contigs = known_contigs(store) if "bigwig" in params["export"] and store and store.is_dir() else None
     check_exports(params["export"], layout, contigs=contigs is not None)
     if recipe is None:
-        require_size(_bytes(params, models=1), options.max_size)
+        require_size(_bytes(params, models=1), options.max_size or MAX_SIZE)
     notes = [*chosen.notes, *_notes(params, recipe, work, models=len(paths))]
     return RunSpec(
         command="attr",
@@ -126,19 +132,26 @@ def _recipe(options: Options) -> Recipe | None:
     ------
     UsageError : options that have no effect
     """
-    given = {name: getattr(options, name) for name in ("output", "references", "base_freqs", "samples")}
-    if options.method != ATTENTION:
-        if options.block is not None:
-            raise UsageError(f"--block {options.block} belongs to --method attention")
-        return make_recipe(
-            options.method, given.pop("output"), level=options.sample_level, **given
-        )  # fmt: skip
-    given |= {name: getattr(options, name) for name in ("sample_level", "transform", "rc_average", "shifts", "export")}
-    given |= {"tracks": None if options.tracks == "all" else options.tracks, "top": options.top or None}
-    for name, value in given.items():
-        if value:
-            raise UsageError(f"--{name.replace('_', '-')} has no effect on --method attention", fix="leave it out")
-    return None
+    if options.method == ATTENTION:
+        _refuse_other_than_default(options, _NOT_OF_ATTENTION, why="has no effect on --method attention")
+        return None
+    _refuse_other_than_default(options, ("block", "max_size"), why="belongs to --method attention")
+    if options.groups is not None and GROUP not in f"{options.tracks}{options.transform}":
+        raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
+    return make_recipe(
+        options.method,
+        options.output,
+        references=options.references,
+        base_freqs=options.base_freqs,
+        samples=options.samples,
+        level=options.sample_level,
+    )
+
+
+def _refuse_other_than_default(options: Options, names: Iterable[str], *, why: str) -> None:
+    for name in names:
+        if getattr(options, name) != Options.model_fields[name].default:
+            raise UsageError(f"--{name.replace('_', '-')} {why}", fix="leave it out")
 
 
 def _tracks(options: Options, header: Header) -> _Rows:
@@ -150,6 +163,12 @@ def _tracks(options: Options, header: Header) -> _Rows:
     )  # fmt: skip
     record = target.record()
     plain = target.kind == "tracks"
+    notes = chosen.notes
+    if target.kind == "user":
+        code = source_of(record["factory"])
+        files |= {} if code is None else {"transform": code}
+        if code is None:
+            notes = (*notes, f"the code of {record['factory']} is not found here: workers take theirs unchecked")
     numbers = record["tracks"] if plain else range(len(target.names))
     return _Rows(
         rows=chosen.rows,
@@ -161,7 +180,7 @@ def _tracks(options: Options, header: Header) -> _Rows:
         unkept=chosen.unkept,
         aside=chosen.aside,
         memory=chosen.memory,
-        notes=chosen.notes,
+        notes=notes,
     )
 
 

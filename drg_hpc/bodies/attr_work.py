@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.attribution.attention import attention_block
 from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS
-from drg_hpc.attribution.engine import Engine, TrackResult
+from drg_hpc.attribution.engine import Engine, TrackResult, smaller_pass
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.attribution.targets_gene import GeneStatistic
 from drg_hpc.attribution.targets_make import make_statistic
@@ -48,6 +48,7 @@ class Body:
         self._params = plan.params
         self._run = ModelRun(plan, rows="sequences")
         self._engines: dict[str, Engine] = {}
+        self._attention_rows: int | None = None  # after a retreat
 
     @cached_property
     def _layout(self) -> attributions.Layout:
@@ -114,11 +115,19 @@ class Body:
     ) -> None:
         """Add the weights of one block, pass by pass: those of a block may not fit into memory."""
         (module,) = self._run.modules(attempt.device)
-        batch = self._pass_rows(attempt.device)
-        for start in range(0, len(onehot[0]), batch):
+        planned = self._pass_rows(attempt.device)
+        batch, start = self._attention_rows or planned, 0
+        while start < len(onehot[0]):
             rows = [x[start : start + batch] for x in onehot]
-            found = attention_block(module, rows, layers=self._params["attention"]["layers"], batch=batch)
+            try:
+                found = attention_block(module, rows, layers=self._params["attention"]["layers"], batch=batch)
+            except torch.OutOfMemoryError:
+                batch = self._attention_rows = smaller_pass(batch)
+                continue
             part.attention(at + start, found)
+            start += len(found)
+        if batch != planned:
+            attempt.notes.setdefault("retreats", []).append({"block": first, "rows_of_a_pass": batch})
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Join the parts into ``out.h5``, and write the files that were asked for."""

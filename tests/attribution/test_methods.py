@@ -92,6 +92,41 @@ def test_integrated_gradients_over_several_references_are_the_mean_of_each() -> 
         np.testing.assert_allclose(whole, np.mean(each, axis=0), atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad"])
+def test_the_global_form_of_gradients_is_the_mean_over_all_references(method: str) -> None:
+    module, x = Smooth(), sequences(3)
+    references = np.stack([sequences(3, seed=s) for s in (1, 2, 3)], axis=1)
+    whole = attribute(module, x, method, output="global", references=references)
+    each = [attribute(module, x, method, output="global", references=references[:, j]) for j in range(3)]
+    np.testing.assert_allclose(whole, np.mean(each, axis=0), atol=1e-12)
+    assert np.abs(whole - each[0]).max() > 1e-4
+
+
+def test_sums_are_kept_in_the_widest_type_of_all_models() -> None:
+    x = sequences(3)
+    narrow, wide = Smooth(1).float(), Smooth(1, seed=1)
+    recipe = make_recipe("gradient")
+    for order in ([narrow, wide], [wide, narrow]):
+        engine = Engine(
+            [TrackStatistic(m, (0,), "link") for m in order], recipe, views=make_views(rc_average=True, shifts=(0, 1))
+        )
+        (result,) = engine.block([x], range(3))
+        assert result.inputs[0].form.dtype == np.float64
+    half = Smooth(1).bfloat16()
+    (result,) = Engine([TrackStatistic(half, (0,), "link")], recipe).block([x], range(3))
+    assert result.inputs[0].form.dtype == np.float32
+
+
+def test_references_are_drawn_by_row_whatever_is_kept_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    import drg_hpc.attribution.engine as engine_module
+
+    module, x = Smooth(2), sequences(5)
+    options = {"references": "dinuc:3", "rc_average": True, "batch": 2}
+    kept = attribute(module, x, "deepshap", **options)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine_module, "REFERENCE_BYTES", 0)
+    np.testing.assert_allclose(attribute(module, x, "deepshap", **options), kept, atol=1e-15)  # type: ignore[arg-type]
+
+
 def test_expected_gradients_by_hand() -> None:
     module, x = Smooth(), sequences(2)
     references = np.stack([sequences(2, seed=s) for s in (1, 2)], axis=1)
@@ -251,11 +286,11 @@ def test_out_of_memory_halves_the_passes_and_goes_on(caplog: pytest.LogCaptureFi
 
 
 def test_with_little_memory_for_results_values_are_computed_in_several_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    import drg_hpc.attribution.engine as engine_module
+    import drg_hpc.attribution.cost as cost
 
     module, x = Smooth(6), sequences(3)
     whole = attribute(module, x, "deepshap")
-    monkeypatch.setattr(engine_module, "_RESULT_BYTES", 2 * 8 * 64 * 4 * LENGTH)
+    monkeypatch.setattr(cost, "RESULT_BYTES", 2 * 8 * 64 * 4 * LENGTH)
     np.testing.assert_allclose(attribute(module, x, "deepshap"), whole, atol=1e-12)
 
 

@@ -22,6 +22,8 @@ from drg_hpc.models.config import config_from_json
 from drg_hpc.models.io import load_model, save_model
 from drg_hpc.models.registry import build
 from drg_hpc.results.reader import read_attributions
+from drg_hpc.runs.plan import write_plan
+from drg_hpc.runs.work import work_run
 from drg_hpc.store.reader import open_dataset
 from tests.prediction.small_world import attr
 
@@ -144,6 +146,13 @@ def test_references_of_a_file_count_by_content(tmp_path: Path, store: Path, smal
     np.savez(tmp_path / "bad.npz", references=arrays[:, :3])
     with pytest.raises(InputError, match=r"references has shape \(2, 3, 60\)"):
         attr(tmp_path / "x", small, store, references=str(tmp_path / "bad.npz"), **shared)
+    np.savez(tmp_path / "rows.npz", references=np.broadcast_to(arrays, (8, *arrays.shape)))
+    with pytest.raises(InputError, match="references of 8 rows, the run has 150"):
+        attr(tmp_path / "x", small, store, references=str(tmp_path / "rows.npz"), **shared)
+    np.savez(tmp_path / "rows.npz", references=every)
+    attr(tmp_path / "rows", small, store, references=str(tmp_path / "rows.npz"), **shared)
+    with read_attributions(tmp_path / "rows") as found:
+        close(found.tracks["t1"]["hypothetical"][()], expected[:, 1])
     (tmp_path / "cut.npz").write_bytes((tmp_path / "refs.npz").read_bytes()[:300])
     with pytest.raises(InputError, match=r"cannot be read as \.npz"):
         attr(tmp_path / "x", small, store, references=str(tmp_path / "cut.npz"), **shared)
@@ -207,6 +216,8 @@ def test_attention_weights(tmp_path: Path, store: Path) -> None:
     for wrong, message in (
         ({"block": "2"}, "has 2 attention layers, numbered from 0"),
         ({"max_size": 1e-6}, r"above --max-size 1e-06 GB"),
+        ({"scale": "output"}, "--scale has no effect on --method attention"),
+        ({"keep": "hypothetical"}, "--keep has no effect on --method attention"),
         ({"references": "zero"}, "--references has no effect on --method attention"),
         ({"tracks": "t0"}, "--tracks has no effect on --method attention"),
     ):
@@ -286,7 +297,9 @@ def test_the_route_is_the_one_the_plan_says(tmp_path: Path, store: Path, caplog:
         ({"batch_size": 3}, "--batch-size 3 is no power of two"),
         ({"shifts": "0,60"}, "moves all of a sequence of 60 bases out"),
         ({"samples": 3}, "--samples has no effect on --method gradient"),
-        ({"block": "0"}, "--block 0 belongs to --method attention"),
+        ({"block": "0"}, "--block belongs to --method attention"),
+        ({"max_size": 5.0}, "--max-size belongs to --method attention"),
+        ({"groups": Path("groups.tsv")}, "no group is named"),
         ({"references": "dinuc:0", "method": "deepshap"}, "no number of shuffles"),
         ({"export": "wig"}, "no kind 'wig'"),
         ({"gtf": Path("genes.gtf")}, "--gtf needs --genome"),
@@ -342,6 +355,54 @@ def test_blocks_in_smaller_passes_are_named_in_done_json(
     attr(tmp_path / "usual", small, store, split="all", store_dtype="float32", batch_size=64)
     with read_attributions(tmp_path / "less") as less, read_attributions(tmp_path / "usual") as whole:
         close(less.tracks["t0"]["projected"][()], whole.tracks["t0"]["projected"][()])
+
+
+def test_attention_in_smaller_passes(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import drg_hpc.bodies.attr_work as attr_work
+
+    values = SMALL | {"transformer": {"layers": 1, "heads": 2}}
+    network(tmp_path / "model", values, ModelShape({"seq": LENGTH}, (HeadShape("main", 2),)))
+    options = {"split": "all", "method": "attention", "store_dtype": "float32", "batch_size": 64}
+    attr(tmp_path / "usual", tmp_path / "model", store, **options)
+    usual = attr_work.attention_block
+
+    def small_gpu(module: Any, rows: Any, *, layers: Any, batch: int) -> Any:
+        if batch > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return usual(module, rows, layers=layers, batch=batch)
+
+    monkeypatch.setattr(attr_work, "attention_block", small_gpu)
+    done = attr(tmp_path / "less", tmp_path / "model", store, **options)
+    assert [note["rows_of_a_pass"] for note in done["retreats"]] == [16, 16, 16]
+    with h5py.File(tmp_path / "usual/out.h5") as one, h5py.File(tmp_path / "less/out.h5") as other:
+        np.testing.assert_allclose(one["attention"][()], other["attention"][()], atol=1e-6)
+
+
+def test_code_of_a_transform_is_an_input_of_the_run(tmp_path: Path, store: Path, small: Path) -> None:
+    import sys
+
+    code = (
+        "import torch\n"
+        "class First(torch.nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        return {} * x[:, 0]\n"
+        "def make(model):\n"
+        "    return First()\n"
+    )
+    (tmp_path / "attr_transform_module.py").write_text(code.format(1))
+    sys.path.insert(0, str(tmp_path))
+    try:
+        options = {"split": "all", "transform": "attr_transform_module:make", "shards": 2}
+        made = attr_plan.Options(model=small, input=store, out=tmp_path / "run", **options)
+        plan = write_plan(attr_plan.plan_shards(made), tmp_path / "run")
+        work_run(plan, device="cpu", shards=[plan.stages[0].shards[0]])
+        (tmp_path / "attr_transform_module.py").write_text(code.format(100))
+        with pytest.raises(UsageError, match=r"inputs\.transform"):
+            write_plan(attr_plan.plan_shards(made), tmp_path / "run")
+        with pytest.raises(InputError, match="attr_transform_module"):
+            work_run(plan, device="cpu")
+    finally:
+        sys.path.remove(str(tmp_path))
 
 
 def _small_gpu(usual: Any, function: Any, xs: Any, params: Any) -> torch.Tensor:
