@@ -14,8 +14,8 @@ import torch
 from attr_nets import in_turn, network, ratio, sequences
 from common import show
 
-from drg_hpc.attribution.catalogue import make_recipe
 from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.recipe import make_recipe
 from drg_hpc.attribution.targets import TrackStatistic
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.operations import macs_per_row

@@ -25,9 +25,9 @@ from common import show
 from gpu_train import NETS, copy_rate, wait
 from numpy.typing import NDArray
 
-from drg_hpc.attribution.catalogue import make_recipe
 from drg_hpc.attribution.cost import Work
 from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.recipe import make_recipe
 from drg_hpc.attribution.reference_spec import parse_references
 from drg_hpc.attribution.targets import TrackStatistic
 from drg_hpc.bodies.attr_work import _CUDA_VJPS

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from drg_hpc.attribution.catalogue import Recipe, check_shifts, make_recipe
 from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.recipe import Recipe, check_shifts, make_recipe, require_one_reference
 from drg_hpc.attribution.targets import Statistic, TrackStatistic, choose_tracks
 from drg_hpc.attribution.views import make_views
 from drg_hpc.errors import UsageError
@@ -165,7 +165,9 @@ def _recipe(
     arrays = list(references) if len(xs) > 1 else [references]  # type: ignore[arg-type]
     if len(arrays) != len(xs):
         raise UsageError(f"{len(arrays)} references for {len(xs)} inputs", fix="give a list of one array an input")
-    return recipe, [_reference(each, x.shape) for each, x in zip(arrays, xs, strict=True)]
+    found = [_reference(each, x.shape) for each, x in zip(arrays, xs, strict=True)]
+    require_one_reference(method, found[0].shape[1])
+    return recipe, found
 
 
 def _reference(given: Any, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from drg_hpc.attribution.catalogue import Recipe, make_recipe
+from drg_hpc.attribution.recipe import Recipe, make_recipe
 from drg_hpc.files import counted
 from drg_hpc.models.header import model_inputs
 from drg_hpc.runs.spec import BLOCK_ROWS

@@ -101,12 +101,14 @@ class DeepLift:
     function : ``f(xs, params) -> (b, k)``
     xs : one-hot (b, 4, L) of each input
     params : what the function needs besides, (b, …) each
-    node : attribute the value of the node with this number of the trace instead (see :class:`Tail`)
+    node : attribute the embedding with this number in the trace of ``xs`` instead (see
+        :class:`drg_hpc.attribution.tail.Tail`); it is found anew where more rows have other operations
 
     Raises
     ------
     UsageError : an operation without a rule, with the module it is called in; a function that draws random numbers or
-        whose course depends on its values; from :meth:`pairs`: one whose rows influence each other
+        whose course depends on its values; from :meth:`pairs`: one whose rows influence each other, or whose
+        embedding is another for more rows
     """
 
     def __init__(self, function: Function, xs: Tensors, params: Tensors = (), *, node: int | None = None) -> None:

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.attribution import forms
-from drg_hpc.attribution.catalogue import Recipe
 from drg_hpc.attribution.cost import REFERENCE_BYTES, values_at_once
-from drg_hpc.attribution.functions import Function
+from drg_hpc.attribution.functions import Function, require_rows_apart
 from drg_hpc.attribution.methods import METHODS, Batch, Multipliers
+from drg_hpc.attribution.recipe import Recipe
 from drg_hpc.attribution.reference_spec import parse_references
 from drg_hpc.attribution.references import draw
 from drg_hpc.attribution.sums import Sums
@@ -27,8 +27,8 @@ from drg_hpc.runs.spec import BLOCK_ROWS
 
 log = logging.getLogger(__name__)
 Tensors = tuple[torch.Tensor, ...]
-_Key = tuple[int, bool, int, int]
-"""Model, strand, first value, rows of a pass."""
+_Key = tuple[int, bool, int, int, int]
+"""Model, strand, shift, first value, rows of a pass."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Engine:
         self._inputs = tuple(inputs) if inputs and len(inputs) > 1 else ("",)
         self._functions: dict[_Key, Function] = {}
         self._spec = None if recipe.references is None else parse_references(recipe.references)
+        self._checked = False
         self._drawn: dict[tuple[int, int], list[NDArray[Any]]] = {}
 
     @property
@@ -230,11 +231,12 @@ class Engine:
             )  # fmt: skip
 
         chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
+        chosen = chosen.shifted(view.shift)
         chosen = chosen.mirrored() if view.reverse else chosen
         padding = [rows[-1]] * (self.batch - n)
         params = tuple(_placed(each, device, dtype) for each in chosen.params([*rows, *padding]))
         inputs = place(xs)
-        key = (model, view.reverse, values.start, self.batch)
+        key = (model, view.reverse, view.shift, values.start, self.batch)
         batch = Batch(
             function=self._function(key, chosen, inputs, params),
             xs=inputs,
@@ -250,7 +252,10 @@ class Engine:
         return explained.values[:n].detach().cpu(), [one.cut(n) for one in explained.each]
 
     def _function(self, key: _Key, statistic: Statistic, xs: Tensors, params: Tensors) -> Function:
-        """The function of a model, a strand, some values and a size of passes, prepared once."""
+        """The function of a model, a strand, a shift, some values and a size of passes, prepared once."""
+        if not self._checked:
+            require_rows_apart(statistic, xs, params)
+            self._checked = True
         if key not in self._functions:
             self._functions[key] = Function(statistic, xs=xs, params=params, vjps=self._vjps)
             log.info("%s: %s", self.recipe.method, self._functions[key].route)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from drg_hpc.attribution.catalogue import Recipe
+from drg_hpc.attribution.recipe import Recipe
 
 BASES = -2
 

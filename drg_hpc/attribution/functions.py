@@ -27,6 +27,38 @@ _PRODUCTS = 16
 """Values that are multiplied out at once."""
 
 
+def require_rows_apart(statistic: Statistic, xs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> None:
+    """Refuse a statistic whose value for a row depends on the other rows of a pass, or on chance: it would change with
+    the number of shards.
+
+    Parameters
+    ----------
+    xs, params : of one pass; the first row is tried beside two different others
+
+    Raises
+    ------
+    UsageError : which of the two
+    """
+    first = [p[:1].repeat_interleave(2, dim=0) for p in params]
+
+    def values(*others: torch.Tensor) -> torch.Tensor:
+        pairs = [torch.cat([x[:1], other]) for x, other in zip(xs, others, strict=True)]
+        return statistic(pairs, first)[0]
+
+    with torch.no_grad():
+        found, again = (values(*(x[:1].roll(1, -1) for x in xs)) for _ in range(2))
+        beside = values(*(x[:1].flip(-2, -1) for x in xs))
+    if not torch.equal(found, again) and not (found.isnan() & again.isnan()).any():
+        raise UsageError("the model gives other values each time: it draws random numbers in eval mode",
+                         fix="dropout that follows module.training, no torch.rand in forward")  # fmt: skip
+    scale = max(float(found.abs().max()), float(beside.abs().max()), 1e-30)
+    if float((found - beside).abs().max()) > 1e-4 * scale:
+        raise UsageError(
+            "the rows of a batch influence each other in this model or transform",
+            fix="nothing in it may go over the batch: no mean or maximum over axis 0, no batch norm without statistics",
+        )
+
+
 class Function:
     """A statistic of a model, prepared for passes of one shape.
 

@@ -82,7 +82,8 @@ def values_of(
 ) -> list[Value]:
     """One value: the mean over all chosen tracks; or with ``each`` one per track, or pair of tracks.
 
-    A gene on + has the chosen tracks that are not of strand -, one on - those not of strand +.
+    A pair is named without its + and -; where a track of neither strand has that name, with ``+-`` behind it. A gene
+    on + has the chosen tracks that are not of strand -, one on - those not of strand +.
 
     Parameters
     ----------
@@ -93,11 +94,7 @@ def values_of(
     UsageError : no track for the genes of a strand
     """
     labels = {track: strand_label(track, names, partners) for track in chosen}
-    groups: dict[str, list[int]] = {}
-    for track in chosen:
-        other = partners[track]
-        pair = names[track][:-1] if labels[track] != "." and other in labels else names[track]
-        groups.setdefault(pair if each else statistic, []).append(track)
+    groups = _groups(chosen, names, partners, labels) if each else {statistic: list(chosen)}
     found = []
     for name, members in groups.items():
         plus = tuple(track for track in members if labels[track] != "-")
@@ -112,6 +109,21 @@ def values_of(
                 )
         found.append(value)
     return found
+
+
+def _groups(
+    chosen: Sequence[int], names: Sequence[str], partners: Sequence[int | None], labels: Mapping[int, str]
+) -> dict[str, list[int]]:
+    """Tracks of each value by its name."""
+    unstranded = {names[track] for track in chosen if labels[track] == "."}
+    groups: dict[str, list[int]] = {}
+    for track in chosen:
+        name = names[track]
+        if labels[track] != "." and partners[track] in labels:
+            stem = name[:-1]
+            name = f"{stem}+-" if stem in unstranded else stem
+        groups.setdefault(name, []).append(track)
+    return groups
 
 
 def transforms_of(

@@ -105,6 +105,14 @@ def bin_weights(intervals: Iterable[Interval], start: int, geometry: Geometry) -
     return {number: bases[number] / geometry.size for number in sorted(bases)}
 
 
+def count_bins(intervals: Iterable[Interval], start: int, geometry: Geometry) -> int:
+    """How many bins intervals have a part in, given where the window starts."""
+    first, last = geometry.output(start)
+    inside = ((max(begin, first) - first, min(end, last) - first) for begin, end in intervals)
+    ranges = merged((begin // geometry.size, -(-end // geometry.size)) for begin, end in inside if begin < end)
+    return sum(end - begin for begin, end in ranges)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A cleavage site, or one end of an exon: coverage ends here, or begins.

@@ -12,12 +12,13 @@ from drg_hpc.attribution.gene_windows import (
     bin_weights,
     compat_exons,
     compat_window_at,
+    count_bins,
     middle,
     whole_bins,
     window_at,
 )
 from drg_hpc.digests import digest
-from drg_hpc.errors import InputError
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.gtf import Gene
 from drg_hpc.genome.polya import PolyaSites
@@ -58,9 +59,31 @@ class GeneRow:
     covered: float = 0.0
     bins: int = 0
 
-    def weights(self, geometry: Geometry) -> tuple[Weights, Weights]:
-        """Bin -> share of it, ascending, of the numerator and of the denominator."""
-        return bin_weights(self.numerator, self.start, geometry), bin_weights(self.denominator, self.start, geometry)
+    def weights(self, geometry: Geometry, shift: int = 0) -> tuple[Weights, Weights]:
+        """Bin -> share of it, ascending, of the numerator and of the denominator.
+
+        Parameters
+        ----------
+        shift : bases that the sequence is moved to the right in its window
+        """
+        start = self.start - shift
+        return bin_weights(self.numerator, start, geometry), bin_weights(self.denominator, start, geometry)
+
+    def require_inside(self, geometry: Geometry, shift: int) -> None:
+        """Refuse a shift that leaves no bin to the numerator or to the denominator of a row that has both.
+
+        Raises
+        ------
+        UsageError : it does
+        """
+        sides = [side for side in (self.numerator, self.denominator) if side]
+        left = [bool(count_bins(side, self.start - shift, geometry)) for side in sides]
+        if not all(left):
+            raise UsageError(
+                f"--shifts {shift}: gene {self.gene_name or self.gene_id}: {self.choice}: "
+                f"{'one side' if any(left) else 'all'} of it is moved out of the bins",
+                fix="give smaller --shifts, or leave the gene out",
+            )
 
 
 def table_digest(rows: Iterable[GeneRow]) -> str:

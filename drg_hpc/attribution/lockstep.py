@@ -19,6 +19,7 @@ from drg_hpc.attribution.rules import (
     varying_positions,
 )
 from drg_hpc.attribution.rules_call import Call, Pairing, Rule
+from drg_hpc.attribution.tail import close, narrowest, other_end
 from drg_hpc.attribution.trace import Function, Tensors, Trace, Values, call, op_name
 from drg_hpc.attribution.trace_where import calling_module
 from drg_hpc.errors import UsageError
@@ -35,6 +36,7 @@ class _Sides:
     x, r : traces
     copies : how often sequences are repeated before they run; 1 where rules do that themselves
     rules : of each varying operation by its number, None for linear ones
+    last : number of the node whose value is wanted
     """
 
     x: Trace
@@ -42,6 +44,7 @@ class _Sides:
     pairing: Pairing
     copies: int
     rules: dict[int, Rule | None]
+    last: int
 
 
 class Lockstep:
@@ -50,7 +53,8 @@ class Lockstep:
     Parameters
     ----------
     function, xs, params : see :class:`Trace`
-    node : number of the node whose value is wanted; None for the output
+    node : number of the embedding whose value is wanted (see :func:`drg_hpc.attribution.tail.linear_tail`) in the
+        trace of ``xs``; None for the output
 
     Raises
     ------
@@ -103,34 +107,61 @@ class Lockstep:
 
         Raises
         ------
-        UsageError : an operation that mixes rows, or whose arguments have no rule
+        UsageError : an operation that mixes rows, or whose arguments have no rule; another embedding for more rows
         """
         if copies not in self._sides:
             repeated, params = ([_repeat(tensor, copies) for tensor in some] for some in (self._xs, self._params))
             r = Trace(self._function, repeated, params) if copies > 1 else self._trace
             self._check_rows(r, copies)
             rows = len(self._xs[0])
-            sides = _Sides(self._trace, r, Pairing(rows, copies), 1, self._rules)
+            last = len(self._trace.nodes) - 1 if self._node is None else self._node
+            sides = _Sides(self._trace, r, Pairing(rows, copies), 1, self._rules, last)
             if not self._stand_side_by_side(sides):
                 log.info("operations depend on the number of rows: each sequence runs once for every reference")
-                sides = _Sides(r, r, Pairing(rows * copies, 1), copies, self._find_rules(r))
+                last = self._last_of(r, copies)
+                sides = _Sides(r, r, Pairing(rows * copies, 1), copies, self._find_rules(r), last)
             self._sides[copies] = sides
         return self._sides[copies]
 
-    def _examples(self, copies: int = 1) -> list[torch.Tensor]:
-        generator = torch.Generator().manual_seed(copies)
+    def _examples(self, copies: int = 1, *, seed: int = 0) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(seed)
         shapes = ((len(x) * copies, *x.shape[1:]) for x in self._xs)
         drawn = (torch.rand(shape, generator=generator, dtype=torch.float64) for shape in shapes)
         return [values.to(x) for values, x in zip(drawn, self._xs, strict=True)]
 
+    def _last_of(self, r: Trace, copies: int) -> int:
+        """The number that the wanted node has in a trace of more rows, whose operations are others."""
+        if self._node is None:
+            return len(r.nodes) - 1
+        xs = self._examples()
+        here = self._trace.run(xs, self._params, until=self._node).flatten(1)
+        node, width = narrowest(r)
+        if width == here.shape[1]:
+            repeated, params = ([_repeat(tensor, copies) for tensor in some] for some in (xs, self._params))
+            if close(here, r.run(repeated, params, until=node).flatten(1)[::copies]):
+                return node
+        raise other_end(r.rows, self.rows)
+
     def _check_rows(self, r: Trace, copies: int) -> None:
-        """Rows must have the same values among others."""
-        xs, among = self._examples(), self._examples(copies)
+        """Rows must have the same values among others: those of the references, or where there is one of each in place
+        of every second row.
+        """
+        step, params = max(copies, 2), [_repeat(p, copies) for p in self._params]
+        if r.rows == 1:
+            pair, params = ([_repeat(tensor, 2) for tensor in some] for some in (self._xs, self._params))
+            try:
+                r = Trace(self._function, pair, params)
+            except UsageError:
+                return  # it takes one row alone
+        xs, among = self._examples(), self._examples(r.rows // self.rows, seed=1)
+        kept = slice(None, None, 1 if r.rows > self.rows else 2)
         for x, others in zip(xs, among, strict=True):
-            others[::copies] = x
-        many = r.run(among, [_repeat(p, copies) for p in self._params])[::copies]
-        if not _close(self._trace.run(xs, self._params), many):
-            raise UsageError("the rows of a batch influence each other in this model", fix="put it in eval mode")
+            others[::step] = x[kept]
+        if not close(self._trace.run(xs, self._params)[kept], r.run(among, params)[::step]):
+            raise UsageError(
+                "the rows of a batch influence each other in this model",
+                fix="nothing in it may go over the batch, such as a mean over axis 0",
+            )
 
     def _stand_side_by_side(self, sides: _Sides) -> bool:
         """Whether copies of a sequence have its values at every operation."""
@@ -138,10 +169,11 @@ class Lockstep:
             return False
         xs = self._examples()
         try:
-            self._run(sides, xs, [_repeat(x, sides.pairing.copies) for x in xs], self._params, compare=True)
+            repeated = [_repeat(x, sides.pairing.copies) for x in xs]
+            value, others = self._run(sides, xs, repeated, self._params, compare=True)
+            return close(*sides.pairing.side_by_side(value, others.detach()))
         except ValueError:
             return False
-        return True
 
     def run(self, xs: Tensors, references: Tensors, params: Tensors = ()) -> tuple[torch.Tensor, torch.Tensor]:
         """Values for sequences (b, …) and for references (b R, …), the latter with gradients by rule.
@@ -161,7 +193,6 @@ class Lockstep:
         r_params = [_repeat(p, sides.pairing.copies * sides.copies) for p in params]
         x = sides.x.start([_repeat(v, sides.copies) for v in xs], [_repeat(p, sides.copies) for p in params])
         r = sides.r.start(references, r_params)
-        last = len(sides.x.nodes) - 1 if self._node is None else self._node
         for number, (x_node, r_node) in enumerate(zip(sides.x.nodes, sides.r.nodes, strict=True)):
             if x_node.op != "call_function" or x_node in x:
                 continue
@@ -172,7 +203,7 @@ class Lockstep:
                 r[r_node] = call(r_node, r)
             else:
                 x[x_node], r[r_node] = self._apply(rule, sides, (x_node, x), (r_node, r), compare=compare)
-            if number == last:
+            if number == sides.last:
                 break
             sides.x.drop(x, x_node)
             sides.r.drop(r, r_node)
@@ -186,7 +217,7 @@ class Lockstep:
         (x_args, kwargs), (r_args, _) = (_arguments(node, values) for node, values in (of_x, of_r))
         if compare:
             for position in varying:
-                if not _close(*sides.pairing.side_by_side(x_args[position], r_args[position].detach())):
+                if not close(*sides.pairing.side_by_side(x_args[position], r_args[position].detach())):
                     raise ValueError("rows stand otherwise")
         target: Any = node.target
         found = Call(target, op_name(node), x_args, r_args, kwargs, varying, sides.pairing)
@@ -209,10 +240,3 @@ def _bytes(node: Node) -> int:
 
 def _repeat(tensor: torch.Tensor, copies: int) -> torch.Tensor:
     return tensor if copies == 1 else tensor.repeat_interleave(copies, dim=0)
-
-
-def _close(x: torch.Tensor, r: torch.Tensor) -> bool:
-    """Whether two tensors differ by no more than rounding, in any kind of arithmetic."""
-    finite = x[x.isfinite()]
-    scale = float(finite.abs().max()) if finite.numel() else 0.0
-    return torch.allclose(x.expand_as(r), r, rtol=0, atol=1e-3 * scale, equal_nan=True)

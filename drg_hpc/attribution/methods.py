@@ -9,9 +9,9 @@ from functools import partial
 import torch
 from captum.attr import IntegratedGradients
 
-from drg_hpc.attribution.catalogue import Recipe
 from drg_hpc.attribution.copies import noisy, substituted
 from drg_hpc.attribution.functions import Function
+from drg_hpc.attribution.recipe import Recipe
 from drg_hpc.attribution.views import View
 from drg_hpc.errors import InputError
 from drg_hpc.rng import row_generator

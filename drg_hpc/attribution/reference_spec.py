@@ -93,6 +93,10 @@ def parse_references(text: str) -> ReferenceSpec:
                              fix=f"for example {head}:{COUNT}")  # fmt: skip
         return ReferenceSpec(kind, int(rest))
     path = Path(text)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except (OSError, ValueError):  # no name that a file could have
+        there = False
+    if not there:
         raise UsageError(f"--references {text!r} is not known, and no file", fix=GRAMMAR)
     return ReferenceSpec("file", 0, path=path)

@@ -53,8 +53,7 @@ def draw(
         found = np.zeros((len(onehot), spec.count, 4, onehot.shape[2]), np.float32)
         for copy in range(spec.count):
             found[:, copy] = codes_to_onehot(_shuffled(spec, codes, rows, seed, copy, input_name)).transpose(0, 2, 1)
-    if found.shape[0] == len(onehot) and found.flags.writeable and found.dtype == np.float32:
-        found *= known  # shuffles and files fill much memory
+        found *= known  # in place: shuffles fill much memory
         return found
     product: NDArray[np.float32] = np.multiply(found, known, dtype=np.float32)
     return product

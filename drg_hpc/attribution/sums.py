@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.attribution import forms
-from drg_hpc.attribution.catalogue import Recipe
 from drg_hpc.attribution.methods import Multipliers
+from drg_hpc.attribution.recipe import Recipe
 from drg_hpc.attribution.views import View
 
 

@@ -13,6 +13,7 @@ from torch.fx import Node
 
 from drg_hpc.attribution.rules import is_linear
 from drg_hpc.attribution.trace import Function, Tensors, Trace, call
+from drg_hpc.errors import UsageError
 
 
 @dataclass
@@ -24,13 +25,16 @@ class Tail:
     matrix : (k, E)
     offset : (k,)
     node : number of the embedding in the trace, for :class:`drg_hpc.attribution.deeplift.DeepLift`
+    rows : that it was found with
     """
 
     matrix: torch.Tensor
     offset: torch.Tensor
     node: int
+    rows: int
     _function: Function
-    _traces: dict[int, Trace] = field(default_factory=dict)
+    _found: dict[int, tuple[Trace, int]] = field(default_factory=dict)
+    """By the number of rows: the trace, and the embedding's number in it."""
 
     @property
     def width(self) -> int:
@@ -38,15 +42,43 @@ class Tail:
         return self.matrix.shape[1]
 
     def embedding(self, xs: Tensors, params: Tensors = ()) -> torch.Tensor:
-        """``(b, E)``, differentiable."""
+        """``(b, E)``, differentiable.
+
+        Raises
+        ------
+        UsageError : the function has another linear end for this number of rows
+        """
         rows = len(xs[0])
-        if rows not in self._traces:
+        if rows not in self._found:
             detached = [tensor.detach() for tensor in xs], [tensor.detach() for tensor in params]
-            self._traces[rows] = Trace(self._function, *detached)
-        trace = self._traces[rows]
-        node, width = _narrowest(trace)
-        assert width == self.width
+            self._found[rows] = self._find(Trace(self._function, *detached), *detached)
+        trace, node = self._found[rows]
         return trace.run(xs, params, until=node).flatten(1)
+
+    def _find(self, trace: Trace, xs: Tensors, params: Tensors) -> tuple[Trace, int]:
+        """The embedding for another number of rows, whose operations may be others."""
+        node, width = narrowest(trace)
+        if width == self.width:
+            with torch.no_grad():
+                values, embedding = trace.run(xs, params), trace.run(xs, params, until=node).flatten(1)
+            if close(values.flatten(1), embedding @ self.matrix.T + self.offset):
+                return trace, node
+        raise other_end(trace.rows, self.rows)
+
+
+def other_end(rows: int, known: int) -> UsageError:
+    """Refusal of a function whose linear end depends on the number of rows."""
+    return UsageError(
+        f"the linear end of this model is another for {rows} rows than for {known}",
+        fix="let its operations not depend on the rows of a batch, or attribute fewer than 8 tracks at once",
+    )
+
+
+def close(x: torch.Tensor, r: torch.Tensor) -> bool:
+    """Whether two tensors differ by no more than rounding, in any kind of arithmetic."""
+    finite = x[x.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    return torch.allclose(x.expand_as(r), r, rtol=0, atol=1e-3 * scale, equal_nan=True)
 
 
 def linear_tail(function: Function, xs: Tensors, params: Tensors = ()) -> Tail | None:
@@ -65,14 +97,14 @@ def linear_tail(function: Function, xs: Tensors, params: Tensors = ()) -> Tail |
     UsageError : the function cannot be traced
     """
     trace = Trace(function, xs, params)
-    number, width = _narrowest(trace)
+    number, width = narrowest(trace)
     values = math.prod(_shape(trace.output)[1:])
     if width >= values:
         return None
-    found = _coefficients(trace, trace.nodes[number], values)
+    found = _coefficients(trace, trace.nodes[number], values, device=xs[0].device)
     if found is None:
         return None
-    return Tail(*found, node=number, _function=function, _traces={trace.rows: trace})
+    return Tail(*found, node=number, rows=trace.rows, _function=function, _found={trace.rows: (trace, number)})
 
 
 def _shape(node: Node) -> torch.Size:
@@ -80,8 +112,11 @@ def _shape(node: Node) -> torch.Size:
     return shape
 
 
-def _narrowest(trace: Trace) -> tuple[int, int]:
-    """Number and width of the narrowest single value that all else after it is a constant linear function of."""
+def narrowest(trace: Trace) -> tuple[int, int]:
+    """Number and width of the narrowest single value that all else after it is a constant linear function of.
+
+    It is the value of an operation, not an input.
+    """
     number = {node: i for i, node in enumerate(trace.nodes)}
     frontier, best = {trace.output}, (number[trace.output], math.prod(_shape(trace.output)[1:]))
     while True:
@@ -97,7 +132,7 @@ def _narrowest(trace: Trace) -> tuple[int, int]:
 
 def _is_per_row(node: Node, trace: Trace) -> bool:
     shape = getattr(node.meta.get("tensor_meta"), "shape", None)
-    return isinstance(shape, torch.Size) and shape[:1] == (trace.rows,)
+    return node.op == "call_function" and isinstance(shape, torch.Size) and shape[:1] == (trace.rows,)
 
 
 def _run_from(trace: Trace, node: Node, value: torch.Tensor) -> torch.Tensor:
@@ -110,10 +145,11 @@ def _run_from(trace: Trace, node: Node, value: torch.Tensor) -> torch.Tensor:
     return result.flatten(1)
 
 
-def _coefficients(trace: Trace, node: Node, count: int) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _coefficients(
+    trace: Trace, node: Node, count: int, *, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Matrix and offset; None where rows do not have the same."""
     output = node.meta["tensor_meta"]
-    device = next(iter(trace.constants.values())).device if trace.constants else torch.device("cpu")
     zero = torch.zeros(output.shape, dtype=output.dtype, device=device, requires_grad=True)
     at_zero = _run_from(trace, node, zero)
     rows = []

@@ -64,6 +64,16 @@ class Statistic(ABC):
         UsageError : the model lacks the track of the other strand
         """
 
+    def shifted(self, shift: int) -> Statistic:
+        """The statistic of the sequence moved to the right by ``shift`` bases, as a view moves it: bins that were
+        chosen by their place follow the sequence. One of whole tracks stays as it is.
+
+        Raises
+        ------
+        UsageError : the bins cannot follow that far
+        """
+        return self
+
     @abstractmethod
     def subset(self, values: Sequence[int]) -> Statistic:
         """Some of the values, by their number."""

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.attribution.gene_tracks import TrackTransform, Value, from_json
-from drg_hpc.attribution.gene_windows import Geometry
+from drg_hpc.attribution.gene_windows import Geometry, count_bins
 from drg_hpc.attribution.gene_words import Order
 from drg_hpc.attribution.genes import GeneRow
 from drg_hpc.attribution.targets import Inputs, Statistic, as_given
@@ -30,6 +30,52 @@ from drg_hpc.models.compute import model_part, module_links, partner_tracks
 from drg_hpc.models.links import apply_links
 
 _TINY = 1e-6
+_FEW = 2
+"""Tracks of a value that are read by index."""
+
+
+class _TrackMeans:
+    """Means over the tracks of each value, by the strand of a row.
+
+    Values of one or two tracks, as single tracks and pairs are, are read by index: with thousands of them, a matrix of
+    values by tracks takes hundreds of MB a row.
+
+    Parameters
+    ----------
+    tracks : all that are read, in order
+    """
+
+    def __init__(self, values: Sequence[Value], strands: Sequence[str], tracks: Sequence[int]) -> None:
+        place = {track: number for number, track in enumerate(tracks)}
+        self.strands = {strand: number for number, strand in enumerate(strands)}
+        members = [[[place[track] for track in value.of(strand)] for value in values] for strand in strands]
+        self._most = max((len(each) for some in members for each in some), default=1)
+        self._index: torch.Tensor | None = None
+        if self._most <= _FEW:
+            padded = [[each + each[:1] * (self._most - len(each)) for each in some] for some in members]
+            self._index = torch.tensor(padded, dtype=torch.int64)
+            counts = torch.tensor([[len(each) for each in some] for some in members])[..., None]
+            self._members = (torch.arange(self._most) < counts).float()
+            return
+        self._members = torch.zeros(len(strands), len(values), len(tracks))
+        for number, some in enumerate(members):
+            for value, each in enumerate(some):
+                self._members[number, value, each] = 1.0
+
+    def __call__(self, coverage: torch.Tensor, strands: torch.Tensor) -> torch.Tensor:
+        """``(b, tracks, m)`` and numbers of strands ``(b,)`` -> ``(b, values, m)``."""
+        if self._index is None:
+            return self._shares(coverage, strands) @ coverage
+        index = self._index.to(strands.device).index_select(0, strands).flatten(1)
+        found = coverage.gather(1, index[:, :, None].expand(-1, -1, coverage.shape[2]))
+        if self._most == 1:
+            return found
+        shares = self._shares(coverage, strands)
+        return (found.reshape(*shares.shape, -1) * shares[..., None]).sum(dim=2)
+
+    def _shares(self, coverage: torch.Tensor, strands: torch.Tensor) -> torch.Tensor:
+        chosen = self._members.to(coverage).index_select(0, strands)
+        return chosen / chosen.sum(dim=-1, keepdim=True)
 
 
 class GeneStatistic(Statistic):
@@ -62,15 +108,26 @@ class GeneStatistic(Statistic):
         self.names = tuple(value.name for value in values)
         self.pseudo, self.compat, self.geometry = pseudo, compat, geometry
         self._strands = sorted({row.strand for row in rows if row.kept})
-        self.tracks = self._needed()
-        self._transforms, self._order, self._turned = dict(transforms), order, False
-        self._read = list(self.tracks)
+        self._transforms, self._order, self._turned, self._shift = dict(transforms), order, False, 0
         self._ratio = any(row.denominator for row in rows)
-        self._width = max([1, *(row.bins for row in rows)])
+        self._widths: dict[int, int] = {}
+        self._settle()
 
-    def _needed(self) -> list[int]:
-        """Tracks that the genes' strands have a part in."""
-        return sorted({track for value in self.values for strand in self._strands for track in value.of(strand)})
+    def _settle(self) -> None:
+        """Tracks that the genes' strands have a part in, and their means."""
+        self.tracks = sorted({track for value in self.values for strand in self._strands for track in value.of(strand)})
+        self._read = partner_tracks(self.module, self.tracks) if self._turned else list(self.tracks)
+        self._means = _TrackMeans(self.values, self._strands, self.tracks)
+
+    @property
+    def _width(self) -> int:
+        """Bins of the row with most of them, where the sequences are."""
+        shift = self._shift
+        if shift not in self._widths:
+            sides = ((row.start, (*row.numerator, *row.denominator)) for row in self.rows if row.kept)
+            counts = (count_bins(side, start - shift, self.geometry) for start, side in sides)
+            self._widths[shift] = max([1, *counts])
+        return self._widths[shift]
 
     @classmethod
     def from_params(cls, module: torch.nn.Module, params: Mapping[str, Any], rows: Sequence[GeneRow]) -> GeneStatistic:
@@ -94,41 +151,43 @@ class GeneStatistic(Statistic):
         )
 
     def params(self, rows: Sequence[int]) -> tuple[NDArray[Any], ...]:
-        """Bins ``(n, m)`` int64, their weights in numerator and denominator ``(n, m)``, and those of tracks in each
-        value ``(n, values, tracks)``. Weights of a mean sum to 1."""
+        """Bins ``(n, m)`` int64, their weights in numerator and denominator ``(n, m)``, and numbers of the genes'
+        strands ``(n,)`` int64. Weights of a mean sum to 1. A row that is not kept has weights 0 and no value.
+
+        Raises
+        ------
+        UsageError : the shift moves a gene out of the bins
+        """
         n = len(rows)
-        bins = np.zeros((n, self._width), np.int64)
+        bins, strands = np.zeros((n, self._width), np.int64), np.zeros(n, np.int64)
         weights, against = np.zeros((2, n, self._width))
-        tracks = np.zeros((n, len(self.values), len(self.tracks)))
         for i, row in enumerate(self.rows[number] for number in rows):
             if not row.kept:
                 continue
-            sides = row.weights(self.geometry)
+            row.require_inside(self.geometry, self._shift)
+            sides = row.weights(self.geometry, self._shift)
             found = sorted({*sides[0], *sides[1]})
             bins[i, : len(found)] = found
             for out, side in zip((weights, against), sides, strict=True):
                 whole = sum(side.values()) if self._ratio else 1.0
                 out[i, : len(found)] = [side.get(number, 0.0) / whole for number in found]
-            for j, value in enumerate(self.values):
-                members = value.of(row.strand)
-                tracks[i, j, [self.tracks.index(track) for track in members]] = 1 / len(members)
+            strands[i] = self._means.strands[row.strand]
         if self._turned:
             bins = self.geometry.bins - 1 - bins
-        return bins, weights, against, tracks
+        return bins, weights, against, strands
 
     def __call__(self, xs: Inputs, params: Sequence[torch.Tensor] = ()) -> torch.Tensor:
-        bins, weights, against, tracks = params
+        bins, weights, against, strands = params
         output = model_part(self.module, as_given(xs), tracks=self._read, bins=bins)
         coverage = self._undo(apply_links(output, module_links(self.module, self._read)))
-        means = tracks.to(coverage) @ coverage  # (b, values, m)
+        means = self._means(coverage, strands)
         numerator = (means * weights.to(coverage)[:, None]).sum(dim=-1)
         if not self._ratio:
             plain = self.compat and self._order == "none"
             return numerator if plain else torch.log(numerator + (self.pseudo + _TINY))
         denominator = (means * against.to(coverage)[:, None]).sum(dim=-1)
         if self.compat:
-            blank = (against.sum(dim=-1, keepdim=True) == 0).to(coverage)  # rows that only fill a batch up
-            return torch.log((numerator + self.pseudo) / (denominator + self.pseudo + blank) + _TINY)
+            return torch.log((numerator + self.pseudo) / (denominator + self.pseudo) + _TINY)
         return torch.log(numerator + (self.pseudo + _TINY)) - torch.log(denominator + (self.pseudo + _TINY))
 
     @property
@@ -141,10 +200,14 @@ class GeneStatistic(Statistic):
         turned._read = partner_tracks(self.module, self._read)
         return turned
 
+    def shifted(self, shift: int) -> GeneStatistic:
+        moved = copy.copy(self)
+        moved._shift += shift
+        return moved
+
     def subset(self, values: Sequence[int]) -> GeneStatistic:
         chosen = [self.values[value] for value in values]
         found = copy.copy(self)
         found.values, found.names = tuple(chosen), tuple(value.name for value in chosen)
-        found.tracks = found._needed()
-        found._read = partner_tracks(self.module, found.tracks) if self._turned else list(found.tracks)
+        found._settle()
         return found

@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 
 from drg_hpc.attribution.targets import Inputs, Statistic, as_given
-from drg_hpc.models.base import SequenceModel, take_part
+from drg_hpc.errors import UsageError
+from drg_hpc.models.base import ModelShape, SequenceModel, take_part
 from drg_hpc.models.compute import Scale, model_output, module_links, partner_tracks
 from drg_hpc.models.links import apply_links, log_rates, totals_over_bins
 
@@ -56,7 +57,7 @@ class Transformed(Statistic):
         self._tracks, self._bins = list(tracks), None if bins is None else list(bins)
         self._links = module_links(module, self._tracks)
         self._values: list[int] | None = None
-        self._turned = False
+        self._turned, self._by_place = False, bins is not None
 
     def predictions(self, xs: Inputs) -> torch.Tensor:
         """``(n, T, L)`` along the strand that the statistic was made for."""
@@ -88,6 +89,20 @@ class Transformed(Statistic):
         other = copy.copy(self)
         other._turned = not self._turned
         return other
+
+    def shifted(self, shift: int) -> Statistic:
+        """Itself: bins chosen by their place stay, which holds for less than a bin.
+
+        Raises
+        ------
+        UsageError : a larger shift
+        """
+        shape, bins = getattr(self.module, "shape", None), int(getattr(self.module, "bins", 0))
+        covered = shape.covered if isinstance(shape, ModelShape) else int(getattr(self.module, "length", 0))
+        if self._by_place and abs(shift) * bins >= max(covered, 1):
+            size = f"below one bin, of {covered / bins:g} bases"
+            raise UsageError(f"--shifts {shift}: chosen bins stay where they are, so shifts must be {size}")
+        return self
 
     def subset(self, values: Sequence[int]) -> Statistic:
         other = copy.copy(self)
@@ -150,6 +165,7 @@ class Aggregate(Transformed):
     ) -> None:
         super().__init__(module, tracks, scale, names=names, bins=bins)
         self._functions, self._weight = (over_bins, over_tracks), weight
+        self._by_place |= over_bins is None
 
     def transform(self, predictions: torch.Tensor) -> torch.Tensor:
         over_bins, over_tracks = self._functions
@@ -182,6 +198,7 @@ class Specificity(Transformed):
     ) -> None:
         super().__init__(module, [*on, *off], scale, names=names, bins=bins)
         self._on, self._over_bins_fn, self._side = len(on), over_bins, (on_fn, off_fn)
+        self._by_place |= over_bins is None
         self._weight, self._threshold, self._compare = off_weight, off_threshold, compare
 
     def transform(self, predictions: torch.Tensor) -> torch.Tensor:

@@ -55,7 +55,7 @@ def require_size(size: int, limit: float) -> None:
     """
     if size > limit * 1e9:
         raise UsageError(
-            f"attention weights take {size / 1e9:,.1f} GB before compression, above --max-size {limit:g} GB",
+            f"attention weights take {size / 1e9:.3g} GB before compression, above --max-size {limit:g} GB",
             fix="choose one layer with --block, fewer rows with --limit or --where, or raise --max-size",
         )
 

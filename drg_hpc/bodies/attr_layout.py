@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drg_hpc.attribution.catalogue import ATTENTION, Recipe
+from drg_hpc.attribution.catalogue import ATTENTION
 from drg_hpc.attribution.genes import COVERED, GENE_TEXT
+from drg_hpc.attribution.recipe import Recipe
 from drg_hpc.results.attributions_layout import Attention, Layout
 
 GENE_COLUMNS = (*GENE_TEXT, COVERED)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.attribution.catalogue import Recipe
+from drg_hpc.attribution.recipe import Recipe, require_one_reference
 from drg_hpc.attribution.reference_files import count_references
 from drg_hpc.attribution.reference_spec import parse_references
 from drg_hpc.digests import describe_input
@@ -36,7 +36,8 @@ def count_of(recipe: Recipe | None, lengths: Mapping[str, int], *, rows: int) ->
     }
     if len(counts) > 1:
         raise InputError(f"{path} has different numbers of references for the inputs: {sorted(counts)}")
-    return counts.pop()
+    require_one_reference(recipe.method, count := counts.pop())
+    return count
 
 
 def input_of(recipe: Recipe | None) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from drg_hpc.attribution.catalogue import ATTENTION, Recipe, make_recipe, parse_shifts
+from drg_hpc.attribution.catalogue import ATTENTION
 from drg_hpc.attribution.cost import PASS_BYTES, Work
+from drg_hpc.attribution.recipe import Recipe, make_recipe, parse_shifts
 from drg_hpc.attribution.transform_spec import plan_target
 from drg_hpc.attribution.transform_tracks import GROUP
 from drg_hpc.bodies.attr_attention import MAX_SIZE, plan_attention, require_size
@@ -23,7 +24,7 @@ from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.files import counted, human_bytes
 from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header
-from drg_hpc.results.export_kinds import check_exports, parse_exports
+from drg_hpc.results.export_kinds import check_exports, export_bytes, parse_exports
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import describe_store, genome_contigs, known_contigs
 
@@ -207,7 +208,14 @@ def _genes(options: Options, header: Header) -> _Rows:
     groups, files = read_groups(options.groups, header)
     target = plan_target(header, tracks=options.tracks, groups=groups, scale="output")
     tracks = used_tracks(target.record(), header)
-    found = plan_genes(options, header, contigs=genome_contigs(options.genome), tracks=tracks)
+    found = plan_genes(
+        options,
+        header,
+        contigs=genome_contigs(options.genome),
+        tracks=tracks,
+        limit=options.limit,
+        shifts=parse_shifts(options.shifts, length=min(model_inputs(header).values())),
+    )
     files |= found.files
     rows = len(found.rows) if options.limit is None else min(len(found.rows), options.limit)
     return _Rows(
@@ -270,7 +278,7 @@ def _estimate(
 ) -> Estimate:  # fmt: skip
     """Disk and memory of the run: parts and their merge; a model at work on a pass."""
     size = _bytes(params, models=len(headers))
-    exports = size * len(params["export"])
+    exports = export_bytes(params["export"], layout_of(params, models=len(headers)), int(params["rows"]))
     return Estimate(
         bytes=2 * size + exports,
         files=2 * shards + 8 + len(params["export"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,9 +35,11 @@ from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 _PART = "part.h5"
 _OUTPUT = "out.h5"
 _EXPORT = "export"
+_LARGE_ERROR = 0.01
 _CUDA_VJPS = 8
 """Gradients computed at once on a GPU, where one backward pass of a small network leaves most of it idle."""
 
+log = logging.getLogger(__name__)
 Onehot = Sequence[NDArray[Any]]
 
 
@@ -49,6 +52,7 @@ class Body:
         self._run = ModelRun(plan, rows="sequences")
         self._engines: dict[str, Engine] = {}
         self._attention_rows: int | None = None  # after a retreat
+        self._said: set[int] = set()  # tracks whose convergence error was warned of
 
     @cached_property
     def _layout(self) -> attributions.Layout:
@@ -97,6 +101,8 @@ class Body:
                     continue
                 part.sequences(at, onehot)
                 add(part, at, first, onehot, here, attempt)
+        if part.faint:
+            attempt.notes["faint"] = part.faint
 
     def _attributions(
         self, part: PartWriter, at: int, first: int, onehot: Onehot, kept: NDArray[np.int64], attempt: Attempt
@@ -105,10 +111,23 @@ class Body:
         engine = self._engine(attempt.device)
         results = engine.block([x[kept] for x in onehot], [first + int(row) for row in kept])
         for position, found in enumerate(results):
+            self._look_at_error(position, found)
             part.track(at, position, _spread(found, kept, len(onehot[0])), onehot=onehot)
         if engine.batch != self._pass_rows(attempt.device):
             note = {"block": first, "rows_of_a_pass": engine.batch}
             attempt.notes.setdefault("retreats", []).append(note)
+
+    def _look_at_error(self, position: int, found: TrackResult) -> None:
+        """Say once for each track that its attributions do not add up."""
+        if found.delta is None or position in self._said:
+            return
+        scale = float(np.abs(found.prediction).max())
+        if (worst := float(found.delta.max())) > _LARGE_ERROR * scale:
+            self._said.add(position)
+            log.warning(
+                "convergence error of track %r is up to %.2g, predictions up to %.2g: see delta in the file",
+                self._layout.tracks[position][1], worst, scale,
+            )  # fmt: skip
 
     def _attention(
         self, part: PartWriter, at: int, first: int, onehot: Onehot, kept: NDArray[np.int64], attempt: Attempt

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc.bodies.region_inputs import parse_input
-from drg_hpc.bodies.region_rows import RegionRows, read_rows
+from drg_hpc.bodies.region_rows import RegionRows, read_rows, reasons_of
 from drg_hpc.bodies.row_options import ROWS
-from drg_hpc.bodies.selected import Selection
+from drg_hpc.bodies.selected import ROW_MEMORY, Selection
 from drg_hpc.bodies.where_rows import Where
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_inputs
@@ -17,8 +17,6 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.region_files import format_of
 from drg_hpc.models.header import model_inputs
 from drg_hpc.store.header import describe_store, genome_contigs
-
-_ROW_MEMORY = 600  # bytes of a region with its name, in every worker
 
 
 def select_regions(
@@ -35,7 +33,8 @@ def select_regions(
     Raises
     ------
     UsageError : an input without a file, or a file without an input; the condition does not fit the columns
-    InputError : a file that is missing or faulty, not a genome store, or no region that can be used
+    InputError : a file that is missing or faulty, not a genome store, or no region that can be used among those
+        that are left after ``where`` and ``limit``
     """
     files = _files(text, model_inputs(model))
     contigs = genome_contigs(genome)
@@ -47,6 +46,12 @@ def select_regions(
     found = read_rows(params, keyed, contigs)
     chosen = where.of_regions(found.rows) if where else None
     rows = found.rows[:limit] if chosen is None else [found.rows[row] for row in chosen.rows]
+    if not any(row.kept for row in rows):
+        raise InputError(
+            f"none of the {len(rows)} rows that are left of {files[params['inputs'][0]['name']]} can be used: "
+            f"{reasons_of(rows)}",
+            fix="choose others with --where, or more with --limit",
+        )
     whole = Selection(
         "regions",
         {ROWS: describe_store(genome), **describe_inputs(keyed)},
@@ -54,7 +59,7 @@ def select_regions(
         None,
         extra={"regions": params},
         unkept=not all(row.kept for row in rows),
-        memory=_ROW_MEMORY * len(found.rows) * len(files),
+        memory=ROW_MEMORY * len(found.rows) * len(files),
         notes=tuple(found.notes),
     )
     return whole if chosen is None else whole.only(chosen)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,13 @@ class GenePlan:
 
 
 def plan_genes(
-    options: GeneOptions, header: Mapping[str, Any], *, contigs: Mapping[str, int], tracks: Sequence[int]
+    options: GeneOptions,
+    header: Mapping[str, Any],
+    *,
+    contigs: Mapping[str, int],
+    tracks: Sequence[int],
+    limit: int | None = None,
+    shifts: Sequence[int] = (),
 ) -> GenePlan:
     """Check flags, genes and model against each other, and settle the rows.
 
@@ -53,10 +60,13 @@ def plan_genes(
     header : model.json of the model, or of the first of several alike
     contigs : name -> length of the genome
     tracks : indices of those that --tracks chose
+    limit : only the first rows, None for all; nothing is asked of the others
+    shifts : in bases, that sequences are moved by
 
     Raises
     ------
-    UsageError : flags that clash, no such gene or exon, a model without bins, tracks of unknown strand
+    UsageError : flags that clash, no such gene or exon, a model without bins, tracks of unknown strand, a shift that
+        moves a gene out of the bins
     InputError : a faulty file, a track that the targets table lacks, no gene that can be used; with --strict also a
         feature that is not wholly inside the bins
     """
@@ -72,12 +82,16 @@ def plan_genes(
         "genes": None if listed or options.genes is None else _split(options.genes),
         "transcripts": parse_conditions(options.transcripts),
         "geometry": asdict(geometry),
+        "limit": limit,
     }
     rows = read_gene_rows(params, files, contigs)
     if not any(row.kept for row in rows):
         raise InputError(f"none of the {len(rows)} rows of {options.gtf} can be used: {rows[0].reason}")
     if options.strict:
         refuse_faulty(rows)
+    for shift, row in product(shifts, rows):
+        if row.kept:
+            row.require_inside(geometry, shift)
     if options.targets is not None:
         files["targets"] = options.targets
     return _with_tracks(
@@ -145,7 +159,7 @@ def read_gene_rows(
         centre=params["centre"],
         compat=params["compat"],
     )
-    return gene_rows(
+    rows = gene_rows(
         genes,
         settings,
         Geometry(**params["geometry"]),
@@ -154,6 +168,7 @@ def read_gene_rows(
         ids=exon_ids(gtf, exon.ids) if exon and exon.ids else None,
         source=str(gtf),
     )
+    return rows[: params["limit"]]
 
 
 def _split(text: str) -> list[str]:

@@ -108,7 +108,7 @@ def read_rows(
     first = sources[0]
     if not any(row.kept for row in first.regions):
         raise InputError(
-            f"none of the {len(first.regions)} regions of {first.path} can be used: {_reasons(first.regions)}"
+            f"none of the {len(first.regions)} regions of {first.path} can be used: {reasons_of(first.regions)}"
         )
     return RegionRows(
         inputs=[Input(source.name, source.length, params["flank"]) for source in sources],
@@ -214,7 +214,7 @@ def _refuse_alone(first: Source, other: Source, known: Mapping[str, Region]) -> 
             )
 
 
-def _reasons(rows: Sequence[Region]) -> str:
+def reasons_of(rows: Sequence[Region]) -> str:
     """Reasons of rows that are not kept, counted, without lines and files."""
     counts = Counter(_VARIES.sub("", row.reason) for row in rows if not row.kept)
     return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
@@ -224,9 +224,9 @@ def _row_notes(first: Source, left_over: Mapping[str, Sequence[Region]]) -> list
     notes = []
     if padded := sum(OUTSIDE in row.reason for row in first.regions if row.kept and row.reason):
         notes.append(f"{padded} regions reach over a contig's end and are padded with N")
-    if lost := _reasons(first.regions):
+    if lost := reasons_of(first.regions):
         notes.append(f"not kept: {lost}")
     for name, regions in left_over.items():
         if regions:
-            notes.append(f"{len(regions)} regions of {name} are no rows ({_reasons(regions)})")
+            notes.append(f"{len(regions)} regions of {name} are no rows ({reasons_of(regions)})")
     return notes

@@ -84,10 +84,14 @@ class FastaRows:
         numbers = np.arange(rows) if chosen is None else np.asarray(chosen, np.int64)
         wanted = set(numbers.tolist())
         read = itertools.islice(read_records(path), int(numbers[-1]) + 1)
-        records = [record for number, record in enumerate(read) if number in wanted]
-        self._codes = np.stack([encode(record.sequence) for record in records])
-        length = self._codes.shape[1]
-        self._regions = _region_table([fasta_region(r.name, length) for r in records], numbers)
+        records = (record for number, record in enumerate(read) if number in wanted)
+        regions: list[Region] = []
+        for at, record in zip(range(rows), records, strict=True):
+            if not at:  # into one array: no second copy of all sequences is ever held
+                self._codes = np.empty((rows, len(record.sequence)), np.uint8)
+            self._codes[at] = encode(record.sequence)
+            regions.append(fasta_region(record.name, len(record.sequence)))
+        self._regions = _region_table(regions, numbers)
 
     def regions(self, start: int, stop: int) -> pd.DataFrame:
         return self._regions.iloc[start:stop]

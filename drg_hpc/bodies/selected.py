@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from drg_hpc.bodies.where_rows import Chosen, pack
 
+ROW_MEMORY = 600  # bytes of a region with its name, in every worker
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -23,7 +25,7 @@ class Selection:
     extra : what :attr:`params` has besides
     aside : see :class:`drg_hpc.runs.spec.RunSpec`
     unkept : there are rows with kept=false
-    memory : bytes that a worker needs for the list of rows
+    memory : bytes that a worker needs for the list of rows, and for sequences that it holds
     notes : lines worth telling the user
     """
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from drg_hpc.bodies.bed_rows import select_regions
 from drg_hpc.bodies.row_options import ROWS, RowOptions, require_rows_of_one, where_of
-from drg_hpc.bodies.selected import Selection
+from drg_hpc.bodies.selected import ROW_MEMORY, Selection
 from drg_hpc.bodies.where_rows import Where
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
@@ -124,9 +124,11 @@ def select_fasta(path: Path, model: Header, *, limit: int | None, where: Where |
                 f"{path}: {record.name!r} has {record.length} bases, the model takes {length}",
                 fix="cut or pad the sequences to the model's length",
             )
-    found = Selection("fasta", {ROWS: describe_input(path)}, _limited(len(records), limit), None)
     regions = (fasta_region(record.name, record.length) for record in records)
-    return found.only(where.of_regions([*regions])) if where else found
+    chosen = where.of_regions([*regions]) if where else None
+    rows = _limited(len(records), limit) if chosen is None else len(chosen.rows)
+    found = Selection("fasta", {ROWS: describe_input(path)}, rows, None, memory=rows * (length + ROW_MEMORY))
+    return found if chosen is None else found.only(chosen)
 
 
 def select_input(options: RowOptions, model: Header, *, store: str = ROWS) -> Selection:

@@ -39,7 +39,7 @@ class StoreColumns:
         if name in ("max_target", "mean_target"):
             largest, mean = self._targets(chosen)
             values = largest if name == "max_target" else mean
-            return [None if np.isnan(value) else float(value) for value in values]
+            return [float(value) if np.isfinite(value) else None for value in values]
         found = self._store.regions[name].iloc[chosen].tolist()
         numeric = self._store.regions[name].dtype.kind in "iuf"
         return [float(value) for value in found] if numeric else [str(value) for value in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from drg_hpc.genome.text import numbered_lines
 
 _MISSING = frozenset(("", "NA", "nan", "NaN"))
 _REGION = ("chrom", "start", "end", "name", "strand")
+_TEXT = frozenset(("chrom", "name", "strand", "split", "origin"))
+"""Columns that are text whatever they look like: contigs can be named 1, 2, …"""
 
 
 class Source(Protocol):
@@ -46,7 +49,7 @@ class Rows:
     def column(self, name: str) -> Column:
         source = next((source for source in self._sources if name in source.names), None)
         if source is None:
-            known = [known for source in self._sources for known in source.names]
+            known = {known for source in self._sources for known in source.names}
             raise UsageError(f"--where: no column {name!r}", fix=nearest(name, known))
         if name not in self._found:
             self._found[name] = source.column(name, self.rows)
@@ -160,7 +163,7 @@ def read_table(path: Path, wanted: Collection[str], *, numbers: Callable[[], Map
         raise InputError(f"{file}: row {twice} has two lines")
     lines = {row: line for line, row in enumerate(rows)}
     about = read_json(path / "metrics.json") if folder and (path / "metrics.json").is_file() else {}
-    typed = {name: as_numbers(values) for name, values in columns.items()}
+    typed = {name: (as_texts if name in _TEXT else as_numbers)(values) for name, values in columns.items()}
     store = about.get("inputs", {}).get("store", {}).get("sha256")
     return Table(file, describe_input(file)["sha256"], rows, header, about.get("split"), store, typed, lines)
 
@@ -204,8 +207,21 @@ def _numbers(
 
 
 def as_numbers(cells: Sequence[str]) -> Column:
-    """Cells of a column as numbers, or as they are where one of them is none; empty ones and NA are missing."""
+    """Cells of a column as numbers, or as they are where one of them is none.
+
+    Empty cells and NA are missing, and so is a number that is not finite: a quantile of the others must be one too.
+    """
     try:
-        return [None if cell in _MISSING else float(cell) for cell in cells]
+        return [_finite(cell) for cell in cells]
     except ValueError:
-        return [None if cell in _MISSING else cell for cell in cells]
+        return as_texts(cells)
+
+
+def as_texts(cells: Sequence[str]) -> list[str | None]:
+    """Cells of a column as they are; empty ones and NA are missing."""
+    return [None if cell in _MISSING else cell for cell in cells]
+
+
+def _finite(cell: str) -> float | None:
+    value = math.nan if cell in _MISSING else float(cell)
+    return value if math.isfinite(value) else None

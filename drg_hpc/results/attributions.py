@@ -46,6 +46,7 @@ class PartWriter:
         self._layout = plan
         self._rows = rows
         self._kept = np.ones(rows, np.bool_)
+        self._numbers = np.arange(rows, dtype=np.int64)
         self._largest = [0.0] * len(plan.tracks)
         self._file = h5.create(path)
         for name, (shape, dtype) in plan.datasets().items():
@@ -57,11 +58,18 @@ class PartWriter:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         self._file.close()
-        if kind is None and self._layout.dtype == "float16":
-            for (_, name), largest in zip(self._layout.tracks, self._largest, strict=True):
-                if 0 < largest < _FAINT:
-                    advice = "float16 loses digits, --store-dtype float32 does not"
-                    log.warning("attributions of track %r reach only %.2g: %s", name, largest, advice)
+        if kind is None:
+            advice = "float16 loses digits, --store-dtype float32 does not"
+            for name, largest in self.faint.items():
+                log.warning("attributions of track %r reach only %.2g: %s", name, largest, advice)
+
+    @property
+    def faint(self) -> dict[str, float]:
+        """Tracks of which float16 loses digits, with the largest attribution that was written so far."""
+        if self._layout.dtype != "float16":
+            return {}
+        names = (name for _, name in self._layout.tracks)
+        return {name: most for name, most in zip(names, self._largest, strict=True) if 0 < most < _FAINT}
 
     def regions(self, regions: pd.DataFrame, *, intervals: Mapping[str, pd.DataFrame] | None = None) -> None:
         """Write the table of regions of all rows, before anything else.
@@ -73,6 +81,7 @@ class PartWriter:
             sequences have no place on the genome
         """
         self._kept = regions["kept"].to_numpy(np.bool_)
+        self._numbers = regions["row"].to_numpy(np.int64)
         assert self._layout.unkept or self._kept.all(), "the layout says that all rows are kept"
         layout.write_regions(self._file, regions, columns=self._layout.columns)
         if self._layout.several:
@@ -99,7 +108,7 @@ class PartWriter:
         onehot : (n, 4, L) of each input
         """
         group, name = self._layout.group(position), self._layout.tracks[position][1]
-        where = f"of track {name!r}, rows {at} to {at + len(block.prediction)} of this shard"
+        where = f"of track {name!r}"
         numbers = {"prediction": block.prediction, "prediction_sd": block.prediction_sd, "delta": block.delta}
         words = {"prediction": "the prediction", "prediction_sd": "the s.d. of predictions", "delta": "the delta"}
         for key in self._layout.values:
@@ -151,9 +160,8 @@ class PartWriter:
 
     def attention(self, at: int, values: NDArray[Any]) -> None:
         """Write the scores (n, layers, heads, positions, positions) of any consecutive rows, each once."""
-        where = f"the attention of rows {at} to {at + len(values)} of this shard"
         for i in range(len(values)):
-            self._write(ATTENTION, at + i, values[i : i + 1], what=where)
+            self._write(ATTENTION, at + i, values[i : i + 1], what="the attention")
 
     def _write(self, key: str, at: int, values: NDArray[Any], *, what: str) -> None:
         """Rows of a dataset from ``at`` on; those not kept become NaN, 0 for motif finders, -1 for positions."""
@@ -162,7 +170,8 @@ class PartWriter:
         if unkept.any():
             values = np.where(unkept.reshape(-1, *[1] * (values.ndim - 1)), np.zeros((), values.dtype), values)
         if target.dtype.kind == "f":
-            values = to_storage(values, str(target.dtype), what=what)
+            rows = self._numbers[at : at + len(values)]
+            values = to_storage(values, str(target.dtype), what=what, at=at, rows=rows)
             if not key.endswith(_FOR_MOTIF_FINDERS):
                 values[unkept] = np.nan
         elif key.endswith("/positions"):

@@ -38,16 +38,34 @@ class TrackBlock:
     inputs: tuple[InputBlock, ...] = ()
 
 
-def to_storage(values: NDArray[Any], dtype: str, *, what: str) -> NDArray[Any]:
+_UNDEFINED = (
+    "the statistic is not defined there, such as the log of negative coverage or a ratio to zero, or the model's "
+    "weights are not finite"
+)
+
+
+def to_storage(values: NDArray[Any], dtype: str, *, what: str, at: int, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Values in the stored precision.
+
+    Parameters
+    ----------
+    values : (n, …)
+    at : number in the shard of the first row
+    rows : (n,), numbers in the input
 
     Raises
     ------
-    InputError : a value is not finite, or beyond the range of float16
+    InputError : a value is not finite, or beyond the range of the precision: the first row with such a value
     """
-    largest = float(np.abs(values).max(initial=0.0))
-    if not np.isfinite(largest):
-        raise InputError(f"{what} is not finite", fix="check the model's weights and its input")
-    if largest > float(np.finfo(dtype).max):
-        raise InputError(f"{what} reaches {largest:.4g}, beyond {dtype}", fix="use --store-dtype float32")
-    return values.astype(dtype)
+    largest, limit = float(np.abs(values).max(initial=0.0)), float(np.finfo(dtype).max)
+    if largest <= limit:
+        return values.astype(dtype)
+    flat = values.reshape(len(values), -1)
+    bad = ~np.isfinite(flat) if not np.isfinite(largest) else np.abs(flat) > limit
+    row = int(bad.any(axis=1).argmax())
+    value = float(flat[row, bad[row].argmax()])
+    place = f"at row {at + row} of this shard, row {rows[row]} of the input"
+    if not np.isfinite(value):
+        raise InputError(f"{what} is {value} {place}", fix=_UNDEFINED)
+    wider = "use --store-dtype float32" if dtype == "float16" else _UNDEFINED
+    raise InputError(f"{what} reaches {value:.4g} {place}, beyond {dtype}", fix=wider)

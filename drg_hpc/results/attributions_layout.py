@@ -13,7 +13,8 @@ ATTENTION = "attention"
 INTERVAL_TEXT = ("chrom", "strand")
 INTERVAL_NUMBERS = ("start", "end")
 _ATTENTION_CHUNK_BYTES = 4 << 20
-_SIZES = {"int8": 1, "float16": 2, "float32": 4, "int32": 4}
+SIZES = {"int8": 1, "float16": 2, "float32": 4, "int32": 4}
+"""Bytes of a value."""
 
 Datasets = dict[str, tuple[tuple[int, ...], str]]
 """Name -> (shape of a row, type)."""
@@ -157,7 +158,7 @@ class Layout:
         if self.attention is None:
             return None
         width = self.attention.positions
-        return (1, 1, 1, max(1, min(width, _ATTENTION_CHUNK_BYTES // (width * _SIZES[self.dtype]))), width)
+        return (1, 1, 1, max(1, min(width, _ATTENTION_CHUNK_BYTES // (width * SIZES[self.dtype]))), width)
 
     def links(self) -> dict[str, str]:
         """Hard links of the merged file: name -> dataset it equals."""
@@ -173,7 +174,7 @@ class Layout:
 
     def row_bytes(self) -> int:
         """Bytes of one row before compression, without its line in ``regions``."""
-        return sum(math.prod(shape) * _SIZES[kind] for shape, kind in self.datasets().values())
+        return sum(math.prod(shape) * SIZES[kind] for shape, kind in self.datasets().values())
 
     def summary(self) -> dict[str, Any]:
         """What done.json says of the file: tracks, ``length`` or ``inputs`` (name, length), ``top``, datasets."""

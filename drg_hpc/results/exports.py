@@ -38,7 +38,8 @@ def write_exports(
 
     Returns
     -------
-    kind -> what was written in numbers and ``left_out``, or the ``reason`` why it was not; for done.json.
+    kind -> what was written in numbers and ``left_out``, of several inputs that of each by name in ``inputs``, or the
+    ``reason`` why it was not; for done.json.
     """
     out.mkdir()
     done: dict[str, dict[str, Any]] = {}
@@ -47,30 +48,42 @@ def write_exports(
         inputs = [stack.enter_context(read_attributions(path, name)) for name in names]
         for kind in kinds:
             try:
-                written = [
-                    export_kind(kind, group, folder / (_BED if kind == "bed" else kind), contigs=contigs)
-                    for folder, group in _places(kind, inputs, out)
-                ]
+                done[kind] = _write_kind(kind, inputs, out, contigs)
             except DiskFullError:
                 raise
             except InputError as error:
                 log.warning("no %s was written: %s", kind, error)
-                for folder, _ in _places(kind, inputs, out):
-                    shutil.rmtree(folder / kind, ignore_errors=True)
+                for target, _ in _targets(kind, inputs, out):
+                    _remove(target)
                 done[kind] = {"reason": str(error)}
-                continue
-            done[kind] = {**written[0].counts, "left_out": dict(written[0].left_out)}
     return done
 
 
-def _places(kind: str, inputs: list[Attributions], out: Path) -> list[tuple[Path, list[Attributions]]]:
-    """(folder, inputs that go into it) of a kind."""
+def _write_kind(kind: str, inputs: list[Attributions], out: Path, contigs: Contigs | None) -> dict[str, Any]:
+    """Write a kind; what done.json says of it."""
+    written: dict[str, dict[str, Any]] = {}
+    targets = _targets(kind, inputs, out)
+    for target, group in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        found = export_kind(kind, group, target, contigs=contigs)
+        written[str(group[0].input)] = {**found.counts, "left_out": dict(found.left_out)}
+    return {"inputs": written} if len(targets) > 1 else next(iter(written.values()))
+
+
+def _targets(kind: str, inputs: list[Attributions], out: Path) -> list[tuple[Path, list[Attributions]]]:
+    """(file or folder, inputs that go into it) of a kind."""
+    name = _BED if kind == "bed" else kind
     if len(inputs) == 1 or (kind == "drg" and len({found.length for found in inputs}) == 1):
-        return [(out, inputs)]
-    folders = [out / "inputs" / str(found.input) for found in inputs]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    return [(folder, [found]) for folder, found in zip(folders, inputs, strict=True)]
+        return [(out / name, inputs)]
+    return [(out / "inputs" / str(found.input) / name, [found]) for found in inputs]
+
+
+def _remove(target: Path) -> None:
+    """What there is of a file or folder."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def export_kind(

@@ -243,6 +243,7 @@ def _done_record(
         "inputs": {name: {"path": r["path"], "sha256": r["sha256"]} for name, r in plan.inputs.items()},
         "devices": dict(sorted(kinds.items())),
         "retreats": retreats,
+        "faint": sorted({str(name) for r in receipts for name in r["notes"].get("faint", ())}),
         "hosts": sorted({str(r["host"]) for r in receipts}),
         "shards": {name: len(stage_parts) for name, stage_parts in loaded.items()},
         "seconds": {"work": round(sum(float(r["seconds"]) for r in receipts), 3)},

@@ -7,8 +7,9 @@ import typing
 
 import pytest
 
-from drg_hpc.attribution.catalogue import ATTENTION, OUTPUTS, SPECS, Recipe, make_recipe, parse_shifts
+from drg_hpc.attribution.catalogue import ATTENTION, OUTPUTS, SPECS
 from drg_hpc.attribution.methods import METHODS
+from drg_hpc.attribution.recipe import Recipe, make_recipe, parse_shifts
 from drg_hpc.bodies.attr_plan import Options
 from drg_hpc.errors import UsageError
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from drg_hpc.attribution import deeplift
+from drg_hpc.attribution.attribute import attribute
 from drg_hpc.attribution.deeplift import DeepLift
 from drg_hpc.errors import UsageError
 
@@ -193,3 +194,36 @@ def test_refusals_come_before_the_run_and_name_the_operation(name: str) -> None:
 
 def test_accepted_operations_are_not_refused() -> None:
     attempt(of_net("attention"))
+
+
+class Centred(nn.Module):
+    """What the rows of a batch have in common is taken off."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return flat(x - x.mean(0, keepdim=True)).sin()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("copies", [1, 3])
+def test_rows_that_influence_each_other_are_refused(rows: int, copies: int) -> None:
+    with pytest.raises(UsageError, match="rows of a batch influence each other"):
+        pairs_of(lambda xs, params: Centred()(xs[0]), [LENGTH], rows=rows, copies=copies)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("references", ["zero", "dinuc:3"])
+def test_rows_that_influence_each_other_are_refused_by_the_engine(batch: int, references: str) -> None:
+    with pytest.raises(UsageError, match="rows of a batch influence each other"):
+        attribute(Centred(), onehot(2, LENGTH, seed=1), "deepshap", references=references, batch=batch, tracks=[0])
+
+
+def test_a_model_of_one_row_alone() -> None:
+    """It has no rows that could influence each other."""
+
+    def function(xs: Any, params: Any) -> torch.Tensor:
+        return xs[0].reshape(1, 4 * LENGTH).sin()
+
+    pairs, (x,), (r,) = pairs_of(function, [LENGTH], rows=1, copies=1)
+    weights = torch.ones(4 * LENGTH, dtype=torch.float64)
+    found = (pairs.multipliers(weights)[0] * (x[:, None] - r)).sum()
+    torch.testing.assert_close(found, (x.sin() - r[:, 0].sin()).sum())

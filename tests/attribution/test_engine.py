@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from drg_hpc.attribution.attribute import attribute
-from drg_hpc.attribution.catalogue import make_recipe
 from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.recipe import make_recipe
 from drg_hpc.attribution.targets import TrackStatistic
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.models.base import ModelShape

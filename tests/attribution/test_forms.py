@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from drg_hpc.attribution import forms
-from drg_hpc.attribution.catalogue import OUTPUTS, SPECS, make_recipe
+from drg_hpc.attribution.catalogue import OUTPUTS, SPECS
+from drg_hpc.attribution.recipe import make_recipe
 
 M = torch.tensor([[[1.0, 2.0], [3.0, -4.0], [0.0, 6.0], [-2.0, 0.0]]])  # (1, 4, 2)
 X = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])  # C, then an unknown base

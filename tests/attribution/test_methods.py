@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from drg_hpc.attribution.attribute import attribute
-from drg_hpc.attribution.catalogue import make_recipe
 from drg_hpc.attribution.copies import substituted
 from drg_hpc.attribution.engine import Engine
 from drg_hpc.attribution.functions import Function
+from drg_hpc.attribution.recipe import make_recipe
 from drg_hpc.attribution.targets import TrackStatistic
 from drg_hpc.attribution.views import make_views
 from drg_hpc.errors import InputError, UsageError
@@ -206,7 +206,8 @@ def test_several_models_give_mean_and_deviation() -> None:
 @pytest.mark.parametrize("method", ["integrated-gradients", "deeplift", "deepshap"])
 def test_attributions_to_two_inputs_are_complete_together(method: str) -> None:
     module, xs = Pair(), [sequences(6), sequences(6, length=15, seed=4)]
-    references = [np.stack([sequences(6, length=x.shape[2], seed=s) for s in (7, 8)], axis=1) for x in xs]
+    seeds = (7,) if method == "deeplift" else (7, 8)
+    references = [np.stack([sequences(6, length=x.shape[2], seed=s) for s in seeds], axis=1) for x in xs]
     found = attribute(module, xs, method, output="global", references=references)
     assert [each.shape for each in found] == [(6, 2, 4, LENGTH), (6, 2, 4, 15)]
 
@@ -215,7 +216,7 @@ def test_attributions_to_two_inputs_are_complete_together(method: str) -> None:
             out: NDArray[np.float64] = module([torch.from_numpy(np.ascontiguousarray(p)) for p in parts]).numpy()
         return out
 
-    difference = at(xs) - np.mean([at([r[:, j] for r in references]) for j in range(2)], axis=0)
+    difference = at(xs) - np.mean([at([r[:, j] for r in references]) for j in range(len(seeds))], axis=0)
     total = sum(each.sum(axis=(2, 3)) for each in found)
     assert np.abs(total - difference).max() <= 1e-6 * np.abs(difference).max()
     assert all(np.abs(each).max() > 0 for each in found)
@@ -279,7 +280,7 @@ def test_out_of_memory_halves_the_passes_and_goes_on(caplog: pytest.LogCaptureFi
             found[rows.start : rows.stop, track] = result.inputs[0].form
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
     assert engine.batch == 16
-    assert small.asked == [64, 32, 16, 16, 16, 16, 16]
+    assert small.asked == [2, 2, 2, 64, 32, 16, 16, 16, 16, 16]
     assert "passes of 16 rows" in caplog.text
     with pytest.raises(InputError, match="does not hold one sequence"):
         list(Engine([TrackStatistic(Small(0), (0, 1), "link")], make_recipe("gradient")).block([x[:2]], range(2)))
@@ -324,3 +325,31 @@ def test_a_statistic_of_ones_own() -> None:
     np.testing.assert_allclose(found[:, 0], each[:, 0] - each[:, 1], atol=1e-12)
     with pytest.raises(UsageError, match="belong to the tracks"):
         attribute(module, x, "gradient", target=target, scale="output")
+
+
+@pytest.mark.parametrize("method", ["gradient", "smoothgrad", "integrated-gradients", "deeplift"])
+def test_rows_that_influence_each_other_and_random_numbers_are_refused(method: str) -> None:
+    class Over(nn.Module):
+        def __init__(self, kind: str) -> None:
+            super().__init__()
+            self.inner, self.kind, self.norm = Smooth(2), kind, nn.BatchNorm1d(2, track_running_stats=False).double()
+            self.tracks = ["a", "b"]
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = self.inner(x)
+            if self.kind == "maximum":
+                return found / found.amax(dim=0, keepdim=True)
+            if self.kind == "norm":
+                return self.norm(found)
+            return nn.functional.dropout(found, 0.5, training=True)
+
+    for kind, message in (("maximum", "influence each other"), ("norm", "influence each other"), ("chance", "random")):
+        with pytest.raises(UsageError, match=message):
+            attribute(Over(kind), sequences(3), method)
+
+
+def test_deeplift_is_against_one_reference() -> None:
+    x = sequences(2)
+    for references in ("dinuc:3", np.stack([x, x], axis=1)):
+        with pytest.raises(UsageError, match=r"against one reference, not [23]"):
+            attribute(Smooth(1), x, "deeplift", references=references)

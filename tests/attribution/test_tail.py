@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from attribution.deeplift_checks import onehot
 from torch import nn
 
+from drg_hpc.attribution.attribute import attribute
 from drg_hpc.attribution.deeplift import DeepLift
 from drg_hpc.attribution.tail import linear_tail
 from drg_hpc.attribution.targets import TrackStatistic
+from drg_hpc.errors import UsageError
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import DrgCnnConfig
 from drg_hpc.models.registry import build
@@ -89,3 +92,85 @@ def test_no_tail(make: Callable[[nn.Module], Callable[..., torch.Tensor]]) -> No
 def test_a_wide_layer_is_no_tail() -> None:
     statistic = TrackStatistic(model(), range(WIDTH), "link")
     assert linear_tail(statistic, [onehot(2, LENGTH, seed=1)]) is None
+
+
+def test_bases_that_are_only_moved_are_no_tail() -> None:
+    def repeated(xs: Any, params: Any) -> torch.Tensor:
+        return torch.cat([xs[0], xs[0], xs[0]], dim=1).flatten(1)
+
+    assert linear_tail(repeated, [onehot(2, 3, seed=1)]) is None
+
+
+def test_place_of_the_sequences_not_of_a_constant() -> None:
+    """The first constant may be elsewhere, as a number on the CPU of a model on a GPU is; here it is on no device."""
+
+    def function(xs: Any, params: Any) -> torch.Tensor:
+        elsewhere = torch.empty(TRACKS, dtype=torch.float64, device="meta")
+        narrow = xs[0].sum(-1).exp()
+        return torch.cat([narrow, narrow, narrow], dim=1) + torch.ones_like(elsewhere, device="cpu")
+
+    found = linear_tail(function, [onehot(2, LENGTH, seed=1)])
+    assert found is not None
+    torch.testing.assert_close(found.matrix, torch.eye(4, dtype=torch.float64).repeat(3, 1))
+    torch.testing.assert_close(found.offset, torch.ones(TRACKS, dtype=torch.float64))
+
+
+class ByRows(nn.Module):
+    """Six numbers and 20 tracks of them, with other operations for one row (``alone``) than for several."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.embed, self.head = nn.Conv1d(4, 8, 5), nn.Linear(8, 6), nn.Linear(6, 20)
+        self.kind = kind
+        self.double().eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        alone = len(x) == 1
+        hidden = torch.relu(self.conv(x)).mean(-1)
+        if self.kind == ("fewer" if alone else "more"):
+            hidden = hidden * 1
+        narrow = torch.tanh(self.embed(hidden))
+        if self.kind == "turned" and not alone:
+            return nn.functional.linear(narrow.flip(1), self.head.weight.flip(1), self.head.bias)
+        if self.kind == "doubled":
+            factor = 1 if alone else 2
+            return nn.functional.linear(narrow * factor, self.head.weight / factor, self.head.bias)
+        values: torch.Tensor = self.head(narrow)
+        return values + 0 * hidden.sum(1, keepdim=True).sin() if self.kind == "none" and not alone else values
+
+
+@pytest.mark.parametrize("kind", ["more", "fewer"])
+def test_attributions_by_a_tail_with_other_operations_for_one_row(kind: str) -> None:
+    """``more``: operations for several rows than for one; both give what each track gives by itself."""
+    net, x = ByRows(kind), onehot(3, LENGTH, seed=4).numpy()
+    found = attribute(net, x, "deepshap", references="dinuc:3", batch=1)
+    parts = [
+        attribute(net, x, "deepshap", references="dinuc:3", batch=1, tracks=range(at, min(at + 7, 20)))
+        for at in range(0, 20, 7)
+    ]
+    wanted = np.concatenate(parts, axis=1)
+    assert wanted.shape == (3, 20, 4, LENGTH) and wanted.any()
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("kind", ["none", "turned", "doubled"])
+def test_another_linear_end_for_more_rows_is_refused(kind: str) -> None:
+    net, x = ByRows(kind), onehot(3, LENGTH, seed=4)
+    with pytest.raises(UsageError, match=r"linear end .* another for 3 rows than for 1"):
+        attribute(net, x, "deepshap", references="dinuc:3", batch=1)
+
+
+def test_embedding_for_other_rows() -> None:
+    """Its values times the matrix are the function's, or it is refused."""
+    x = onehot(3, LENGTH, seed=4)
+    for kind in ("more", "fewer"):
+        statistic = TrackStatistic(ByRows(kind), range(20), "link")
+        tail = linear_tail(statistic, [x[:1]])
+        assert tail is not None and tail.width == 6
+        torch.testing.assert_close(tail.embedding([x]) @ tail.matrix.T + tail.offset, statistic([x]))
+    for kind in ("none", "turned", "doubled"):
+        tail = linear_tail(TrackStatistic(ByRows(kind), range(20), "link"), [x[:1]])
+        assert tail is not None
+        with pytest.raises(UsageError, match=r"linear end .* another for 3 rows than for 1"):
+            tail.embedding([x])

@@ -223,18 +223,17 @@ def test_reads_no_more_than_it_needs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compat", [False, True])
-def test_rows_without_a_gene_have_finite_values(tmp_path: Path, compat: bool) -> None:
-    """Rows that are not kept, and rows of zeros that fill a batch up."""
+def test_rows_that_fill_a_batch_up(tmp_path: Path, compat: bool) -> None:
+    """As the engine does it: zeros with the parameters of the last row."""
     rows = rows_of(tmp_path, SETTINGS["polya"])
-    rows[1] = replace(rows[1], kept=False)
     found = statistic(rows, compat=compat)
-    params = [torch.cat([each, torch.zeros_like(each)]) for each in tensors(found.params([0, 1]))]
-    x = torch.cat([sequence(2, GEOMETRY.length), torch.zeros(2, 4, GEOMETRY.length, dtype=torch.float64)])
-    x.requires_grad_()
-    values = found([x], params)
+    x = sequence(2, GEOMETRY.length)
+    alone = found([x], tensors(found.params([0, 1])))
+    x = torch.cat([x, torch.zeros(2, 4, GEOMETRY.length, dtype=torch.float64)]).requires_grad_()
+    values = found([x], tensors(found.params([0, 1, 1, 1])))
+    torch.testing.assert_close(values[:2], alone)
     values.sum().backward()
     assert values.isfinite().all() and x.grad is not None and x.grad.isfinite().all()
-    assert x.grad[0].abs().max() > 0 and x.grad[1:].abs().max() == 0
 
 
 def test_compat_without_transforms_is_the_plain_sum(tmp_path: Path) -> None:
@@ -301,3 +300,54 @@ def test_a_missing_strand_is_refused() -> None:
     assert values_of([0], TRACKS, PARTNERS, statistic="x", each=False, strands=["+"])[0].plus == (0,)
     with pytest.raises(UsageError, match="its strand is unknown"):
         values_of([0], ["plus", "minus"], [1, 0], statistic="x", each=False, strands=["+"])
+
+
+def test_an_unstranded_track_is_not_merged_with_a_pair_of_its_name() -> None:
+    names, partners = ["X", "X+", "X-", "Y+", "Y-"], [0, 2, 1, 4, 3]
+    found = values_of(range(5), names, partners, statistic="x", each=True, strands=["+", "-"])
+    assert [(value.name, value.plus, value.minus) for value in found] == [
+        ("X", (0,), (0,)), ("X+-", (1,), (2,)), ("Y", (3,), (4,)),
+    ]  # fmt: skip
+    (pair,) = values_of([1, 2], names, partners, statistic="x", each=True, strands=["+", "-"])
+    assert pair.name == "X"
+
+
+def test_params_do_not_grow_with_tracks_and_values(tmp_path: Path) -> None:
+    """Thousands of tracks with one value each: of a row, its bins and its strand."""
+    rows = rows_of(tmp_path, SETTINGS["exon"])
+    count = 6000
+    names = [f"t{number // 2}{'+-'[number % 2]}" for number in range(count)]
+    partners = [number ^ 1 for number in range(count)]
+    values = values_of(range(count), names, partners, statistic="x", each=True, strands=["+", "-"])
+    module = Known().double().eval()
+    made = GeneStatistic(module, rows, values, {}, order="none", geometry=GEOMETRY)
+    assert made.tracks == list(range(count)) and len(made.names) == count // 2
+    params = made.params([0, 1])
+    assert sum(each.nbytes for each in params) < 2 * GEOMETRY.bins * 24 + 64
+    assert params[-1].shape == (2,)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_means_by_strand(tmp_path: Path, each: bool) -> None:
+    """Rows of all strands in one pass: of one track, of two and of many."""
+    rows = rows_of(tmp_path, SETTINGS["exons"])
+    rows = [rows[0], rows[1], replace(rows[0], strand=".")]
+    found = statistic(rows, each=each)
+    x = sequence(1, GEOMETRY.length).expand(3, -1, -1)
+    values = found([x], tensors(found.params([0, 1, 2])))
+    for i, row in enumerate(rows):
+        q = coverage_by_hand(found.module, x[i].numpy(), "none")  # type: ignore[arg-type]
+        for j, value in enumerate(found.values):
+            sums = [(weight, q[list(value.of(row.strand)), b].mean()) for b, weight in row.weights(GEOMETRY)[0].items()]
+            wanted = np.log(sum(weight * mean for weight, mean in sums) + 1e-6)
+            np.testing.assert_allclose(values[i, j].item(), wanted, rtol=1e-12)
+    references = sequence(6, GEOMETRY.length, seed=3).view(3, 2, 4, -1)
+    pairs = DeepLift(found, [x], tensors(found.params([0, 1, 2]))).pairs(
+        [x], [references], tensors(found.params([0, 1, 2]))
+    )  # fmt: skip
+    differences = pairs.values[:, None] - pairs.reference_values
+    for j, cotangent in enumerate(torch.eye(len(found.values), dtype=torch.float64)):
+        sums = (pairs.multipliers(cotangent)[0] * (x[:, None] - references)).sum(dim=(-1, -2))
+        torch.testing.assert_close(sums, differences[..., j], rtol=1e-9, atol=1e-12)
+    single = found.subset([len(found.values) - 1])
+    torch.testing.assert_close(single([x], tensors(single.params([0, 1, 2])))[:, 0], values[:, -1])

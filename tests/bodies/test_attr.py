@@ -187,7 +187,7 @@ def test_values_beyond_float16_are_refused(tmp_path: Path, world: World, monkeyp
     model, store, _ = world
     original = engine_module.forms.projected
     monkeypatch.setattr(engine_module.forms, "projected", lambda form, x: original(form, x) * 1e9)
-    with pytest.raises(InputError, match=r"track 'a', rows 0 to 64 .* beyond float16; use --store-dtype float32"):
+    with pytest.raises(InputError, match=r"track 'a' reaches .* at row 0 .* beyond float16; use --store-dtype float32"):
         attr(tmp_path / "run", model, store)
     assert not list((tmp_path / "run" / "parts" / "attr").iterdir())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,23 +32,29 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return borzoi(tmp_path_factory.mktemp("model") / "m", length=4096, bins=96)
 
 
-def values_by_hand(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Statistic and corrected gradient of every row, one at a time, in float64."""
+def values_by_hand(run: Path, *, shift: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Statistic and corrected gradient of every row, one at a time, in float64; of a window that begins elsewhere."""
     plan = read_plan(run)
     rows = GeneRows(plan)
     module = load_model(plan.inputs["model"]["path"]).double()
-    statistic = GeneStatistic.from_params(module, plan.params["genes"], rows.rows)
+    earlier = [replace(row, start=row.start - shift) for row in rows.rows]
+    statistic = GeneStatistic.from_params(module, plan.params["genes"], earlier)
     values, forms = [], []
     for number, row in enumerate(rows.rows):
-        x = torch.from_numpy(rows.sequences(number, number + 1)[0]).double().requires_grad_()
+        x = torch.from_numpy(rows.sequences(number, number + 1)[0]).double().roll(shift, -1)
+        x[..., :shift] = 0
+        x.requires_grad_()
         value = statistic([x], [torch.from_numpy(each) for each in statistic.params([number])])
         (slope,) = torch.autograd.grad(value[:, 0].sum(), x)
         slope = slope - slope.mean(dim=1, keepdim=True)
         values.append(value.item() if row.kept else np.nan)
+        slope = torch.cat([slope[..., shift:], torch.zeros_like(slope[..., :shift])], dim=-1)
         forms.append(slope[0].numpy() if row.kept else np.full(slope.shape[1:], np.nan))
     return np.array(values), np.stack(forms)
 
 
+GENOME = "the genome store"
+ONE_WITHOUT_THE_EXON = ["--statistic", "splice", "--exon", "2", "--genes", "TINYD,TINYA", "--limit", "1"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "expression": {"span": True, "pseudo": 0.5},
     "polya": {
@@ -81,6 +88,18 @@ def test_a_run_is_its_statistic_and_its_gradient(tmp_path: Path, genome: Path, m
     assert np.nanmax(np.abs(found - forms) - 1e-4 * scale) <= 0
 
 
+def test_shifts_move_the_bins_with_the_gene(tmp_path: Path, genome: Path, model: Path) -> None:
+    """By two bins and by a part of one: what is attributed is the exon, wherever it lies."""
+    options = {"statistic": "splice", "exon": "2", "junction": "donor", "limit": 3}
+    for shift in (64, 5):
+        out = finished(tmp_path / str(shift), model, genome, shifts=str(shift), **options)
+        values, forms = values_by_hand(tmp_path / str(shift), shift=shift)
+        with h5py.File(out) as file:
+            found, predictions = file["tracks/00000/corrected"][()], file["tracks/00000/prediction"][()]
+        np.testing.assert_allclose(predictions, values, rtol=2e-5, atol=1e-6)
+        assert found.shape[0] == 3 and np.abs(found - forms).max() <= 1e-4 * np.abs(forms).max()
+
+
 def test_order_of_genes_strands_and_values_asked_for_together(tmp_path: Path, genome: Path, model: Path) -> None:
     """A gene has one result, whichever other genes and values are asked for, in whatever order."""
     options = {"statistic": "splice", "exon": "2", "rc_average": True}
@@ -104,8 +123,13 @@ def test_order_of_genes_strands_and_values_asked_for_together(tmp_path: Path, ge
     [
         (("--gtf", GTF), "--gtf needs --genome"),
         (("--exon", "1"), "--exon needs --gtf"),
+        (("--gtf", GTF, "--genome", GENOME, "--shifts", "3,-4000"), "--shifts -4000: gene TINYA: "),
+        (("--gtf", GTF, "--genome", GENOME, *ONE_WITHOUT_THE_EXON), "none of the 1 rows"),
     ],
 )
-def test_one_line_errors(tmp_path: Path, model: Path, arguments: tuple[object, ...], words: str) -> None:
-    done = drg("drg-attr", model, *arguments, "-o", tmp_path / "run", exit_code=2)
+def test_one_line_errors(
+    tmp_path: Path, model: Path, genome: Path, arguments: tuple[object, ...], words: str
+) -> None:  # fmt: skip
+    given = [genome if argument == GENOME else argument for argument in arguments]
+    done = drg("drg-attr", model, *given, "-o", tmp_path / "run", exit_code=3 if "none of" in words else 2)
     assert words in error_line(done)

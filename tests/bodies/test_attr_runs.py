@@ -301,6 +301,7 @@ def test_the_route_is_the_one_the_plan_says(tmp_path: Path, store: Path, caplog:
         ({"max_size": 5.0}, "--max-size belongs to --method attention"),
         ({"groups": Path("groups.tsv")}, "no group is named"),
         ({"references": "dinuc:0", "method": "deepshap"}, "no number of shuffles"),
+        ({"references": "dinuc:2", "method": "deeplift"}, "against one reference, not 2"),
         ({"export": "wig"}, "no kind 'wig'"),
         ({"gtf": Path("genes.gtf")}, "--gtf needs --genome"),
         ({"span": True}, "--span needs --gtf"),
@@ -355,6 +356,19 @@ def test_blocks_in_smaller_passes_are_named_in_done_json(
     attr(tmp_path / "usual", small, store, split="all", store_dtype="float32", batch_size=64)
     with read_attributions(tmp_path / "less") as less, read_attributions(tmp_path / "usual") as whole:
         close(less.tracks["t0"]["projected"][()], whole.tracks["t0"]["projected"][()])
+
+
+def test_a_large_convergence_error_is_said(
+    tmp_path: Path, store: Path, small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import drg_hpc.bodies.attr_work as attr_work
+
+    options = {"split": "all", "method": "deeplift"}
+    attr(tmp_path / "right", small, store, **options)
+    assert "convergence error" not in caplog.text
+    monkeypatch.setattr(attr_work, "_LARGE_ERROR", 1e-12)
+    attr(tmp_path / "wrong", small, store, **options)
+    assert caplog.text.count("convergence error of track 't0' is up to") == 1
 
 
 def test_attention_in_smaller_passes(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

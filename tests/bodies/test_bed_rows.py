@@ -221,6 +221,18 @@ def test_flags_that_do_not_fit(tmp_path: Path, world: World) -> None:
         plan(world, tmp_path / "x", regions=str(none))
 
 
+def test_rows_that_are_left_none_of_which_can_be_used(tmp_path: Path, world: World) -> None:
+    some = tmp_path / "r.bed"
+    some.write_text("chrUn\t5\t100\ta\nw01\t90000000\t90000100\tb\nw01\t500\t600\tc\n")
+    for options, count, why in (
+        ({"limit": 2}, 2, "1 unknown contig, 1 outside the contig"), ({"where": "name!='c'"}, 2, "1 unknown"),
+        ({"where": "start>9", "limit": 1}, 1, "1 outside"), ({"where": "chrom='chrUn'"}, 1, "1 unknown contig"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=f"none of the {count} rows that are left .*can be used: {why}"):
+            plan(world, tmp_path / "x", regions=str(some), **options)
+    assert plan(world, tmp_path / "x", regions=str(some), limit=3).params["rows"] == 3
+
+
 def test_a_chosen_row_of_a_store_that_is_not_kept(tmp_path: Path, world: World) -> None:
     store = shard(
         "regions", tmp_path / "s", genome=world[1], regions=bed(tmp_path / "r.bed", world[3]), length=LENGTH,

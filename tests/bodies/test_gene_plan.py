@@ -29,6 +29,13 @@ def planned(model: dict[str, Any] | None = None, tracks: tuple[int, ...] = (0, 1
     return plan_genes(GeneOptions(gtf=GTF, **options), model or header(), contigs=CONTIGS, tracks=tracks)
 
 
+def limited(
+    limit: int | None, *, shifts: tuple[int, ...] = (), tracks: tuple[int, ...] = (0, 1, 2), **options: Any
+) -> GenePlan:
+    given = GeneOptions(gtf=GTF, **options)
+    return plan_genes(given, header(), contigs=CONTIGS, tracks=tracks, limit=limit, shifts=shifts)
+
+
 def names(plan: GenePlan) -> list[str]:
     return [row.gene_name for row in plan.rows]
 
@@ -144,6 +151,33 @@ def test_what_a_model_cannot_be_asked(tmp_path: Path) -> None:
         planned(header(length=2048, bins=48), genes="TINYA", strict=True)
 
 
+def test_only_the_first_rows_count() -> None:
+    """What the rows beyond --limit are like does not matter: strands, kept, strict, and what workers make again."""
+    splice = {"statistic": "splice", "exon": "2", "genes": "TINYD,TINYA,TINYB"}
+    assert [row.kept for row in limited(2, **splice).rows] == [False, True]
+    with pytest.raises(InputError, match=r"none of the 1 rows .* can be used: no exon 2"):
+        limited(1, **splice)
+    plan = limited(1, tracks=(0,), genes="TINYA,TINYB")
+    assert names(plan) == ["TINYA"] and plan.params["rows"] == plan.params["limit"] == 1
+    assert plan.notes[0].startswith("expression of 1 rows")
+    with pytest.raises(UsageError, match="no track for genes on -"):
+        limited(2, tracks=(0,), genes="TINYA,TINYB")
+    strict = {"statistic": "splice", "exon": "2", "genes": "TINYA,TINYD", "strict": True}
+    assert len(limited(1, **strict).rows) == 1
+    with pytest.raises(InputError, match="gene TINYD: no exon 2"):
+        limited(2, **strict)
+    assert names(limited(None)) == names(limited(99)) == names(planned())
+
+
+def test_shifts_that_leave_nothing_of_a_gene_are_refused() -> None:
+    options = {"statistic": "polya", "genes": "TINYA,TINYD", "centre": "feature"}
+    assert limited(None, shifts=(0, 32, -64), **options).rows == planned(**options).rows
+    with pytest.raises(UsageError, match=r"--shifts -4000: gene TINYA: .* moved out of the bins"):
+        limited(None, shifts=(0, -4000), **options)
+    unkept = {"statistic": "splice", "exon": "2", "genes": "TINYA,TINYD"}
+    assert len(limited(None, shifts=(3,), **unkept).rows) == 2
+
+
 def test_flags_of_the_group_need_a_gtf() -> None:
     assert uses_genes(GeneOptions(gtf=GTF)) and not uses_genes(GeneOptions())
     for options in ({"exon": "1"}, {"compat": True}, {"pseudo": 1.0}, {"transcripts": ["tag=basic"]}):
@@ -183,6 +217,12 @@ def test_rows_of_a_worker(tmp_path: Path, genome: Path) -> None:
             if 0 <= position < 131_072 and (code := bases[row.chrom][position]) < 4:
                 wanted[code, i] = 1
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_worker_has_the_rows_of_the_limit(tmp_path: Path, genome: Path) -> None:
+    plan = limited(2)
+    source = GeneRows(run_of(plan, genome, tmp_path / "run"))
+    assert source.rows == plan.rows and len(source.regions(0, 9)) == 2
 
 
 def test_a_worker_refuses_other_rows(tmp_path: Path, genome: Path) -> None:

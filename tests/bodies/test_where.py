@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from small_stores import write_store
 from test_light import bare
 
 from drg_hpc.bodies import predict_plan
-from drg_hpc.bodies.rows import open_rows
-from drg_hpc.bodies.selection import select_store
+from drg_hpc.bodies.rows import FastaRows, open_rows
+from drg_hpc.bodies.selection import select_fasta, select_store
 from drg_hpc.bodies.where_rows import Where, chosen_rows, pack, unpack
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
@@ -141,6 +142,42 @@ def test_rows_of_other_tables(tmp_path: Path, world: tuple[Path, Path, Path]) ->
     assert unpack(found.aside["chosen_rows"]) == [2, 8]
     found = plan(world, tmp_path / "x", where="kind='x' and score>0", evaluation=some)
     assert unpack(found.aside["chosen_rows"]) == [3, 8] and found.params["split"] is None
+
+
+def test_numbers_that_are_not_finite_are_missing(tmp_path: Path, world: tuple[Path, Path, Path]) -> None:
+    cells = ("5", "11", "NAN", "inf", "-Infinity", "-nan", "20", "1e999")
+    some = table(tmp_path / "t.tsv", "row score\n" + "".join(f"{i} {cell}\n" for i, cell in enumerate(cells)))
+    for text, rows in (("not score > 10", [0]), ("score > 10", [1, 6]), ("score >= q50", [1, 6])):
+        assert unpack(plan(world, tmp_path / "x", where=text, evaluation=some).aside["chosen_rows"]) == rows
+
+
+def test_names_that_look_like_numbers_are_texts(tmp_path: Path, world: tuple[Path, Path, Path]) -> None:
+    lines = "row chrom name split strand origin score\n4 1 7 1 + 1 3\n6 2 8 2 - 1 4\n9 2 8.0 1 - 1 5\n"
+    some = table(tmp_path / "t.tsv", lines)
+    for text, rows in (
+        ("chrom == '2'", [6, 9]), ("name = '8'", [6]), ("split != '2'", [4, 9]), ("origin='1' and score<5", [4, 6]),
+    ):  # fmt: skip
+        assert unpack(plan(world, tmp_path / "x", where=text, evaluation=some).aside["chosen_rows"]) == rows
+    with pytest.raises(UsageError, match="no column 'zzzzzz'; known: ") as failed:
+        plan(world, tmp_path / "x", where="zzzzzz>1", evaluation=some)
+    known = str(failed.value).rpartition("known: ")[2].split(", ")
+    assert "chrom" in known and len(known) == len(set(known))
+
+
+def test_memory_is_that_of_the_sequences_of_a_fasta(tmp_path: Path, world: tuple[Path, Path, Path]) -> None:
+    path = write_fasta(tmp_path / "x.fa", rows=20_000, length=LENGTH)
+    header = {"inputs": [{"name": "seq", "length": LENGTH}]}
+    for where, limit, rows in ((None, None, 20_000), (None, 9000, 9000), (Where("start>q80"), None, 4000)):
+        found = select_fasta(path, header, limit=limit, where=where)
+        numbers = None if where is None else unpack(found.aside["chosen_rows"])
+        assert found.rows == pytest.approx(rows, rel=0.01)
+        tracemalloc.start()
+        source = FastaRows(path, rows=found.rows, chosen=numbers)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert source.sequences(0, 2)[0].shape == (2, 4, LENGTH)
+        assert peak / 3 < found.memory
+        assert peak - (4 << 20) < found.memory  # text is read in blocks
 
 
 @pytest.mark.parametrize(

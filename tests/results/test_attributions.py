@@ -18,11 +18,12 @@ from support import ROOT
 
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
-from drg_hpc.results import layout
+from drg_hpc.results import attributions, layout
+from drg_hpc.results.attributions_blocks import to_storage
 from drg_hpc.results.attributions_layout import Attention
 from drg_hpc.results.attributions_top import expand, strengths, take, top_positions
 from drg_hpc.results.reader import list_inputs, read_attributions
-from tests.results.attribution_files import TWO, make_truth, plain, scores, write_file
+from tests.results.attribution_files import TWO, make_truth, plain, scores, track_block, write_file
 
 ATTENTION = Attention(("encoder.0", "encoder.1"), heads=3, positions=6)
 EVERYTHING: dict[str, Any] = {
@@ -135,8 +136,39 @@ def test_a_value_that_is_not_finite_is_refused_in_kept_rows_only(tmp_path: Path)
     write_file(tmp_path / "good", make_truth(plain(dtype="float16"), unkept=(5,)))
     truth = make_truth(plain(), unkept=(5,))
     truth.multipliers[0][1, 80, :, 2] = np.nan
-    with pytest.raises(InputError, match=r"of track 'b/c d', rows 64 to 128 of this shard is not finite"):
+    truth.multipliers[0][1, 82, :, 2] = np.nan
+    expected = r"the attribution of track 'b/c d' is nan at row 80 of this shard, row 1080 of the input.*"
+    expected += "statistic is not defined there.*log of negative coverage.*weights are not finite"
+    truth.regions["row"] += 1000
+    with pytest.raises(InputError, match=expected):
         write_file(tmp_path / "bad", truth)
+    with pytest.raises(InputError, match=r"is nan at row 16 of this shard, row 1080 of the input"):
+        write_file(tmp_path / "sharded", truth, shards=3)
+    values = np.array([[1.0, 2.0], [3.0, -np.inf], [np.nan, 0.0]])
+    with pytest.raises(InputError, match=r"it is -inf at row 65 of this shard, row 7 of the input"):
+        to_storage(values, "float32", what="it", at=64, rows=np.array([5, 7, 9]))
+    truth = make_truth(plain(dtype="float16"))
+    truth.multipliers[0][0, 130:] *= 1e5
+    with pytest.raises(InputError, match=r"of track 'a' reaches .* at row 1[34]\d of this shard.* beyond float16"):
+        write_file(tmp_path / "large", truth)
+
+
+def test_digits_that_float16_loses_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def faint(dtype: str) -> dict[str, float]:
+        truth = make_truth(plain(dtype=dtype), rows=64)
+        truth.multipliers[0][1] *= 1e-5
+        block, onehot = slice(0, 64), [truth.onehot[0]]
+        with attributions.PartWriter(tmp_path / f"{dtype}.h5", truth.layout, rows=64) as part:
+            part.regions(truth.regions)
+            part.sequences(0, onehot)
+            for position in range(2):
+                part.track(0, position, track_block(truth, position, block), onehot=onehot)
+        assert ("attributions of track 'b/c d' reach only" in caplog.text) == bool(part.faint)
+        assert not part.faint or part.faint["b/c d"] == pytest.approx(np.abs(truth.projected(1)).max())
+        return part.faint
+
+    assert faint("float32") == {}
+    assert list(faint("float16")) == ["b/c d"]
 
 
 def test_inputs_are_asked_for_by_name(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from drg_hpc.cli.export import ExportOptions, _action
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.npz import load_codes
 from drg_hpc.genome.npz_blocks import NpzReader
-from drg_hpc.results.export_kinds import KINDS, check_exports, parse_exports
+from drg_hpc.results.export_kinds import KINDS, check_exports, export_bytes, parse_exports
 from drg_hpc.results.exports import write_exports
 from tests.results.attribution_files import TWO, Truth, make_truth, plain, write_file
 
@@ -173,7 +173,14 @@ def test_several_inputs(tmp_path: Path, lengths: tuple[int, int]) -> None:
     truth = make_truth(plain(inputs=inputs, keep_form=True), unkept=(70,))
     path = write_file(tmp_path / "run", truth)
     done = write_exports(path, KINDS, tmp_path / "x", contigs=CONTIGS)
-    assert done["bigwig"]["regions"] == 149 and "reason" not in str(done)
+    assert "reason" not in str(done)
+    for kind in ("bigwig", "bed", "modisco", "finemo"):
+        assert set(done[kind]) == {"inputs"} and list(done[kind]["inputs"]) == ["promoter", "enhancer"]
+    left_out = {"rows are not kept": 1, "rows lie off their contig": 50}  # chr1 ends where row 100 starts
+    assert done["bed"]["inputs"]["enhancer"] == {"regions": 99, "left_out": left_out}
+    assert done["bed"]["inputs"]["promoter"] == {"regions": 149, "left_out": {"rows are not kept": 1}}
+    assert done["modisco"]["inputs"]["promoter"]["rows"] == 149
+    assert ("inputs" in done["drg"]) == (lengths[0] != lengths[1])
     for number, (name, length) in enumerate(inputs):
         folder = tmp_path / "x" / "inputs" / name
         expected = on_genome(
@@ -218,6 +225,62 @@ def test_what_cannot_be_written_is_said_and_left_out(tmp_path: Path, caplog: pyt
         with pytest.raises(InputError, match="has no kept rows"):
             export(none, kind, tmp_path / "z")
     assert not (tmp_path / "z").exists()
+
+
+def test_a_kind_that_one_input_does_not_allow_leaves_nothing(tmp_path: Path) -> None:
+    truth = make_truth(plain(inputs=TWO))
+    truth.intervals["enhancer"].loc[:, "chrom"] = ""
+    path = write_file(tmp_path / "run", truth)
+    done = write_exports(path, ["bigwig", "bed", "finemo"], tmp_path / "x", contigs=CONTIGS)
+    assert "place" in done["bed"]["reason"] and "place" in done["bigwig"]["reason"]
+    files = {str(found.relative_to(tmp_path / "x")) for found in (tmp_path / "x").rglob("*") if found.is_file()}
+    assert files == {f"inputs/{name}/finemo/{file}.npz" for name, _ in TWO for file in ("00000.a", "00007.b_c_d")}
+
+
+def test_rows_that_each_input_lacks_are_counted_by_input(tmp_path: Path) -> None:
+    truth = make_truth(plain(inputs=TWO))
+    truth.intervals["enhancer"].loc[:9, "chrom"] = ""
+    done = write_exports(write_file(tmp_path / "run", truth), ["bed"], tmp_path / "x")
+    assert done["bed"]["inputs"]["promoter"] == {"regions": 150, "left_out": {}}
+    assert done["bed"]["inputs"]["enhancer"] == {"regions": 140, "left_out": {"rows have no coordinates": 10}}
+
+
+SHAPES: list[tuple[str, dict[str, Any]]] = [
+    ("bigwig,bed,modisco,finemo,drg", {"keep_form": True}),
+    ("bigwig,bed,finemo,drg", {"dtype": "float16"}),
+    ("bigwig,bed,modisco,finemo,drg", {"tracks": ((3, "c"),), "dtype": "float16"}),
+    ("bigwig,bed,modisco,finemo,drg", {"inputs": (("promoter", 300), ("enhancer", 300)), "keep_form": True}),
+    ("bigwig,bed,finemo,drg", {"inputs": (("promoter", 300), ("enhancer", 200))}),
+    ("bigwig,bed,drg", {"top": 40}),
+]
+
+
+@pytest.mark.parametrize(("kinds", "changes"), SHAPES)
+def test_bytes_that_a_plan_counts(tmp_path: Path, kinds: str, changes: dict[str, Any]) -> None:
+    truth = make_truth(plain(**({"inputs": (("sequence", 300),)} | changes)), rows=400)
+    truth.regions["start"] *= 4
+    truth.regions["end"] = truth.regions["start"] + 300
+    for place, (_, length) in zip(truth.intervals.values(), truth.layout.inputs, strict=True):
+        place["start"], place["end"] = place["start"] * 4, place["start"] * 4 + length
+    sizes = {f"chr{i}": 200_000 for i in range(3)}
+    done = write_exports(write_file(tmp_path / "run", truth), kinds.split(","), tmp_path / "x", contigs=sizes)
+    assert "reason" not in str(done)
+    for kind in kinds.split(","):
+        name = "regions.bed" if kind == "bed" else kind
+        files = [f for top in (tmp_path / "x").rglob(name) for f in ([top] if top.is_file() else top.iterdir())
+                 if kind == "bed" or top.is_dir()]  # fmt: skip
+        counted = export_bytes([kind], truth.layout, 400)
+        written = sum(file.stat().st_size for file in files)
+        assert 0 < written <= counted
+        whole = sum(array.nbytes for file in files if file.suffix == ".npz" for array in loaded(file).values())
+        if whole:
+            assert whole == pytest.approx(counted, rel=0.1)
+        else:
+            assert counted < 3 * written + 50_000
+    assert export_bytes(kinds.split(","), truth.layout, 400) == sum(
+        export_bytes([kind], truth.layout, 400) for kind in kinds.split(",")
+    )
+    assert export_bytes([], truth.layout, 400) == 0
 
 
 def test_blocks_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[Path, Truth]) -> None:
