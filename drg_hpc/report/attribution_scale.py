@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 from drg_hpc.report import html
 from drg_hpc.report.lineage import Lineage
-from drg_hpc.report.method_words import scale_of, statistic_words
 from drg_hpc.report.sources import Source
+from drg_hpc.report.statistic_words import scale_of, statistic_words
 
 _LINKS = {"logit": "probabilities", "log": "rates"}
+
+
+def model_tracks(source: Source, lineage: Lineage) -> list[str]:
+    """Names of the tracks of the model that a run is of; empty where it is not on the page."""
+    model = lineage.parent(source, "model")
+    return [str(name) for name in model.header.get("tracks", ())] if model else []
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,13 @@ class PredictionScale:
     def of(source: Source, lineage: Lineage) -> PredictionScale:
         """Stored values are on the link scale unless the run asked for ``output``; the model knows the link."""
         params = source.header.get("params", {})
-        if words := statistic_words(params):
+        words = statistic_words(params)
+        if words and "genes" in params:
             return PredictionScale("identity", f"Predictions are {words}.")
+        if words:
+            output = scale_of(params) == "output"
+            scale = "on the output scale" if output else "on the model's own scale, before its output link"
+            return PredictionScale("identity", f"Predictions are values of that statistic, of tracks {scale}.")
         if scale_of(params) == "output":
             return PredictionScale("identity", "Predictions are on the model's output scale.")
         model = lineage.parent(source, "model")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from drg_hpc.report import html
-from drg_hpc.report.places import gene_words
+from drg_hpc.report.places import gene_words, singular
 from drg_hpc.results.reader import Attributions
 
 _TRACKS = 50
@@ -55,9 +55,9 @@ def unkept_table(found: Attributions) -> str:
     if not len(rows):
         return ""
     regions = found.regions.iloc[rows]
-    reasons = Counter(str(reason) or "not said" for reason in regions["reason"])
+    reasons = Counter(singular(str(reason)) or "not said" for reason in regions["reason"])
     counts = ", ".join(f"{html.number(count)} × {reason}" for reason, count in reasons.most_common())
-    text = f"<h3>Not attributed</h3><p>{html.number(len(rows))} of {html.number(found.rows)} rows were not attributed"
+    text = f"<h3>Not attributed</h3><p>{html.number(len(rows))} of {html.counted(found.rows, 'row')} {'was' if len(rows) == 1 else 'were'} not attributed"
     text += f": {html.escape(counts)}.</p>" if len(rows) > _ROWS else ".</p>"
     lines = [_line(int(row), region) for row, (_, region) in zip(rows[:_ROWS], regions[:_ROWS].iterrows(), strict=True)]
     note = f'<p class="note">The first {_ROWS} of them.</p>' if len(rows) > _ROWS else ""
@@ -66,4 +66,4 @@ def unkept_table(found: Attributions) -> str:
 
 def _line(row: int, region: Any) -> tuple[str, str, str, str]:
     where = f"{region['chrom']}:{region['start']:,}–{region['end']:,}" if region["chrom"] else "–"
-    return html.number(row), gene_words(region) or str(region["name"]), where, str(region["reason"]) or "–"
+    return html.number(row), gene_words(region) or str(region["name"]), where, singular(str(region["reason"])) or "–"

@@ -38,7 +38,7 @@ def rows_words(header: dict[str, Any]) -> str:
     positives, (kind, _, each) = int(header.get("positives", rows)), str(header.get("negatives", "")).partition(":")
     made = rows - positives
     if not made:
-        return f"{html.number(rows)} sequences"
+        return html.counted(rows, "sequence")
     words = {
         "dinuc": "dinucleotide shuffles of them",
         "dinuc-compat": "dinucleotide shuffles of them (tangermeme's stream)",

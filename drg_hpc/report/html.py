@@ -92,6 +92,11 @@ def number(value: object, digits: int = 3) -> str:
     return f"{value:.{digits}g}"
 
 
+def counted(value: int, what: str, plural: str = "s") -> str:
+    """``1 sequence``, ``1,200 sequences``."""
+    return f"{number(value)} {what}{'' if value == 1 else plural}"
+
+
 def small(value: float) -> str:
     """A probability: ``3.2e-26`` with a real minus and exponent, ``0.012``."""
     if value == 0:

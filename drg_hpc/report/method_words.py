@@ -1,4 +1,4 @@
-"""Attribution methods, forms and statistics in words."""
+"""Attribution methods and forms in words."""
 
 from __future__ import annotations
 
@@ -25,11 +25,6 @@ _REFERENCES = {
     "zero": "a sequence without bases", "uniform": "a sequence of all four bases alike",
     "freq": "a sequence of given base frequencies",
 }  # fmt: skip
-_STATISTICS = {
-    "expression": "the log of the coverage summed over {over}",
-    "polya": "the log ratio of the coverage before and behind a polyadenylation site",
-    "splice": "the log ratio of the coverage of an exon to that of its introns",
-}
 
 
 def params_words(params: Params) -> str:
@@ -50,26 +45,5 @@ def references_words(params: Params) -> str:
         return ""
     kind, _, count = text.partition(":")
     if kind in _SHUFFLES:
-        return f"{count or 'some'} dinucleotide shuffles of each sequence"
+        return f"{count or 'some'} dinucleotide {'shuffle' if count == '1' else 'shuffles'} of each sequence"
     return _REFERENCES.get(kind, "sequences from a file")
-
-
-def statistic_words(params: Params) -> str:
-    """What a run attributes where it is not a track as it is; empty where it is."""
-    genes, target = params.get("genes"), params.get("target")
-    if isinstance(genes, Mapping):
-        words = _STATISTICS.get(str(genes.get("statistic")), f"the statistic {genes.get('statistic')}")
-        return words.format(over="the whole gene" if genes.get("span") else "exons")
-    kind = str(target.get("kind", "tracks")) if isinstance(target, Mapping) else "tracks"
-    if kind == "groups":
-        return "means of groups of tracks"
-    return "" if kind == "tracks" else f"a statistic of the tracks ({kind})"
-
-
-def scale_of(params: Params) -> str:
-    """``link`` or ``output``, of the tracks that a run reads; ``output`` for statistics of genes, ``link`` where
-    nothing is recorded."""
-    if "genes" in params:
-        return "output"
-    target = params.get("target")
-    return str(target.get("scale", "link")) if isinstance(target, Mapping) else str(params.get("scale", "link"))

@@ -59,14 +59,13 @@ def render(sources: Sources, options: ReportOptions) -> str:
     seqlets = [seqlet_facts(source, lineage, max_motifs=options.max_motifs) for source in sources.of("seqlets")]
     lead, cards = summary(lineage, data, seqlets)
     title = options.title or default_title(sources)
-    kinds = list(dict.fromkeys(kind_words(source) for source in sources.all))
     body = [
         glyph_symbols(),
         f"<header><h1>{html.escape(title)}</h1>",
         f'<p class="lead">{html.escape(lead)}</p>' if lead else "",
         html.warning("Not everything on this page belongs together:", strangers),
         html.cards(cards),
-        f'<p class="note">Made by drg-report {html.escape(package_version())} from: {html.escape(", ".join(kinds))}.',
+        f'<p class="note">Made by drg-report {html.escape(package_version())} from: {html.escape(_made_from(sources))}.',
         "</p>",
         "</header>",
         html.section("Data", data_html, anchor="data"),
@@ -78,6 +77,14 @@ def render(sources: Sources, options: ReportOptions) -> str:
         html.section("Provenance", provenance_section(sources), anchor="provenance"),
     ]
     return html.document(title, "\n".join(filter(None, body)))
+
+
+def _made_from(sources: Sources) -> str:
+    """``model (cnn), attributions (a, b)``."""
+    runs: dict[str, list[str]] = {}
+    for source in sources.all:
+        runs.setdefault(kind_words(source), []).append(sources.name(source))
+    return ", ".join(f"{kind} ({', '.join(names)})" for kind, names in runs.items())
 
 
 def _titled(source: Source, sources: Sources, content: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from drg_hpc.results.layout import SHUFFLES
+
+_ONE = re.compile(r"(?<![\w.,:-])1 (exon|transcript)s\b")
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,15 @@ class Place:
         return f"{self.chrom}:{start:,}–{end:,}{' (reverse strand)' if self.flipped else ''}"
 
 
+def singular(text: str) -> str:
+    """``1 exon of 1 transcript`` of a choice in a file, where the plural stands whatever the number."""
+    return _ONE.sub(r"1 \1", text)
+
+
 def gene_words(region: Any) -> str:
     """The gene of a row, which exon or site of it was taken, and its strand where that is ``-``; empty where rows are
     no genes."""
     gene = str(region.get("gene_name", "")) or str(region.get("gene_id", ""))
     strand = "− strand" if region.get("gene_strand", "") == "-" else ""
-    more = ", ".join(filter(None, [str(region.get("choice", "")), strand]))
+    more = ", ".join(filter(None, [singular(str(region.get("choice", ""))), strand]))
     return f"{gene} ({more})" if gene and more else gene

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from drg_hpc.config import nearest
 from drg_hpc.errors import InputError, UsageError
-from drg_hpc.report.places import Place
+from drg_hpc.report.places import Place, singular
 from drg_hpc.report.plot_config import Window, parse_window
 from drg_hpc.report.windows import strongest_window
 from drg_hpc.results.layout import SHUFFLES
 
 _INTERVAL = re.compile(r"(.+):(\d+)-(\d+)")
+_VERSION = re.compile(r"\.\d+(?=$|_)")
 _LISTED = 6
 _SEARCHED = 20_000
 """Names among which the one that may have been meant is looked for: more take too long."""
@@ -38,8 +39,39 @@ class Chosen:
     part: tuple[int, int] | None = None
 
 
+@dataclass(frozen=True)
+class Names:
+    """Row numbers by name, and by what the genes of rows are called.
+
+    Parameters
+    ----------
+    genes : by gene_name, and by gene_id with and without its version; empty where rows are no genes
+    """
+
+    rows: dict[str, list[int]]
+    genes: dict[str, list[int]]
+
+    @classmethod
+    def of(cls, regions: pd.DataFrame) -> Names:
+        """Those of a table of regions."""
+        rows: dict[str, list[int]] = {}
+        genes: dict[str, list[int]] = {}
+        for number, name in enumerate(regions["name"].astype(str)):
+            rows.setdefault(name, []).append(number)
+        columns = [regions[name].astype(str) for name in ("gene_name", "gene_id") if name in regions]
+        for number, called in enumerate(zip(*columns, strict=True)):
+            for name in {*called, *(_VERSION.sub("", name) for name in called[-1:])} - {""}:
+                genes.setdefault(name, []).append(number)
+        return cls(rows, genes)
+
+    @property
+    def all(self) -> set[str]:
+        """Of rows and genes."""
+        return {*self.rows, *self.genes}
+
+
 def choose_regions(texts: Sequence[str], regions: pd.DataFrame) -> list[Chosen]:
-    """Rows by name, number or ``chrom:start-end``, in the order given.
+    """Rows by name, name or id of their gene, number or ``chrom:start-end``, in the order given.
 
     A text that is the name of a row is taken whole, any other is cut at its commas.
 
@@ -48,10 +80,9 @@ def choose_regions(texts: Sequence[str], regions: pd.DataFrame) -> list[Chosen]:
     UsageError : names or intervals that stand for several rows
     InputError : no such row, or one that was not kept (its reason is named)
     """
-    names = regions["name"].astype(str)
-    known = set(names)
-    wanted = [item.strip() for text in texts for item in ([text] if text in known else text.split(","))]
-    found = [_choose(item, names, known, regions) for item in wanted if item]
+    known = Names.of(regions)
+    wanted = [item.strip() for text in texts for item in ([text] if text in known.all else text.split(","))]
+    found = [_choose(item, known, regions) for item in wanted if item]
     if not found:
         raise UsageError(f"--regions {','.join(texts)}: nothing is named", fix="give names, numbers or chrom:start-end")
     for chosen in found:
@@ -64,16 +95,18 @@ def choose_regions(texts: Sequence[str], regions: pd.DataFrame) -> list[Chosen]:
     return found
 
 
-def _choose(text: str, names: pd.Series, known: set[str], regions: pd.DataFrame) -> Chosen:
-    if text in known:
-        return Chosen(_only(np.flatnonzero(names == text), f"--regions {text}: the name of"))
+def _choose(text: str, known: Names, regions: pd.DataFrame) -> Chosen:
+    if text in known.rows:
+        return Chosen(_only(np.array(known.rows[text]), f"--regions {text}: the name of"))
+    if text in known.genes:
+        return Chosen(_of_gene(text, known.genes[text], regions))
     if text.isdecimal():
         if int(text) >= len(regions):
             raise InputError(f"--regions {text}: the file has rows 0 to {len(regions) - 1}")
         return Chosen(int(text))
     if found := _INTERVAL.fullmatch(text):
         return _by_interval(text, found[1], int(found[2]), int(found[3]), regions)
-    raise InputError(f"--regions {text}: no region of that name", fix=_near(text, known))
+    raise InputError(f"--regions {text}: no region of that name", fix=_near(text, known.all))
 
 
 def _near(text: str, known: set[str]) -> str:
@@ -94,6 +127,17 @@ def _by_interval(text: str, chrom: str, start: int, end: int, regions: pd.DataFr
     if not len(around):
         raise InputError(f"--regions {text}: no region of the file holds it", fix="give a name or a row number")
     return Chosen(_only(around, f"--regions {text}: lies in"), (start, end))
+
+
+def _of_gene(text: str, rows: Sequence[int], regions: pd.DataFrame) -> int:
+    """The row of a gene; of several those that were attributed count."""
+    kept = [row for row in rows if regions["kept"].iloc[row]]
+    if len(kept) < 2:
+        return (kept or list(rows))[0]
+    choices = regions["choice"] if "choice" in regions else regions["name"]
+    listed = "; ".join(f"{row} ({singular(str(choices.iloc[row]))})" for row in kept[:_LISTED])
+    more = " …" if len(kept) > _LISTED else ""
+    raise UsageError(f"--regions {text}: the gene of {len(kept)} rows", fix=f"give the number of one: {listed}{more}")
 
 
 def _only(rows: NDArray[np.intp], lead: str) -> int:

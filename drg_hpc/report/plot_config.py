@@ -58,8 +58,8 @@ class PlotOptions(Options):
 
     attributions: Path = positional(help="run of drg-attr, or its out.h5", metavar="ATTR.h5")
     regions: tuple[str, ...] = flag(
-        help="names of regions, row numbers from 0, or chrom:start-end, separated by commas; of a region that holds "
-        "chrom:start-end and more, that part is shown",
+        help="names of regions, names or ids of genes where rows are genes, row numbers from 0, or chrom:start-end, "
+        "separated by commas; of a region that holds chrom:start-end and more, that part is shown",
         metavar="A,B",
     )
     tracks: str = flag("all", help="all, or names separated by commas; drawn in this order", metavar="A,B")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,15 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.files import counted
 from drg_hpc.report.figure_style import GREY, colour
-from drg_hpc.report.method_words import params_words, scale_of, statistic_words
+from drg_hpc.report.method_words import params_words
 from drg_hpc.report.places import Place, gene_words
 from drg_hpc.report.plot_choice import Chosen, choose_regions, choose_tracks, choose_window
-from drg_hpc.report.plot_config import PlotOptions
+from drg_hpc.report.plot_config import PlotOptions, parse_window
 from drg_hpc.report.plot_measured import Measured
 from drg_hpc.report.plot_sheet import Bars, Panel, Section, Sheet
+from drg_hpc.report.statistic_words import scale_of, statistic_words
 from drg_hpc.results.attributions_read import Form
 from drg_hpc.results.reader import Attributions, list_inputs, read_attributions
+
+log = logging.getLogger(__name__)
 
 Bar = tuple[float, float]
 
@@ -43,6 +48,7 @@ def read_sheet(options: PlotOptions) -> Sheet:
             bars = [_bars(first, region.row, track, options.predicted, measured) for track in tracks]
             for found in opened if region.part is None else opened[:1]:
                 sections.append(_section(found, region, tracks, bars, options))
+        _tell_short(sections, options)
         return Sheet(
             sections=tuple(sections),
             caption=_caption(first, tracks, options),
@@ -51,6 +57,17 @@ def read_sheet(options: PlotOptions) -> Sheet:
             letter_width=options.letter_width,
             row_height=options.row_height,
         )
+
+
+def _tell_short(sections: Sequence[Section], options: PlotOptions) -> None:
+    """Say it where fewer bases are there than ``--window strongest:N`` asks for."""
+    window = parse_window(options.window or "all")
+    short = [section for section in sections if window.kind == "strongest" and section.columns < window.last]
+    if short:
+        first, others = short[0], len(short) - 1
+        more = f", and of {counted(others, 'other')} too" if others else ""
+        bases = counted(first.columns, "base")
+        log.info("--window %s: %s has %s, all of it is drawn%s", options.window, first.place.name, bases, more)
 
 
 def _open(options: PlotOptions, stack: ExitStack) -> Iterator[Attributions]:
@@ -144,7 +161,8 @@ def _caption(found: Attributions, tracks: Sequence[str], options: PlotOptions) -
     params = found.attributes.get("params", {})
     text = f"Letters: contribution of the base that is there by {params_words(params)}"
     text += f", to {words}" if (words := statistic_words(params)) else ""
-    text += ", on the link scale" if scale_of(params) == "link" else ""
+    if scale_of(params) == "link" or (words and "genes" not in params):
+        text += f", on the {scale_of(params)} scale"
     if "top" in found.tracks[tracks[0]]:
         text += f"; only the {found.tracks[tracks[0]]['top/positions'].shape[1]} strongest positions were kept"
     if options.heatmap and (form := stored_form(found, tracks[0])) is not None:

@@ -48,6 +48,12 @@ class Source:
     done: dict[str, Any]
 
     @property
+    def run(self) -> str:
+        """Name of the run's folder, or of a file that is in none."""
+        in_run = self.path.is_file() and self.path.name == "out.h5"
+        return (self.path.parent if in_run or self.path.name == "out.zarr" else self.path).resolve().name
+
+    @property
     def output_sha256(self) -> str | None:
         """sha256 of the output as done.json has it: how other results refer to this one."""
         found = self.done.get("outputs", {}).get(self.file.name, {})
@@ -112,6 +118,11 @@ class Sources:
             if source.file.resolve() in seen:
                 raise UsageError(f"given twice: {source.path}", fix="give every path once")
             seen.add(source.file.resolve())
+
+    def name(self, source: Source) -> str:
+        """What to call a source: its run, or where two of a kind have one name its path."""
+        alike = sum(other.run == source.run for other in self.of(source.kind))
+        return source.run if alike == 1 else str(source.path)
 
     def of(self, *kinds: Kind) -> list[Source]:
         """The sources of these kinds, in the order given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from drg_hpc.report import html
@@ -12,18 +13,40 @@ from drg_hpc.report.motifs import is_match
 from drg_hpc.report.performance import METRIC_NAMES
 from drg_hpc.report.seqlets import SeqletFacts, shuffled
 from drg_hpc.report.sources import Source, Sources
+from drg_hpc.report.statistic_words import enumerated
 from drg_hpc.store.dataset_layout import inputs_of
 
 
 def default_title(sources: Sources) -> str:
     """A title from the tracks that the sources are about."""
-    for source in sources.of("model", "store", "attributions"):
-        tracks = source.header.get("tracks") or source.done.get("summary", {}).get("tracks")
-        names = [str(item["name"] if isinstance(item, dict) else item) for item in tracks or []]
-        if names:
+    models = sources.of("model")
+    if len({tuple(_tracks(model)) for model in models}) > 1:  # no tracks that stand for all
+        return f"{len(models)} sequence models: {enumerated([sources.name(model) for model in models])}"
+    lead = "Sequence model" if len(models) < 2 else f"{len(models)} sequence models"
+    for source in models if len(models) > 1 else sources.of("model", "store", "attributions"):
+        if names := _tracks(source):
             more = f" and {len(names) - 2} more tracks" if len(names) > 3 else ""
-            return f"Sequence model: {', '.join(names[:2] if more else names)}{more}"
+            return f"{lead}: {', '.join(names[:2] if more else names)}{more}"
     return "Regulatory sequence report"
+
+
+def _tracks(source: Source) -> list[str]:
+    found = source.header.get("tracks") or source.done.get("summary", {}).get("tracks")
+    return [str(item["name"] if isinstance(item, dict) else item) for item in found or []]
+
+
+def _attributed(sources: Sources) -> Iterator[str]:
+    """A sentence for the runs of one kind, with their names where there are several runs."""
+    runs: dict[str, list[str]] = {}
+    for source in (found := sources.of("attributions")):
+        rows, genes = source.done.get("summary", {}).get("rows"), source.header.get("params", {}).get("genes")
+        what = "sequence" if genes is None else "exon" if genes.get("statistic") == "splice" else "gene"
+        count = html.counted(rows, what) if rows else f"{what.capitalize()}s"
+        text = f"{count} {'was' if rows == 1 else 'were'} attributed by {method_words(source)}"
+        runs.setdefault(text, []).append(sources.name(source))
+    for text, names in runs.items():
+        each = ", each" if len(names) > 1 else ""
+        yield f"{text} ({'runs' if each else 'run'} {enumerated(names)}{each})." if len(found) > 1 else f"{text}."
 
 
 def _held_out(evaluation: Source, lineage: Lineage, data: list[DataFacts]) -> str:
@@ -90,14 +113,14 @@ def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts])
         words = rows_words(facts.source.header)
         plain = not facts.source.header.get("negatives")
         cards.append((html.number(facts.source.header["rows"]), "sequences" if plain else f"sequences: {words}"))
-    for source in sources.of("attributions"):
-        rows = source.done.get("summary", {}).get("rows")
-        count = f"{html.number(rows)} sequences were" if rows else "Sequences were"
-        sentences.append(f"{count} attributed by {method_words(source)}.")
+    sentences += _attributed(sources)
     for item in seqlets:
         positive = int((item.table["sign"] > 0).sum())
         negative = len(item.table) - positive
-        text = f"The attributions hold {html.number(positive)} positive and {html.number(negative)} negative seqlets"
+        of = f" ({sources.name(item.source)})" if len(seqlets) > 1 else ""
+        text = (
+            f"The attributions hold {html.number(positive)} positive and {html.number(negative)} negative seqlets{of}"
+        )
         made = shuffled(item)
         sentences.append(f"{text}, {html.number(made)} of them in shuffles." if made else f"{text}.")
         cards.append((html.number(len(item.table)), "seqlets"))
