@@ -6,14 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from drg_hpc.bodies.row_options import RowOptions
-from drg_hpc.bodies.selection import (
-    ROW_TABLE_BYTES,
-    describe_models,
-    require_alike,
-    select_input,
-    select_tracks,
-    worker_memory,
-)
 from drg_hpc.config import flag, positional
 from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
@@ -48,6 +40,16 @@ def plan_shards(options: Options) -> RunSpec:
     UsageError : no such track
     InputError : no model, models that differ, no rows, or sequences that do not fit
     """
+    # Here, since --help needs none of it.
+    from drg_hpc.bodies.selection import (
+        ROW_TABLE_BYTES,
+        describe_models,
+        require_alike,
+        select_input,
+        select_tracks,
+        worker_memory,
+    )
+
     paths = model_paths(options.model)
     models = [read_model_header(path) for path in paths]
     require_alike(paths, models)

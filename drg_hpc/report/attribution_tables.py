@@ -57,7 +57,10 @@ def unkept_table(found: Attributions) -> str:
     regions = found.regions.iloc[rows]
     reasons = Counter(singular(str(reason)) or "not said" for reason in regions["reason"])
     counts = ", ".join(f"{html.number(count)} × {reason}" for reason, count in reasons.most_common())
-    text = f"<h3>Not attributed</h3><p>{html.number(len(rows))} of {html.counted(found.rows, 'row')} {'was' if len(rows) == 1 else 'were'} not attributed"
+    verb = "was" if len(rows) == 1 else "were"
+    text = (
+        f"<h3>Not attributed</h3><p>{html.number(len(rows))} of {html.counted(found.rows, 'row')} {verb} not attributed"
+    )
     text += f": {html.escape(counts)}.</p>" if len(rows) > _ROWS else ".</p>"
     lines = [_line(int(row), region) for row, (_, region) in zip(rows[:_ROWS], regions[:_ROWS].iterrows(), strict=True)]
     note = f'<p class="note">The first {_ROWS} of them.</p>' if len(rows) > _ROWS else ""

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -58,10 +59,10 @@ class Names:
         genes: dict[str, list[int]] = {}
         for number, name in enumerate(regions["name"].astype(str)):
             rows.setdefault(name, []).append(number)
-        columns = [regions[name].astype(str) for name in ("gene_name", "gene_id") if name in regions]
-        for number, called in enumerate(zip(*columns, strict=True)):
-            for name in {*called, *(_VERSION.sub("", name) for name in called[-1:])} - {""}:
-                genes.setdefault(name, []).append(number)
+        columns = [list(regions[name].astype(str)) if name in regions else [] for name in ("gene_name", "gene_id")]
+        for number, (name, gene) in enumerate(zip_longest(*columns, fillvalue="")):
+            for called in {name, gene, _VERSION.sub("", gene)} - {""}:
+                genes.setdefault(called, []).append(number)
         return cls(rows, genes)
 
     @property

@@ -65,9 +65,15 @@ def _tell_short(sections: Sequence[Section], options: PlotOptions) -> None:
     short = [section for section in sections if window.kind == "strongest" and section.columns < window.last]
     if short:
         first, others = short[0], len(short) - 1
-        more = f", and of {counted(others, 'other')} too" if others else ""
+        more = f" ({counted(others, 'more region')} likewise)" if others else ""
         bases = counted(first.columns, "base")
-        log.info("--window %s: %s has %s, all of it is drawn%s", options.window, first.place.name, bases, more)
+        log.info(
+            "--window %s: region %r has only %s, the whole region is drawn%s",
+            options.window,
+            first.place.name,
+            bases,
+            more,
+        )
 
 
 def _open(options: PlotOptions, stack: ExitStack) -> Iterator[Attributions]:

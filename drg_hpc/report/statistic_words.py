@@ -132,7 +132,7 @@ def _times(weight: Any) -> str:
 
 
 def _tracks(target: Params, key: str, known: Sequence[str]) -> str:
-    """Names of tracks: of the model where it is at hand, else as the name of the value says them, else their numbers."""
+    """Names of tracks: the model's where it is at hand, else those in the name of the value, else their numbers."""
     numbers = [int(number) for number in target.get(key, ())]
     if numbers and max(numbers) < len(known):
         return enumerated([known[number] for number in numbers])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,6 +22,8 @@ from drg_hpc.report.logos import LogoRow, glyph_symbols, information, logo_figur
 from drg_hpc.report.motifs import motif_logo, motif_row
 from drg_hpc.report.page import write_report
 from drg_hpc.report.performance import correlation, dot_size
+from drg_hpc.report.sources import Sources
+from drg_hpc.report.summary import default_title
 from drg_hpc.results.motifs import read_motifs
 
 VOID = {"meta", "link", "br", "path", "rect", "use"}
@@ -242,3 +245,16 @@ def test_numbers_for_people() -> None:
     ]  # fmt: skip
     assert [html.small(v) for v in (0, 0.04, 1.23e-26)] == ["0", "0.04", "1.2×10⁻²⁶"]
     assert '<tr><td data-label="a">&lt;</td></tr>' in html.table(("a",), [("<",)])
+
+
+def test_the_title_counts_models(everything: dict[str, Path], tmp_path: Path) -> None:
+    from report.conftest import TRACK, write_model
+
+    models = tuple(write_model(tmp_path / name, everything["store"], weights=name.encode()) for name in ("a", "b"))
+    assert default_title(Sources(models[:1])) == f"Sequence model: {TRACK}"
+    assert default_title(Sources(models)) == f"2 sequence models: {TRACK}"
+    header = json.loads((models[1] / "model.json").read_text()) | {"tracks": ["other"]}
+    (models[1] / "model.json").write_text(json.dumps(header))
+    assert default_title(Sources(models)) == "2 sequence models: a and b"
+    text = write_report(ReportOptions(paths=models, out=tmp_path / "r.html")).read_text()
+    assert "from: model (a, b)." in check(text)

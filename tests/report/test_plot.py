@@ -332,3 +332,13 @@ def test_plot_attribution_with_a_heat_map_on_axes_of_ones_own() -> None:
             plot_attribution(bad)
     with pytest.raises(UsageError, match="has 5 columns, the attribution 4"):
         plot_attribution(values, np.zeros((4, 5)))
+
+
+def test_a_region_shorter_than_the_window(made: Made, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        sheet = read_sheet(options(made, "0,1", window="strongest:5000"))
+        read_sheet(options(made, "0", window="strongest:160"))
+    assert [section.columns for section in sheet.sections] == [160, 160]
+    words = "--window strongest:5000: region 'peak_0' has only 160 bases, the whole region is drawn"
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{words} (1 more region likewise)"]

@@ -53,6 +53,23 @@ def test_no_such_region(regions: pd.DataFrame, text: str, kind: type[Exception],
         choose_regions([text], regions)
 
 
+def test_by_gene(regions: pd.DataFrame) -> None:
+    genes = regions.assign(
+        gene_name=["UP", "UP", "DOWN", "", "7", "DOWN"], gene_id=["E1.4", "E1.4", "E2.11", "E3.1_PAR_Y", "E4", "E2.11"],
+        choice=["exon 1, number 1 of T", "1 exons", "", "", "", ""],
+    )  # fmt: skip
+    assert choose_regions(["DOWN,E2,E2.11", "E3_PAR_Y"], genes) == [Chosen(2), Chosen(2), Chosen(2), Chosen(3)]
+    assert choose_regions(["7"], genes) == [Chosen(4)] and choose_regions(["a"], genes) == [Chosen(0)]
+    for text in ("UP", "E1", "E1.4"):
+        with pytest.raises(UsageError, match=f"--regions {text}: the gene of 2 rows") as caught:
+            choose_regions([text], genes)
+        assert "the number of one: 0 (exon 1, number 1 of T); 1 (1 exon)" in str(caught.value)
+    with pytest.raises(InputError, match="did you mean 'DOWN'"):
+        choose_regions(["DOWNN"], genes)
+    with pytest.raises(InputError, match=r"'gone' \(row 5\) was not attributed: outside the contig"):
+        choose_regions(["LOST"], genes.assign(gene_name=[*"UVWXY", "LOST"]))
+
+
 def test_shuffles_lie_nowhere(regions: pd.DataFrame) -> None:
     doubled = pd.concat([regions, regions.assign(origin="dinuc", name="s")], ignore_index=True)
     assert choose_regions([f"{CHROM}:{START}-{START + 100}"], doubled) == [Chosen(0)]
