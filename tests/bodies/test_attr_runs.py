@@ -109,7 +109,22 @@ def test_every_method_is_the_engine_in_memory_whatever_the_sharding(
                 assert group["delta"][()].max() < (1e-2 if method == "integrated-gradients" else 1e-5) * scale
 
 
-def test_batch_size_order_and_number_of_tracks_do_not_change_numbers(tmp_path: Path, store: Path, small: Path) -> None:
+@pytest.mark.parametrize("method", ["gradient", "deeplift", "integrated-gradients"])
+def test_order_of_rows_does_not_change_numbers(tmp_path: Path, small: Path, method: str) -> None:
+    generator = np.random.default_rng(5)
+    records = [f">s{i}\n{''.join(generator.choice(list('ACGT'), LENGTH))}\n" for i in range(70)]
+    shuffled = generator.permutation(70)
+    (tmp_path / "a.fa").write_text("".join(records))
+    (tmp_path / "b.fa").write_text("".join(records[i] for i in shuffled))
+    found = []
+    for name in ("a", "b"):
+        attr(tmp_path / name, small, tmp_path / f"{name}.fa", method=method, store_dtype="float32")
+        with read_attributions(tmp_path / name) as result:
+            found.append(result.tracks["t0"]["projected"][()])
+    close(found[1], found[0][shuffled])
+
+
+def test_batch_size_and_number_of_tracks_do_not_change_numbers(tmp_path: Path, store: Path, small: Path) -> None:
     shared = {"split": "all", "store_dtype": "float32", "method": "deepshap", "references": "dinuc:2"}
     found = {}
     for name, options in {"a": {"batch_size": 64}, "b": {"batch_size": 2}, "c": {"tracks": "t1"}}.items():
