@@ -185,6 +185,12 @@ class FanoutOptions(ClusterFlags):
     cluster: ClusterFlags = flag(ClusterFlags(), help="the cluster flags as a table")
 
 
+def changed(options: Options, names: typing.Iterable[str]) -> list[str]:
+    """Those of some fields that differ from their defaults: what a user asked for."""
+    fields = type(options).model_fields
+    return [name for name in names if getattr(options, name) != fields[name].get_default(call_default_factory=True)]
+
+
 def nearest(key: str, known: typing.Iterable[str]) -> str:
     """``, did you mean 'x'?`` or an empty text."""
     close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from drg_hpc.attribution.cost import PASS_SIZES
 from drg_hpc.attribution.engine import Engine
 from drg_hpc.attribution.recipe import Recipe, check_shifts, make_recipe, require_one_reference
 from drg_hpc.attribution.targets import Statistic, TrackStatistic, choose_tracks
@@ -130,7 +131,7 @@ def _input_names(module: torch.nn.Module, count: int) -> list[str]:
 def _check(module: torch.nn.Module, xs: Sequence[NDArray[Any]], *, batch: int) -> None:
     if len({len(x) for x in xs}) > 1:
         raise UsageError(f"inputs have {', '.join(str(len(x)) for x in xs)} rows: a row has one sequence of each")
-    if batch not in (1, 2, 4, 8, 16, 32, 64):
+    if batch not in PASS_SIZES:
         raise UsageError(f"batch = {batch} is no power of two up to {BLOCK_ROWS}")
     shape = getattr(module, "shape", None)
     known = list(getattr(shape, "inputs", {}).values())

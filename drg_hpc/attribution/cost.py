@@ -13,6 +13,8 @@ from drg_hpc.runs.spec import BLOCK_ROWS
 
 NARROWER_FROM = 8
 """Values from which on a linear head is gone round; see :mod:`drg_hpc.attribution.functions`."""
+PASS_SIZES = (1, 2, 4, 8, 16, 32, 64)
+"""Rows that a pass may have: a block is cut into equal ones."""
 RESULT_BYTES = 1 << 30
 """Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
 REFERENCE_BYTES = 1 << 28

@@ -108,7 +108,8 @@ class Engine:
         self._inputs = tuple(inputs) if inputs and len(inputs) > 1 else ("",)
         self._functions: dict[_Key, Function] = {}
         self._spec = None if recipe.references is None else parse_references(recipe.references)
-        self._checked = False
+        self._checked: set[int] = set()  # models
+        self._prepared: dict[tuple[int, View, int], Statistic] = {}
         self._drawn: dict[tuple[int, int], list[NDArray[Any]]] = {}
 
     @property
@@ -189,9 +190,13 @@ class Engine:
     def _references_of(
         self, part: slice, *, xs: list[NDArray[Any]], rows: Sequence[int], given: Sequence[NDArray[Any]] | None
     ) -> list[NDArray[Any]] | None:
-        """References (n, R, 4, L) of a pass, of each input; kept for other views and models while they are small."""
+        """References (n, R, 4, L) of a pass, of each input, zero where there is no base.
+
+        Drawn ones are kept for other views and models while they are small.
+        """
         if given is not None:
-            return [each[part] for each in given]
+            known = (forms.known_bases(array_tensor(x[part]))[:, None].numpy() for x in xs)
+            return [each[part] * bases for each, bases in zip(given, known, strict=True)]
         if self._spec is None:
             return None
         key = (part.start, part.stop)
@@ -221,7 +226,7 @@ class Engine:
         references: Sequence[NDArray[Any]] | None,
     ) -> tuple[torch.Tensor, list[Multipliers]]:
         """Values (n, k) and multipliers of one pass."""
-        statistic = self._statistics[model]
+        statistic = self._statistic(model, view, values)
         device, dtype = module_place(statistic.module)
         n = len(rows)
 
@@ -230,18 +235,15 @@ class Engine:
                 pad_block(array_tensor(each).to(device=device, dtype=dtype), self.batch) for each in arrays
             )  # fmt: skip
 
-        chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
-        chosen = chosen.shifted(view.shift)
-        chosen = chosen.mirrored() if view.reverse else chosen
         padding = [rows[-1]] * (self.batch - n)
-        params = tuple(_placed(each, device, dtype) for each in chosen.params([*rows, *padding]))
+        params = tuple(_placed(each, device, dtype) for each in statistic.params([*rows, *padding]))
         inputs = place(xs)
         key = (model, view.reverse, view.shift, values.start, self.batch)
         batch = Batch(
-            function=self._function(key, chosen, inputs, params),
+            function=self._function(key, statistic, inputs, params),
             xs=inputs,
             params=params,
-            references=None if references is None else self._known(place(references), inputs),
+            references=None if references is None else place(references),
             rows=tuple(rows),
             recipe=self.recipe,
             view=view,
@@ -253,22 +255,27 @@ class Engine:
 
     def _function(self, key: _Key, statistic: Statistic, xs: Tensors, params: Tensors) -> Function:
         """The function of a model, a strand, a shift, some values and a size of passes, prepared once."""
-        if not self._checked:
+        if key[0] not in self._checked:
             require_rows_apart(statistic, xs, params)
-            self._checked = True
+            self._checked.add(key[0])
         if key not in self._functions:
             self._functions[key] = Function(statistic, xs=xs, params=params, vjps=self._vjps)
             log.info("%s: %s", self.recipe.method, self._functions[key].route)
         return self._functions[key]
 
-    @staticmethod
-    def _known(references: Tensors, xs: Tensors) -> Tensors:
-        """References without bases where the sequence has none."""
-        pairs = zip(references, xs, strict=True)
-        return tuple(each * forms.known_bases(x)[:, None] for each, x in pairs)
+    def _statistic(self, model: int, view: View, values: range) -> Statistic:
+        """Some values of a model's statistic, as a view is to be asked for them; made once."""
+        key = (model, view, values.start)
+        if key not in self._prepared:
+            statistic = self._statistics[model]
+            chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
+            chosen = chosen.shifted(view.shift)
+            self._prepared[key] = chosen.mirrored() if view.reverse else chosen
+        return self._prepared[key]
 
     def _results(self, sums: Sums, xs: list[NDArray[Any]]) -> Iterator[TrackResult]:
         tensors = [array_tensor(x).to(sums.dtype) for x in xs]
+        sd = sums.value_sd()
         for value in range(sums.values.shape[1]):
             inputs = []
             for number, x in enumerate(tensors):
@@ -282,7 +289,6 @@ class Engine:
                         projected_sd=sums.projected_sd(value, number),
                     )
                 )
-            sd = sums.value_sd()
             yield TrackResult(
                 prediction=_numpy(sums.values[:, value]),
                 prediction_sd=None if sd is None else sd[:, value],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -140,6 +141,11 @@ class _Sums:
             for total, part in zip(self.m[number] + self.q[number], m + q, strict=True):
                 total += part
 
+    def each(self, batch: Batch) -> Iterator[tuple[Tensors, Tensors | None]]:
+        """``m`` and ``q`` of each value of the statistic."""
+        products = batch.function.each(iter(self.q)) if batch.recipe.uses_products else itertools.repeat(None)
+        yield from zip(batch.function.each(iter(self.m)), products, strict=False)  # repeat has no end
+
 
 def _over_points(batch: Batch, points: Iterator[tuple[Tensors, Tensors | None]], *, count: int) -> Explained:
     """Mean gradient over points, each with the reference that it belongs to."""
@@ -150,12 +156,7 @@ def _over_points(batch: Batch, points: Iterator[tuple[Tensors, Tensors | None]],
         _, each = _gradients(batch.function, xs, batch.params)
         sums.add(each, weight=1 / count, reference=reference if batch.recipe.uses_products else None)
 
-    def found() -> Iterator[Multipliers]:
-        products = batch.function.each(iter(sums.q)) if batch.recipe.uses_products else None
-        for m in batch.function.each(iter(sums.m)):
-            yield Multipliers(m, None if products is None else next(products))
-
-    return Explained(batch.function.values(units), found())
+    return Explained(batch.function.values(units), (Multipliers(m, q) for m, q in sums.each(batch)))
 
 
 def smoothgrad(batch: Batch, *, draw: Callable[..., torch.Tensor], level: str) -> Explained:
@@ -220,19 +221,21 @@ def integrated_gradients(batch: Batch) -> Explained:
             internal_batch_size=len(xs[0]),
         )
         by_unit = [tuple(part.detach() for part in one) for one in zip(*(f.unbind(1) for f in found), strict=True)]
-        sums.add(iter(by_unit), weight=1 / batch.count, reference=reference)
+        kept = reference if batch.recipe.uses_products else None
+        sums.add(iter(by_unit), weight=1 / batch.count, reference=kept)
         with torch.no_grad():
             difference = units - function.units(reference, params)
         totals = [sum((m * (x - r)).sum((1, 2)) for m, x, r in zip(one, xs, reference, strict=True)) for one in by_unit]
         errors.append(torch.stack(totals, dim=1) - difference)
     by_value = function.combined(torch.stack(errors, dim=1))  # (b, references, k)
 
-    def each() -> Iterator[Multipliers]:
-        pairs = zip(function.each(iter(sums.m)), function.each(iter(sums.q)), strict=True)
-        for value, (m, q) in enumerate(pairs):
-            yield Multipliers(m, q, by_value[:, :, value])
+    return Explained(function.values(units), _with_errors(sums.each(batch), by_value))
 
-    return Explained(function.values(units), each())
+
+def _with_errors(each: Iterator[tuple[Tensors, Tensors | None]], errors: torch.Tensor) -> Iterator[Multipliers]:
+    """Multipliers of each value with its convergence errors, (b, references, k)."""
+    for value, (m, q) in enumerate(each):
+        yield Multipliers(m, q, errors[:, :, value])
 
 
 def deeplift(batch: Batch) -> Explained:
@@ -243,14 +246,9 @@ def deeplift(batch: Batch) -> Explained:
     count = pairs.values.shape[1]
     found = [pairs.accumulate(one) for one in torch.eye(count, dtype=xs[0].dtype, device=xs[0].device)]
     by_value = function.combined(torch.stack([error for _, _, error in found], dim=2))
-
-    def each() -> Iterator[Multipliers]:
-        means = function.each(tuple(m) for m, _, _ in found)
-        products = function.each(tuple(q) for _, q, _ in found)
-        for value, (m, q) in enumerate(zip(means, products, strict=True)):
-            yield Multipliers(m, q, by_value[:, :, value])
-
-    return Explained(function.values(pairs.values), each())
+    sums = _Sums()
+    sums.m, sums.q = [tuple(m) for m, _, _ in found], [tuple(q) for _, q, _ in found]
+    return Explained(function.values(pairs.values), _with_errors(sums.each(batch), by_value))
 
 
 METHODS: dict[str, Callable[[Batch], Explained]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from drg_hpc.attribution.catalogue import Output
 from drg_hpc.bodies.gene_options import GeneOptions
 from drg_hpc.bodies.row_options import RowOptions
 from drg_hpc.config import FanoutOptions, flag, positional
@@ -20,9 +21,6 @@ Method = Literal[
     "gradient", "inputxgradient", "tism", "integrated-gradients", "expected-gradients", "smoothgrad",
     "smoothgrad-gaussian", "deeplift", "deepshap", "attention",
 ]  # fmt: skip
-
-
-Output = Literal["raw", "corrected", "hypothetical", "global"]
 
 
 class ModelOptions(FanoutOptions):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from drg_hpc.attribution.catalogue import ATTENTION
-from drg_hpc.attribution.cost import PASS_BYTES, Work
+from drg_hpc.attribution.cost import PASS_BYTES, PASS_SIZES, Work
 from drg_hpc.attribution.recipe import Recipe, make_recipe, parse_shifts
 from drg_hpc.attribution.transform_spec import plan_target
 from drg_hpc.attribution.transform_tracks import GROUP
@@ -20,10 +20,12 @@ from drg_hpc.bodies.gene_plan import plan_genes
 from drg_hpc.bodies.groups import read_groups
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, describe_models, require_alike, select_input, worker_base
 from drg_hpc.bodies.user_code import source_of
+from drg_hpc.config import changed
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.files import counted, human_bytes
 from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header
+from drg_hpc.results.attributions_layout import Layout
 from drg_hpc.results.export_kinds import check_exports, export_bytes, parse_exports
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import describe_store, genome_contigs, known_contigs
@@ -33,6 +35,8 @@ _NOT_OF_ATTENTION = (
     "output", "references", "base_freqs", "samples", "sample_level", "tracks", "groups", "transform", "scale",
     "rc_average", "shifts", "keep", "top",
 )  # fmt: skip
+
+_NOT_OF_GENES = ("input", "regions", "split", "where", "evaluation", "stranded", "transform", "scale")
 
 
 @dataclass(frozen=True)
@@ -108,15 +112,15 @@ def settle(options: Options) -> RunSpec:
     contigs = known_contigs(store) if "bigwig" in params["export"] and store and store.is_dir() else None
     check_exports(params["export"], layout, contigs=contigs is not None)
     if recipe is None:
-        require_size(_bytes(params, models=1), options.max_size or MAX_SIZE)
-    notes = [*chosen.notes, *_notes(params, recipe, work, models=len(paths))]
+        require_size(_bytes(params, layout), options.max_size or MAX_SIZE)
+    notes = [*chosen.notes, *_notes(params, recipe, work, layout)]
     return RunSpec(
         command="attr",
         params=params,
         inputs=describe_models(paths) | dict(chosen.inputs) | input_of(recipe),
         stages=(Stage("attr", shards),),
         threads=options.threads,
-        estimate=_estimate(params, headers, recipe, work, shards=len(shards), memory=chosen.memory),
+        estimate=_estimate(params, headers, recipe, work, layout, shards=len(shards), memory=chosen.memory),
         notes=tuple(notes),
         aside={
             **chosen.aside,
@@ -134,9 +138,9 @@ def _recipe(options: Options) -> Recipe | None:
     UsageError : options that have no effect
     """
     if options.method == ATTENTION:
-        _refuse_other_than_default(options, _NOT_OF_ATTENTION, why="has no effect on --method attention")
+        _refuse(options, _NOT_OF_ATTENTION, why="has no effect on --method attention")
         return None
-    _refuse_other_than_default(options, ("block", "max_size"), why="belongs to --method attention")
+    _refuse(options, ("block", "max_size"), why="belongs to --method attention")
     if options.groups is not None and GROUP not in f"{options.tracks}{options.transform}":
         raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
     return make_recipe(
@@ -149,10 +153,9 @@ def _recipe(options: Options) -> Recipe | None:
     )
 
 
-def _refuse_other_than_default(options: Options, names: Iterable[str], *, why: str) -> None:
-    for name in names:
-        if getattr(options, name) != Options.model_fields[name].default:
-            raise UsageError(f"--{name.replace('_', '-')} {why}", fix="leave it out")
+def _refuse(options: Options, names: Iterable[str], *, why: str) -> None:
+    if given := changed(options, names):
+        raise UsageError(f"--{given[0].replace('_', '-')} {why}", fix="leave it out")
 
 
 def _tracks(options: Options, header: Header) -> _Rows:
@@ -201,10 +204,9 @@ def _genes(options: Options, header: Header) -> _Rows:
     """
     if options.genome is None:
         raise UsageError("--gtf needs --genome: the store that windows of genes are cut from")
-    for name in ("input", "regions", "split", "where", "evaluation", "stranded", "transform", "scale"):
-        if getattr(options, name):
-            shown = f"{getattr(options, name)}" if name == "input" else f"--{name}"
-            raise UsageError(f"{shown} with --gtf: rows are the genes, values their statistic", fix="leave it out")
+    for name in changed(options, _NOT_OF_GENES):
+        shown = f"{getattr(options, name)}" if name == "input" else f"--{name}"
+        raise UsageError(f"{shown} with --gtf: rows are the genes, values their statistic", fix="leave it out")
     groups, files = read_groups(options.groups, header)
     target = plan_target(header, tracks=options.tracks, groups=groups, scale="output")
     tracks = used_tracks(target.record(), header)
@@ -217,15 +219,14 @@ def _genes(options: Options, header: Header) -> _Rows:
         shifts=parse_shifts(options.shifts, length=min(model_inputs(header).values())),
     )
     files |= found.files
-    rows = len(found.rows) if options.limit is None else min(len(found.rows), options.limit)
     return _Rows(
-        rows=rows,
+        rows=len(found.rows),
         params={"genes": found.params},
         inputs={"genome": describe_store(options.genome)} | {name: describe_input(p) for name, p in files.items()},
         names=list(enumerate(found.names)),
         tracks=tracks,
         plain=False,
-        unkept=not all(row.kept for row in found.rows[:rows]),
+        unkept=not all(row.kept for row in found.rows),
         notes=found.notes,
     )
 
@@ -237,9 +238,11 @@ def _batch(options: Options) -> int | None:
     ------
     UsageError : no power of two up to 64
     """
-    if options.batch_size not in (None, 1, 2, 4, 8, 16, 32, 64):
-        raise UsageError(f"--batch-size {options.batch_size} is no power of two up to {BLOCK_ROWS}",
-                         fix="blocks of 64 rows are cut into equal passes: 1, 2, 4, 8, 16, 32 or 64")  # fmt: skip
+    if options.batch_size not in (None, *PASS_SIZES):
+        raise UsageError(
+            f"--batch-size {options.batch_size} is no power of two up to {BLOCK_ROWS}",
+            fix=f"blocks of {BLOCK_ROWS} rows are cut into equal passes: {', '.join(map(str, PASS_SIZES))}",
+        )
     return options.batch_size
 
 
@@ -249,36 +252,35 @@ def _pass_rows(params: Mapping[str, Any], recipe: Recipe | None, work: Work) -> 
     return {kind: given or work.pass_rows(recipe, kind) for kind in PASS_BYTES}
 
 
-def _bytes(params: Mapping[str, Any], *, models: int, keep: str | None = None) -> int:
+def _bytes(params: Mapping[str, Any], layout: Layout) -> int:
     """Of all rows before compression."""
-    layout = layout_of({**params, "keep": keep or params["keep"]}, models=models)
     return int(params["rows"]) * (layout.row_bytes() + ROW_TABLE_BYTES)
 
 
-def _notes(params: Mapping[str, Any], recipe: Recipe | None, work: Work, *, models: int) -> list[str]:
+def _notes(params: Mapping[str, Any], recipe: Recipe | None, work: Work, layout: Layout) -> list[str]:
     """The plan in words: what is computed, its bytes, its cost."""
     rows = int(params["rows"])
     if recipe is None:
-        size = human_bytes(_bytes(params, models=models))
+        size = human_bytes(_bytes(params, layout))
         layers = params["attention"]["layers"]
         return [f"attention: {rows} sequences, layers {', '.join(layers)}; {size} before compression"]
-    sizes = {keep: human_bytes(_bytes(params, models=models, keep=keep)) for keep in ("projected", "hypothetical")}
+    sizes = [human_bytes(_bytes(params, replace(layout, keep_form=four))) for four in (False, True)]
     what = f"{recipe.method}, form {recipe.form}: {rows} sequences, {counted(work.values, 'value')}"
-    if models > 1:
-        what += f", mean over {models} models"
+    if work.models > 1:
+        what += f", mean over {work.models} models"
     return [
-        f"{what}; before compression {sizes['projected']} projected, {sizes['hypothetical']} with all four bases",
+        f"{what}; before compression {sizes[0]} projected, {sizes[1]} with all four bases",
         *work.lines(recipe, rows=rows),
     ]
 
 
 def _estimate(
-    params: Mapping[str, Any], headers: Sequence[Header], recipe: Recipe | None, work: Work, *, shards: int,
-    memory: int,
+    params: Mapping[str, Any], headers: Sequence[Header], recipe: Recipe | None, work: Work, layout: Layout, *,
+    shards: int, memory: int,
 ) -> Estimate:  # fmt: skip
     """Disk and memory of the run: parts and their merge; a model at work on a pass."""
-    size = _bytes(params, models=len(headers))
-    exports = export_bytes(params["export"], layout_of(params, models=len(headers)), int(params["rows"]))
+    size = _bytes(params, layout)
+    exports = export_bytes(params["export"], layout, int(params["rows"]))
     return Estimate(
         bytes=2 * size + exports,
         files=2 * shards + 8 + len(params["export"]),

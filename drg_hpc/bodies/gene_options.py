@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from drg_hpc.attribution.gene_words import Counts, GeneStat, Junction, Order
-from drg_hpc.config import Options, flag
+from drg_hpc.config import Options, changed, flag
 from drg_hpc.errors import UsageError
 
 _AROUND: dict[GeneStat, Counts] = {"expression": (0, 0), "polya": (128, 160), "splice": (96, 96)}
@@ -101,9 +101,8 @@ def uses_genes(options: GeneOptions) -> bool:
     """
     if options.gtf is not None:
         return True
-    for name, field in GeneOptions.model_fields.items():
-        if getattr(options, name) != field.get_default(call_default_factory=True):
-            raise UsageError(f"--{name.replace('_', '-')} needs --gtf")
+    if own := changed(options, GeneOptions.model_fields):
+        raise UsageError(f"--{own[0].replace('_', '-')} needs --gtf")
     return False
 
 

@@ -348,6 +348,17 @@ def test_rows_that_influence_each_other_and_random_numbers_are_refused(method: s
             attribute(Over(kind), sequences(3), method)
 
 
+def test_every_model_of_an_ensemble_is_looked_at() -> None:
+    class Over(Smooth):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = super().forward(x)
+            return found - found.mean(dim=0, keepdim=True)
+
+    statistics = [TrackStatistic(module, (0,), "link") for module in (Smooth(1), Over(1))]
+    with pytest.raises(UsageError, match="influence each other"):
+        list(Engine(statistics, make_recipe("gradient")).block([sequences(3)], range(3)))
+
+
 def test_deeplift_is_against_one_reference() -> None:
     x = sequences(2)
     for references in ("dinuc:3", np.stack([x, x], axis=1)):
