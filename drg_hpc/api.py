@@ -11,6 +11,7 @@ NAMES = {
     "open_store": "drg_hpc.store.reader",
     "read_attributions": "drg_hpc.results.reader",
     "attribute": "drg_hpc.attribution.attribute",
+    "saturation_mutagenesis": "drg_hpc.attribution.saturation",
     "call_seqlets": "drg_hpc.interpretation.recursive",
     "plot_attribution": "drg_hpc.report.plot_logo",
 }

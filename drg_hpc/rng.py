@@ -34,8 +34,21 @@ def row_keys(seed: int, rows: NDArray[np.int64] | range, stream: str, *, step: i
     """
     import numpy as np
 
-    counters = (np.asarray(rows, np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    z = counters + np.uint64(row_key(seed, step, stream))
+    return _splitmix(np.asarray(rows, np.uint64), np.uint64(row_key(seed, step, stream)))
+
+
+def key_words(keys: NDArray[np.uint64], count: int) -> NDArray[np.uint64]:
+    """The first random words of each of some keys (E,), such as :func:`row_keys` gives: (E, count)."""
+    import numpy as np
+
+    return _splitmix(np.arange(count, dtype=np.uint64), keys[:, None])
+
+
+def _splitmix(counters: NDArray[np.uint64], key: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    """The numbers at some places of the sequences that begin at ``key``."""
+    import numpy as np
+
+    z = (counters + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + key
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))

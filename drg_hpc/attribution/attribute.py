@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from drg_hpc.attribution.cost import PASS_SIZES
 from drg_hpc.attribution.engine import Engine
+from drg_hpc.attribution.given import Given, as_array, check_inputs, evaluating, input_names, sequences_given
 from drg_hpc.attribution.recipe import Recipe, check_shifts, make_recipe, require_one_reference
 from drg_hpc.attribution.targets import Statistic, TrackStatistic, choose_tracks
 from drg_hpc.attribution.views import make_views
 from drg_hpc.errors import UsageError
 from drg_hpc.models.compute import Scale, module_place
 from drg_hpc.runs.spec import BLOCK_ROWS
-
-Given = ArrayLike | torch.Tensor
-
-
-@contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """The module in eval mode, and afterwards as it was, submodule by submodule."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode
 
 
 def attribute(
@@ -84,12 +70,12 @@ def attribute(
     UsageError : shapes, tracks or a combination of method and form that do not fit, or an operation of the module that
         DeepLIFT has no rule for
     """
-    several = isinstance(sequences, list | tuple) and np.ndim(sequences[0]) == 3
-    given_xs: Any = sequences if several else [sequences]
-    xs = [_sequences(each) for each in given_xs]
-    _check(module, xs, batch=batch)
+    xs, several = sequences_given(sequences)
+    check_inputs(module, xs)
+    if batch not in PASS_SIZES:
+        raise UsageError(f"batch = {batch} is no power of two up to {BLOCK_ROWS}")
     recipe, given = _recipe(method, output, references, xs=xs, base_freqs=base_freqs, samples=samples, level=level)
-    with _evaluating(module):
+    with evaluating(module):
         if target is None:
             chosen = choose_tracks(module, tracks, lengths=[x.shape[2] for x in xs])
             target = TrackStatistic(module, chosen, scale)
@@ -97,7 +83,7 @@ def attribute(
             raise UsageError("tracks and scale belong to the tracks of the module, not to a target of its own")
         check_shifts(shifts, length=min(x.shape[2] for x in xs))
         views = make_views(rc_average=rc_average, shifts=shifts)
-        names = _input_names(module, len(xs)) if several else None
+        names = input_names(module, len(xs)) if several else None
         engine = Engine([target], recipe, views=views, batch=batch, seed=seed, inputs=names)
         dtype = np.float64 if module_place(module)[1] == torch.float64 else np.float32
         found = [np.zeros((len(x), len(target.names), 4, x.shape[2]), dtype) for x in xs]
@@ -109,39 +95,6 @@ def attribute(
                 for number, one in enumerate(result.inputs):
                     found[number][at:stop, value] = one.form
     return found if several else found[0]
-
-
-def _array(values: Given) -> NDArray[Any]:
-    return np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
-
-
-def _sequences(values: Given) -> NDArray[Any]:
-    x = _array(values)
-    if x.ndim != 3 or x.shape[1] != 4:
-        raise UsageError(f"sequences have shape {x.shape}", fix="give (n, 4, length), bases in the order A, C, G, T")
-    return x
-
-
-def _input_names(module: torch.nn.Module, count: int) -> list[str]:
-    """Names of a module's inputs, by which they get random numbers of their own."""
-    known = list(getattr(getattr(module, "shape", None), "inputs", ()))
-    return known or [f"input{i}" for i in range(count)]
-
-
-def _check(module: torch.nn.Module, xs: Sequence[NDArray[Any]], *, batch: int) -> None:
-    if len({len(x) for x in xs}) > 1:
-        raise UsageError(f"inputs have {', '.join(str(len(x)) for x in xs)} rows: a row has one sequence of each")
-    if batch not in PASS_SIZES:
-        raise UsageError(f"batch = {batch} is no power of two up to {BLOCK_ROWS}")
-    shape = getattr(module, "shape", None)
-    known = list(getattr(shape, "inputs", {}).values())
-    if not known and isinstance(length := getattr(module, "length", None), int):
-        known = [length]
-    if known and len(known) != len(xs):
-        raise UsageError(f"the model takes {len(known)} sequences a row, not {len(xs)}")
-    for wanted, x in zip(known, xs, strict=False):
-        if wanted != x.shape[2]:
-            raise UsageError(f"sequences have {x.shape[2]} bases, the model takes {wanted}")
 
 
 def _recipe(
@@ -173,7 +126,7 @@ def _recipe(
 
 def _reference(given: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """References of one input as (n, R, 4, L)."""
-    array = _array(given)
+    array = as_array(given)
     if array.ndim == 4 and array.shape[0] == shape[0] and array.shape[2:] == shape[1:]:
         return array
     if array.shape not in ((4,), shape[1:], shape):

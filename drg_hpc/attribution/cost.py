@@ -15,6 +15,9 @@ NARROWER_FROM = 8
 """Values from which on a linear head is gone round; see :mod:`drg_hpc.attribution.functions`."""
 PASS_SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Rows that a pass may have: a block is cut into equal ones."""
+MUTANT_ROWS = 16
+"""Mutants of a pass through the whole model on a CPU, at most (more fall out of its caches, fewer leave matrix products
+narrow: Basset, BPNet and DRG's networks are within a tenth of their best)."""
 RESULT_BYTES = 1 << 30
 """Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
 REFERENCE_BYTES = 1 << 28
@@ -22,6 +25,8 @@ REFERENCE_BYTES = 1 << 28
 PASS_BYTES = {"cpu": 32 << 20, "cuda": 4 << 30}
 """Activations of a pass by kind of device: on a CPU what caches and the allocator hold on to (with more, each tensor is
 new memory), on a GPU what fits and keeps it busy."""
+MUTANT_BYTES = {"cpu": 1 << 30, "cuda": 4 << 30}
+"""Activations of all layers for a pass of mutants by kind of device; without gradients few of them are held at once."""
 
 
 def values_at_once(size: int, *, models: int) -> int:

@@ -236,7 +236,7 @@ class Engine:
             )  # fmt: skip
 
         padding = [rows[-1]] * (self.batch - n)
-        params = tuple(_placed(each, device, dtype) for each in statistic.params([*rows, *padding]))
+        params = tuple(placed(each, device, dtype) for each in statistic.params([*rows, *padding]))
         inputs = place(xs)
         key = (model, view.reverse, view.shift, values.start, self.batch)
         batch = Batch(
@@ -297,7 +297,7 @@ class Engine:
             )
 
 
-def _placed(values: NDArray[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def placed(values: NDArray[Any], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """A tensor of a statistic's parameters; numbers of tracks or bins stay whole."""
     tensor = array_tensor(values)
     return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)

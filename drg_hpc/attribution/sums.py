@@ -14,7 +14,7 @@ from drg_hpc.attribution.recipe import Recipe
 from drg_hpc.attribution.views import View
 
 
-class _Moments:
+class Moments:
     """Mean and standard deviation over models, one after the other (Welford 1962)."""
 
     def __init__(self) -> None:
@@ -23,6 +23,9 @@ class _Moments:
 
     def add(self, values: torch.Tensor) -> None:
         self.count += 1
+        if self.count == 1:
+            self.mean = values
+            return
         before = values - self.mean
         self.mean = self.mean + before / self.count
         self._squares = self._squares + before * (values - self.mean)
@@ -68,8 +71,8 @@ class Sums:
         self._q = self._blank() if recipe.uses_products else None
         self._own_m, self._own_q = (self._blank(), self._q and self._blank()) if models > 1 else (self._m, self._q)
         self._own_values = torch.zeros(rows, values, dtype=dtype)
-        self._value_moments = _Moments()
-        self._projected = [[_Moments() for _ in shapes] for _ in range(values)]
+        self._value_moments = Moments()
+        self._projected = [[Moments() for _ in shapes] for _ in range(values)]
         self.delta: torch.Tensor | None = None
 
     def _blank(self) -> list[torch.Tensor]:

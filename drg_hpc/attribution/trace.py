@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -72,6 +72,7 @@ class Trace:
 
     Attributes
     ----------
+    inputs : placeholders of the sequences
     nodes : in order, those that the output depends on; the last one gives it
     needed : the same as a set
     varying : whose values depend on the sequences
@@ -96,14 +97,14 @@ class Trace:
         _without_copies(graph)
         _without_stacks(graph)
         holders = [node for node in graph.nodes if node.op == "placeholder"]
-        self._inputs, self._params = holders[: len(xs)], holders[len(xs) :]
+        self.inputs, self._params = holders[: len(xs)], holders[len(xs) :]
         returned = next(node for node in reversed(graph.nodes) if node.op == "output").args[0]
         if not isinstance(returned, Node):
             raise UsageError("what is attributed must be one tensor (rows, values)")
         self.output = returned
         self.nodes = _needed(graph, returned)
         self.needed = set(self.nodes)
-        self.varying = _reached(self.nodes, self._inputs)
+        self.varying = _reached(self.nodes, self.inputs)
         if returned not in self.varying:
             raise UsageError("the model's output does not depend on its input", fix="is the model in inference mode?")
         self._check_random()
@@ -118,7 +119,7 @@ class Trace:
 
     def _fold(self) -> Values:
         """Values of the nodes that depend on neither sequences nor params, computed once."""
-        moving = _reached(self.nodes, [*self._inputs, *self._params], shapes=True)
+        moving = _reached(self.nodes, [*self.inputs, *self._params], shapes=True)
         found: Values = {}
         with torch.no_grad():
             for node in self.nodes:
@@ -130,18 +131,22 @@ class Trace:
 
     def start(self, xs: Tensors, params: Tensors = ()) -> Values:
         """Values to begin a run with: constants and inputs."""
-        tensors = dict(zip([*self._inputs, *self._params], [*xs, *params], strict=True))
+        tensors = dict(zip([*self.inputs, *self._params], [*xs, *params], strict=True))
         return self.constants | tensors
 
     def steps(self) -> Iterator[Node]:
         """Nodes that a run computes, in order."""
         return (node for node in self.nodes if node.op == "call_function" and node not in self.constants)
 
-    def drop(self, values: Values, node: Node) -> None:
+    def drop(self, values: Values, node: Node, *, keep: Container[Node] = ()) -> None:
         """Forget what is not used after ``node``."""
         for used in self._last.get(node, ()):
-            if used not in self.constants:
+            if used not in self.constants and used not in keep:
                 values.pop(used, None)
+
+    def reached(self, sources: Sequence[Node]) -> set[Node]:
+        """Nodes whose values depend on some of its inputs."""
+        return _reached(self.nodes, sources)
 
     def run(self, xs: Tensors, params: Tensors = (), *, until: int | None = None) -> torch.Tensor:
         """The function's value, or that of the node with number ``until`` in :attr:`nodes`."""

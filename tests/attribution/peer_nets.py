@@ -119,12 +119,16 @@ def make(name: str, product: Callable[[str], nn.Module], *, by_pool: bool, seed:
     by_pool : strand maxima as pooling
     """
     torch.manual_seed(seed)
-    net = Scan(*NETS[name](product, by_pool))
+    return set_norms(Scan(*NETS[name](product, by_pool))).double().eval()
+
+
+def set_norms(net: nn.Module) -> nn.Module:
+    """Give batch norms statistics as after training."""
     for layer in net.modules():
         if isinstance(layer, nn.BatchNorm1d):
             nn.init.normal_(layer.running_mean)  # type: ignore[arg-type]
             nn.init.uniform_(layer.running_var, 0.5, 2.0)  # type: ignore[arg-type]
-    return net.double().eval()
+    return net
 
 
 def weights(net: nn.Module) -> dict[str, Any]:

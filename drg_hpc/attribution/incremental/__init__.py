@@ -1,0 +1,1 @@
+"""Exact recomputation of only what an edit of a sequence changes."""
