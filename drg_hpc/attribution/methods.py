@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from captum.attr import IntegratedGradients
 
 from drg_hpc.attribution.copies import noisy, substituted
 from drg_hpc.attribution.functions import Function
@@ -198,6 +197,8 @@ def integrated_gradients(batch: Batch) -> Explained:
     Each point of the path is one pass over all rows, so that batch shapes are the same everywhere; its gradients of all
     units share the forward pass.
     """
+    from captum.attr import IntegratedGradients  # it loads matplotlib: a second, which other methods need not wait
+
     function, xs, params = batch.function, batch.seen(batch.xs), batch.params
     with torch.no_grad():
         units = function.units(xs, params)

@@ -24,7 +24,8 @@ def prepare_torch(threads: int) -> None:
     # cuBLAS reads this when its first handle is made; without it deterministic mode raises on a GPU.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # the same as use_deterministic_algorithms(True), which also loads the compiler for more than a second
+    torch.set_deterministic_debug_mode("error")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

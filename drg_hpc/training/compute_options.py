@@ -57,6 +57,8 @@ def compiled(model: nn.Module) -> nn.Module:
     Every batch size is compiled for itself: which code runs then depends on the batch alone, not on the batches before,
     and a resumed training gets the same bits as an undisturbed one wherever the compiler makes the same code.
     """
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(True)  # told to the compiler too, which models.compute does not load
     made: nn.Module = torch.compile(model, dynamic=False)  # type: ignore[assignment]
     return made
 
