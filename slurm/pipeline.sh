@@ -32,6 +32,8 @@ step() { # step NAME: what one job does
         attr)
             drg-attr "$model" "$store" --split test --method deepshap --shards "$SHARDS" -o "$OUT/attributions" --plan-only
             drg-submit "$OUT/attributions" --wait "${arrays[@]}"
+            drg-ism "$model" "$store" --split test --where 'origin = "given"' --limit 20 -o "$OUT/mutagenesis" --plan-only
+            drg-submit "$OUT/mutagenesis" --wait "${arrays[@]}"
             ;;
         seqlets)
             drg-seqlets "$OUT/attributions" --shards "$SHARDS" -o "$OUT/seqlets" --plan-only
@@ -39,8 +41,8 @@ step() { # step NAME: what one job does
             ;;
         report)
             drg-motifs "$OUT/seqlets" --database "$DATABASE" -o "$OUT/motifs"
-            drg-report "$store" "$model" "$OUT/evaluation" "$OUT/attributions" "$OUT/seqlets" "$OUT/motifs" \
-                -o "$OUT/report.html"
+            drg-report "$store" "$model" "$OUT/evaluation" "$OUT/attributions" "$OUT/mutagenesis" "$OUT/seqlets" \
+                "$OUT/motifs" -o "$OUT/report.html"
             ;;
     esac
 }

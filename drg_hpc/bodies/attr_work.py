@@ -15,16 +15,12 @@ from numpy.typing import NDArray
 from drg_hpc.attribution.attention import attention_block
 from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS
 from drg_hpc.attribution.engine import Engine, TrackResult, smaller_pass
-from drg_hpc.attribution.targets import Statistic
-from drg_hpc.attribution.targets_gene import GeneStatistic
-from drg_hpc.attribution.targets_make import make_statistic
 from drg_hpc.attribution.views import make_views
 from drg_hpc.bodies.attr_layout import layout_of
 from drg_hpc.bodies.attr_references import planned_recipe
-from drg_hpc.bodies.gene_rows import GeneRows
-from drg_hpc.bodies.rows import ModelRun, blocks
+from drg_hpc.bodies.rows import ModelRun, RowSource, blocks
 from drg_hpc.bodies.selection import model_keys
-from drg_hpc.models.base import SequenceModel
+from drg_hpc.bodies.value_work import rows_of, statistic_of
 from drg_hpc.models.compute import device_model
 from drg_hpc.results import attributions, h5
 from drg_hpc.results.attributions import InputBlock, PartWriter, TrackBlock
@@ -59,18 +55,13 @@ class Body:
         return layout_of(self._params, models=len(model_keys(self._plan.inputs)))
 
     @cached_property
-    def _source(self) -> Any:
-        return GeneRows(self._plan) if "genes" in self._params else self._run.source
-
-    def _statistic(self, module: SequenceModel) -> Statistic:
-        if "genes" in self._params:
-            return GeneStatistic.from_params(module, self._params["genes"], self._source.rows)
-        return make_statistic(self._params["target"], module)
+    def _source(self) -> RowSource:
+        return rows_of(self._plan)
 
     def _engine(self, device: str) -> Engine:
         if device not in self._engines:
             self._engines[device] = Engine(
-                [self._statistic(module) for module in self._run.modules(device)],
+                [statistic_of(self._plan, module, self._source) for module in self._run.modules(device)],
                 planned_recipe(self._params, self._plan.inputs),
                 views=make_views(rc_average=self._params["rc_average"], shifts=self._params["shifts"]),
                 batch=self._pass_rows(device),
@@ -90,7 +81,7 @@ class Body:
         bases = sum(length for _, length in self._params["sequences"])
         with PartWriter(attempt.out / _PART, self._layout, rows=shard.rows) as part:
             regions = self._source.regions(shard.start, shard.stop)
-            intervals = self._run.source.intervals(shard.start, shard.stop) if self._layout.several else None
+            intervals = self._source.intervals(shard.start, shard.stop) if self._layout.several else None
             part.regions(regions, intervals=intervals)
             kept = regions["kept"].to_numpy(dtype=bool)
             for first, onehot in blocks(self._source, shard.start, shard.stop, bases=bases):

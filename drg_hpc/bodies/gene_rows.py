@@ -72,6 +72,10 @@ class GeneRows:
                 codes[i] = self._genome.codes(row.chrom, row.start, row.end)
         return [codes_to_onehot(codes).transpose(0, 2, 1).astype(np.float32)]
 
+    def intervals(self, start: int, stop: int) -> dict[str, pd.DataFrame]:
+        """None: rows have one sequence."""
+        return {}
+
 
 def _name(row: GeneRow, several: bool) -> str:
     """The gene's id; where genes have several rows, what was chosen besides."""

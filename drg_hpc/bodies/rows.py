@@ -170,20 +170,23 @@ def open_rows(plan: Plan, *, name: str) -> RowSource:
     return StoreRows(path, split=params["split"], rows=rows, inputs=tuple(params.get("inputs", ())), chosen=chosen)
 
 
-def blocks(source: RowSource, start: int, stop: int, *, bases: int) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """(first row, one-hot (n, 4, L) of each input) of blocks of 64 rows aligned to row 0, read in larger pieces.
+def blocks(
+    source: RowSource, start: int, stop: int, *, bases: int, block: int = BLOCK_ROWS
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """(first row, one-hot (n, 4, L) of each input) of blocks of rows aligned to row 0, read in larger pieces.
 
     Parameters
     ----------
     bases : of a row, over all inputs
+    block : rows of a block
     """
-    step = max(1, _READ_BYTES // (16 * bases * BLOCK_ROWS)) * BLOCK_ROWS
-    assert start % BLOCK_ROWS == 0
+    step = max(1, _READ_BYTES // (16 * bases * block)) * block
+    assert start % block == 0
     for first in range(start, stop, step):
         pieces = source.sequences(first, min(first + step, stop))
-        for at in range(0, len(pieces[0]), BLOCK_ROWS):
+        for at in range(0, len(pieces[0]), block):
             check_stop()
-            yield first + at, [piece[at : at + BLOCK_ROWS] for piece in pieces]
+            yield first + at, [piece[at : at + block] for piece in pieces]
 
 
 class ModelRun:

@@ -101,9 +101,9 @@ def _from_summary(source: Path, done: dict[str, Any], chosen: str | None) -> dic
     summary = dict(done["summary"])
     inputs: dict[str, int] = dict(summary.get("inputs", []))
     whole = {"rows", "tracks"} <= summary.keys() and ("length" in summary or bool(inputs))
-    if done.get("command") != "attr" or not whole:
+    if done.get("command") not in ("attr", "ism") or not whole:
         made = f"{source.parent} is a run of drg-{done.get('command')}"
-        raise InputError(f"{made}, attributions are wanted", fix="give a run of drg-attr, or its out.h5")
+        raise InputError(f"{made}, attributions are wanted", fix="give a run of drg-attr or drg-ism, or its out.h5")
     if summary.get("top"):
         raise InputError(
             f"{source} keeps the {summary['top']} strongest positions only, seqlets need all of them",
@@ -111,6 +111,8 @@ def _from_summary(source: Path, done: dict[str, Any], chosen: str | None) -> dic
         )
     if not summary["tracks"]:
         raise InputError(f"{source} holds no attributions by base", fix="give a run of another --method than attention")
+    if not summary.get("by_base", True):
+        raise InputError(f"{source} holds no attributions by base", fix="run drg-ism with --edits substitutions")
     if inputs and chosen is None:
         raise UsageError(f"{source} has attributions to {len(inputs)} inputs", fix=f"--input {' or '.join(inputs)}")
     if chosen is not None and chosen not in inputs:

@@ -123,7 +123,8 @@ def _usage(prog: str, model: type[BaseModel]) -> str:
         if extra.get("positional"):
             words.append((0, shown) if info.is_required() else (1, f"[{shown}]"))
         elif extra and info.is_required():
-            words.append((3 if extra.get("short") else 2, f"{extra.get('short') or '--' + name} {shown}"))
+            written = extra.get("short") or "--" + name.replace("_", "-")
+            words.append((3 if extra.get("short") else 2, f"{written} {shown}"))
     given = " ".join(text for _, text in sorted(words, key=lambda item: item[0]))
     return f"{prog} {given} [options]".replace("%", "%%")
 

@@ -168,6 +168,11 @@ def attr() -> NoReturn:
     main("attr", prog="drg-attr")
 
 
+def ism() -> NoReturn:
+    """drg-ism."""
+    main("ism", prog="drg-ism")
+
+
 def predict() -> NoReturn:
     """drg-predict."""
     main("predict", prog="drg-predict")
@@ -181,6 +186,11 @@ def seqlets() -> NoReturn:
 def selftest() -> NoReturn:
     """drg-selftest."""
     main("selftest", prog="drg-selftest")
+
+
+def simulate() -> NoReturn:
+    """drg-simulate."""
+    main("simulate", prog="drg-simulate")
 
 
 def shard() -> NoReturn:

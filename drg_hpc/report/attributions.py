@@ -30,6 +30,8 @@ def attribution_section(source: Source, lineage: Lineage, seqlets: list[SeqletFa
         found = opened[0]
         if not found.tracks:
             return f"<p>{_attention_words(found)}</p>{unkept_table(found)}"
+        if not found.by_base:
+            return f"<p>{html.escape(_edits_words(source, found))}</p>{unkept_table(found)}"
         shown_as = PredictionScale.of(source, lineage)
         marked = [item for item in seqlets if lineage.parent(item.source, "attributions") is source]
         tracks = model_tracks(source, lineage)
@@ -44,6 +46,20 @@ def _attention_words(found: Attributions) -> str:
     _, layers, heads, positions, _ = found.attention.shape
     text = f"Attention of {html.counted(found.rows, 'sequence')}: {html.counted(layers, 'layer')} of"
     return f"{text} {html.counted(heads, 'head')}, from each of {html.counted(positions, 'position')} to each."
+
+
+def _edits_words(source: Source, found: Attributions) -> str:
+    """Of mutagenesis without substitutions."""
+    edits = ", ".join(source.header.get("params", {}).get("edits", ()))
+    text = f"{html.counted(int(found.kept.sum()), 'sequence')} mutated ({edits})"
+    return f"{text}. Only substitutions give attributions to bases; the effects of other edits are in the file."
+
+
+def _scored_words(opened: Sequence[Attributions]) -> str:
+    """Which share of the positions was mutated, where it is not all of them."""
+    masks = [found.scored[()][found.kept] for found in opened if found.scored is not None]
+    share = sum(int(mask.sum()) for mask in masks) / max(1, sum(mask.size for mask in masks))
+    return "" if not masks or share == 1 else f"; {100 * share:.3g} % of the positions were mutated, the others have 0"
 
 
 def _rows_words(found: Attributions, genes: Mapping[str, object] | None) -> str:
@@ -71,6 +87,7 @@ def _lead(source: Source, opened: Sequence[Attributions], marked: bool, tracks: 
     text += f"; mean of {models} models" if models > 1 else ""
     text += f"; shown: {next(iter(found.tracks))}" if len(found.tracks) > 1 else ""
     text += f", each of {len(opened)} inputs" if len(opened) > 1 else ""
+    text += _scored_words(opened)
     text += ". Letters are the bases that are there, their height is the contribution to the prediction"
     text += ", grey lines one standard deviation over the models" if deviates(found) else ""
     if not marked:

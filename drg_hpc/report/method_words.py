@@ -13,8 +13,19 @@ _METHODS = {
     "integrated-gradients": "integrated gradients", "expected-gradients": "expected gradients",
     "smoothgrad": "SmoothGrad (the mean gradient of randomly mutated copies)",
     "smoothgrad-gaussian": "SmoothGrad (the mean gradient of copies with Gaussian noise)",
-    "deeplift": "DeepLIFT", "deepshap": "DeepSHAP", "attention": "attention",
+    "deeplift": "DeepLIFT", "deepshap": "DeepSHAP", "attention": "attention", "ism": "in-silico mutagenesis",
 }  # fmt: skip
+_COMPARED = {
+    "subtract": "change of the prediction",
+    "divide": "ratio to the prediction",
+    "log2fc": "log2 ratio to the prediction",
+    "none": "prediction of the mutant",
+}
+_PROJECTED = {
+    "mean-effect": "minus the mean {} over the three other bases",
+    "centred": "minus the mean {} over all four bases",
+    "hypothetical": "minus the mean {} over all four bases, weighted by how frequent they are",
+}
 _FORMS = {
     "corrected": "less its mean over the four bases",
     "hypothetical": "less its mean over the four bases weighted by how frequent they are",
@@ -31,11 +42,20 @@ def params_words(params: Params) -> str:
     """The method of a run, with its form."""
     method, output = (str(params.get(name, "")) for name in ("method", "output"))
     words = _METHODS.get(method, method or "a method not recorded")
+    if method == "ism":
+        compared = _COMPARED.get(str(params.get("compare")), f"value of {params.get('compare')}")
+        return f"{words} ({_PROJECTED[str(params.get('projection', 'mean-effect'))].format(compared)})"
     if output not in _FORMS or method == "inputxgradient":
         return words
     if output == "hypothetical" and params.get("base_freqs") is None and params.get("references"):
         return f"{words}, less its mean over the references"
     return f"{words}, {_FORMS[output]}"
+
+
+def short_words(params: Params) -> str:
+    """The method of a run in a word or two."""
+    method = str(params.get("method", ""))
+    return _METHODS.get(method, method).partition(" (")[0]
 
 
 def references_words(params: Params) -> str:

@@ -10,6 +10,7 @@ from drg_hpc.digests import package_version
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import write_atomic
 from drg_hpc.report import html
+from drg_hpc.report.attribution_pairs import pairs_of, pairs_section
 from drg_hpc.report.attributions import attribution_section
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.data import DataFacts, data_section
@@ -103,10 +104,14 @@ def _motifs(sources: Sources, options: ReportOptions) -> str:
 
 
 def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportOptions) -> str:
-    return "".join(
+    found = "".join(
         _titled(source, lineage.sources, attribution_section(source, lineage, seqlets, examples=options.examples))
         for source in lineage.sources.of("attributions")
     )
+    pairs = pairs_of(lineage.sources)
+    for pair in pairs:
+        log.info("%s", pair.words)
+    return found + pairs_section(pairs)
 
 
 def _seqlets(lineage: Lineage, seqlets: list[SeqletFacts]) -> str:

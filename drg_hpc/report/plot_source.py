@@ -84,6 +84,8 @@ def _open(options: PlotOptions, stack: ExitStack) -> Iterator[Attributions]:
         found = stack.enter_context(read_attributions(options.attributions, name))
         if not found.tracks:
             raise InputError(f"{found.path} holds attention scores and no attributions of bases")
+        if not found.by_base:
+            raise InputError(f"{found.path} holds no attributions of bases: substitutions were not among its edits")
         yield found
 
 

@@ -14,19 +14,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.results import attributions_top, h5, layout
-from drg_hpc.results.attributions_blocks import InputBlock, TrackBlock, to_storage
+from drg_hpc.results.attributions_blocks import InputBlock, TrackBlock, required, to_storage
 from drg_hpc.results.attributions_layout import (
     ATTENTION,
     INTERVAL_NUMBERS,
     INTERVAL_TEXT,
     PROJECTED_SHAP,
     RAW,
+    SCORED,
     SHAP,
     Layout,
+    Mutagenesis,
 )
-from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.results.attributions_places import nowhere
 
-__all__ = ["InputBlock", "Layout", "PartWriter", "TrackBlock", "merge"]
+__all__ = ["InputBlock", "Layout", "Mutagenesis", "PartWriter", "TrackBlock", "merge"]
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,8 @@ _FOR_MOTIF_FINDERS = (SHAP, PROJECTED_SHAP)
 class PartWriter:
     """Writes one shard: regions first, then block after block, track after track.
 
-    Rows are numbered within the part; every block but the last has 64 rows, so that each chunk is written once. Rows
-    that are not kept hold NaN, whatever is given for them.
+    Rows are numbered within the part; every block but the last has the layout's number of rows, so that each chunk is
+    written once. Rows that are not kept hold NaN, whatever is given for them.
     """
 
     def __init__(self, path: Path, plan: Layout, *, rows: int) -> None:
@@ -51,7 +53,8 @@ class PartWriter:
         self._file = h5.create(path)
         for name, (shape, dtype) in plan.datasets().items():
             chunks = plan.chunks() if name == ATTENTION else None
-            h5.dataset(self._file, name, shape=(rows, *shape), dtype=dtype, chunks=chunks)
+            size = plan.block_rows
+            h5.dataset(self._file, name, shape=(rows, *shape), dtype=dtype, chunks=chunks, chunk_rows=size)
 
     def __enter__(self) -> PartWriter:
         return self
@@ -83,21 +86,28 @@ class PartWriter:
         self._kept = regions["kept"].to_numpy(np.bool_)
         self._numbers = regions["row"].to_numpy(np.int64)
         assert self._layout.unkept or self._kept.all(), "the layout says that all rows are kept"
-        layout.write_regions(self._file, regions, columns=self._layout.columns)
+        size = self._layout.block_rows
+        layout.write_regions(self._file, regions, columns=self._layout.columns, chunk_rows=size)
         if self._layout.several:
             for number, (name, length) in enumerate(self._layout.inputs):
-                given = (intervals or {}).get(name, _nowhere(self._rows, length))
+                given = (intervals or {}).get(name, nowhere(self._rows, length))
                 folder = self._layout.folder(number) + "regions"
                 for column in INTERVAL_TEXT:
                     h5.write_text(self._file, f"{folder}/{column}", [str(value) for value in given[column]])
                 for column in INTERVAL_NUMBERS:
-                    h5.write_array(self._file, f"{folder}/{column}", given[column].to_numpy(np.int64))
+                    h5.write_array(self._file, f"{folder}/{column}", given[column].to_numpy(np.int64), chunk_rows=size)
 
     def sequences(self, at: int, onehot: Sequence[NDArray[Any]]) -> None:
         """Write one block of sequences, (n, 4, L) of each input."""
-        assert at % BLOCK_ROWS == 0
+        assert at % self._layout.block_rows == 0
         for number, block in enumerate(onehot):
             self._file[self._layout.folder(number) + RAW][at : at + len(block)] = block.astype(np.int8)
+
+    def scored(self, at: int, scored: Sequence[NDArray[np.bool_]]) -> None:
+        """Write which positions of one block were mutated, (n, L) of each input; none in rows that are not kept."""
+        for number, block in enumerate(scored):
+            kept = self._kept[at : at + len(block)]
+            self._file[self._layout.folder(number) + SCORED][at : at + len(block)] = block & kept[:, None]
 
     def track(self, at: int, position: int, block: TrackBlock, *, onehot: Sequence[NDArray[Any]]) -> None:
         """Write one block of one track.
@@ -112,23 +122,38 @@ class PartWriter:
         numbers = {"prediction": block.prediction, "prediction_sd": block.prediction_sd, "delta": block.delta}
         words = {"prediction": "the prediction", "prediction_sd": "the s.d. of predictions", "delta": "the delta"}
         for key in self._layout.values:
-            self._write(f"{group}/{key}", at, _given(numbers[key], key), what=f"{words[key]} {where}")
+            self._write(f"{group}/{key}", at, required(numbers[key], key), what=f"{words[key]} {where}")
         assert len(block.inputs) == len(onehot) == len(self._layout.inputs)
         for number, (found, bases) in enumerate(zip(block.inputs, onehot, strict=True)):
             kept = self._kept[at : at + len(bases)]
             self._largest[position] = max(self._largest[position], float(np.abs(found.projected[kept]).max(initial=0)))
             for key, array in self._arrays(position, number, found, bases).items():
-                self._write(key, at, array, what=f"the attribution {where}")
+                self._write(key, at, array, what=f"the attribution {where}", blank=self._blank(key, array, found))
+
+    def _blank(self, key: str, array: NDArray[Any], found: InputBlock) -> NDArray[np.bool_] | None:
+        """Where NaN is meant: positions that were not mutated, edits that were not made."""
+        name, plan = key.rpartition("/")[2], self._layout.mutagenesis
+        if plan is not None and name in plan.edits:
+            missing: NDArray[np.bool_] = np.isnan(array)
+            return missing
+        if found.scored is None or name not in (self._layout.form, f"{self._layout.form}_sd"):
+            return None
+        return np.broadcast_to(~found.scored[:, None], array.shape)
 
     def _arrays(self, position: int, number: int, found: InputBlock, onehot: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Dataset -> its block, of a track and an input."""
         plan = self._layout
-        values = {"projected": found.projected}
+        group = plan.own_group(position, number)
+        made = {} if plan.mutagenesis is None else {name: found.edits[name] for name in plan.mutagenesis.edits}
+        if not plan.by_base:
+            return {f"{group}/{key}": array for key, array in made.items()}
+        values = {**made, "projected": found.projected}
         if plan.deviations:
-            values["projected_sd"] = _given(found.projected_sd, "projected_sd")
+            values["projected_sd"] = required(found.projected_sd, "projected_sd")
         if plan.stores_form:
             values[plan.form] = found.form
-        group = plan.own_group(position, number)
+        if plan.stores_form_sd:
+            values[f"{plan.form}_sd"] = required(found.form_sd, f"{plan.form}_sd")
         if plan.top:
             best = attributions_top.top_positions(found.projected, plan.kept_positions(number))
             values = {"positions": best} | {key: attributions_top.take(array, best) for key, array in values.items()}
@@ -147,7 +172,7 @@ class PartWriter:
         ----------
         onehot : their sequences (rows, 4, L) of each input, None for no base at all
         """
-        assert at % BLOCK_ROWS == 0
+        assert at % self._layout.block_rows == 0
         assert not self._kept[at : at + rows].any()
         for key, (shape, dtype) in self._layout.datasets().items():
             if key.endswith(RAW) and onehot is not None:
@@ -163,31 +188,27 @@ class PartWriter:
         for i in range(len(values)):
             self._write(ATTENTION, at + i, values[i : i + 1], what="the attention")
 
-    def _write(self, key: str, at: int, values: NDArray[Any], *, what: str) -> None:
-        """Rows of a dataset from ``at`` on; those not kept become NaN, 0 for motif finders, -1 for positions."""
+    def _write(
+        self, key: str, at: int, values: NDArray[Any], *, what: str, blank: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Rows of a dataset from ``at`` on; those not kept become NaN, 0 for motif finders, -1 for positions; what is
+        ``blank`` becomes NaN."""
         target = self._file[key]
         unkept = ~self._kept[at : at + len(values)]
         if unkept.any():
             values = np.where(unkept.reshape(-1, *[1] * (values.ndim - 1)), np.zeros((), values.dtype), values)
+        if blank is not None:
+            values = np.where(blank, np.zeros((), values.dtype), values)
         if target.dtype.kind == "f":
             rows = self._numbers[at : at + len(values)]
             values = to_storage(values, str(target.dtype), what=what, at=at, rows=rows)
+            if blank is not None:
+                values[blank] = np.nan
             if not key.endswith(_FOR_MOTIF_FINDERS):
                 values[unkept] = np.nan
         elif key.endswith("/positions"):
             values = np.where(unkept[:, None], -1, values)
         target[at : at + len(values)] = values
-
-
-def _given(values: NDArray[Any] | None, what: str) -> NDArray[Any]:
-    assert values is not None, f"the layout has {what}"
-    return values
-
-
-def _nowhere(rows: int, length: int) -> pd.DataFrame:
-    """Intervals of sequences that have no place on the genome."""
-    index = range(rows)
-    return pd.DataFrame({"chrom": "", "start": 0, "end": length, "strand": "."}, index=index)
 
 
 def merge(parts: Sequence[h5.PartFile], out: Path, *, plan: Layout, attributes: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,18 @@ class InputBlock:
     projected : (n, L)
     form, contribution : (n, 4, L); ``contribution`` times the sequence, summed over bases, is ``projected``
     projected_sd : (n, L), standard deviation over models
+    form_sd : (n, 4, L), the same of the form, for layouts of mutagenesis
+    edits : (n, L) of every other kind of edit, NaN where none was made
+    scored : (n, L) of bool, False where the form is not defined and becomes NaN; None: it is defined everywhere
     """
 
     projected: NDArray[Any]
     form: NDArray[Any]
     contribution: NDArray[Any]
     projected_sd: NDArray[Any] | None = None
+    form_sd: NDArray[Any] | None = None
+    edits: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    scored: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,12 @@ class TrackBlock:
     prediction_sd: NDArray[Any] | None = None
     delta: NDArray[Any] | None = None
     inputs: tuple[InputBlock, ...] = ()
+
+
+def required(values: NDArray[Any] | None, what: str) -> NDArray[Any]:
+    """Values that the layout has a place for."""
+    assert values is not None, f"the layout has {what}"
+    return values
 
 
 _UNDEFINED = (

@@ -6,10 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from drg_hpc.runs.spec import BLOCK_ROWS
+
 RAW = "raw/seq"
 SHAP = "shap/seq"
 PROJECTED_SHAP = "projected_shap/seq"
 ATTENTION = "attention"
+ISM = "ism"
+"""The form of in-silico mutagenesis: what each base would do to the prediction."""
+SCORED = "scored"
 INTERVAL_TEXT = ("chrom", "strand")
 INTERVAL_NUMBERS = ("start", "end")
 _ATTENTION_CHUNK_BYTES = 4 << 20
@@ -40,6 +45,20 @@ class Attention:
 
 
 @dataclass(frozen=True)
+class Mutagenesis:
+    """What a file of in-silico mutagenesis holds of each track, in the place of other forms.
+
+    Parameters
+    ----------
+    substitutions : every base at every position, and what is made of them: the form and its projection
+    edits : names of other kinds of edits, (N, L) each, NaN where none was made
+    """
+
+    substitutions: bool = True
+    edits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Layout:
     """Which datasets a file of attributions holds.
 
@@ -50,7 +69,7 @@ class Layout:
     ----------
     inputs : (name, bases) of every sequence of a row, in the model's order
     tracks : (number, name) of every track attributed; the number names its group
-    form : name of the four-base form: raw, corrected, hypothetical, global, tism
+    form : name of the four-base form: raw, corrected, hypothetical, global, tism, ism
     keep_form : store that form, (N, 4, L), besides the projection
     form_is_contribution : the form times the sequence, summed over bases, is the projection (global is not such a form)
     dtype : float16 or float32
@@ -61,6 +80,9 @@ class Layout:
         finders cannot do with NaN
     attention : scores to store, None for none
     columns : further columns of ``regions``, after those that all results have
+    mutagenesis : what a file of form ``ism`` holds, with ``scored``: 1 at the positions that were mutated, where the
+        form is not NaN
+    block_rows : of a chunk
     """
 
     inputs: tuple[tuple[str, int], ...]
@@ -75,6 +97,8 @@ class Layout:
     unkept: bool = False
     attention: Attention | None = None
     columns: tuple[str, ...] = ()
+    mutagenesis: Mutagenesis | None = None
+    block_rows: int = BLOCK_ROWS
 
     @property
     def several(self) -> bool:
@@ -84,7 +108,12 @@ class Layout:
     @property
     def single(self) -> bool:
         """One track, all positions: the file also holds ``shap/seq`` and ``projected_shap/seq`` for motif finders."""
-        return len(self.tracks) == 1 and not self.top
+        return len(self.tracks) == 1 and not self.top and self.by_base
+
+    @property
+    def by_base(self) -> bool:
+        """Tracks have attributions to every base."""
+        return self.mutagenesis is None or self.mutagenesis.substitutions
 
     @property
     def stores_form(self) -> bool:
@@ -92,9 +121,15 @@ class Layout:
         return self.keep_form and not (self.single and self.form_is_contribution and not self.unkept)
 
     @property
+    def stores_form_sd(self) -> bool:
+        """The form has standard deviations over models."""
+        return self.mutagenesis is not None and self.deviations and self.stores_form
+
+    @property
     def has_contributions(self) -> bool:
-        """Contributions of all four bases can be read: as a form, from TISM, or from ``shap/seq``."""
-        return self.single or (self.keep_form and (self.form_is_contribution or self.form == "tism"))
+        """Contributions of all four bases can be read: as a form, from TISM or ISM, or from ``shap/seq``."""
+        derived = self.form in ("tism", ISM)
+        return self.single or (self.by_base and self.keep_form and (self.form_is_contribution or derived))
 
     @property
     def interval_datasets(self) -> list[str]:
@@ -123,6 +158,8 @@ class Layout:
         """Fixed-row datasets in the order of the file, but for those of ``regions``."""
         numbers = range(len(self.inputs))
         found: Datasets = {self.folder(n) + RAW: ((4, self.inputs[n][1]), "int8") for n in numbers}
+        if self.mutagenesis is not None:
+            found |= {self.folder(n) + SCORED: ((self.inputs[n][1],), "int8") for n in numbers}
         for position in range(len(self.tracks)):
             group = self.group(position)
             found |= {f"{group}/{name}": ((), "float32") for name in self.values}
@@ -146,11 +183,17 @@ class Layout:
         if self.top:
             group += "/top"
         found: Datasets = {f"{group}/positions": ((kept,), "int32")} if self.top else {}
+        if self.mutagenesis is not None:
+            found |= {f"{group}/{name}": ((kept,), self.dtype) for name in self.mutagenesis.edits}
+        if not self.by_base:
+            return found
         found[f"{group}/projected"] = ((kept,), self.dtype)
         if self.deviations:
             found[f"{group}/projected_sd"] = ((kept,), self.dtype)
         if self.stores_form:
             found[f"{group}/{self.form}"] = ((4, kept), self.dtype)
+        if self.stores_form_sd:
+            found[f"{group}/{self.form}_sd"] = ((4, kept), self.dtype)
         return found
 
     def chunks(self) -> tuple[int, ...] | None:
@@ -177,11 +220,14 @@ class Layout:
         return sum(math.prod(shape) * SIZES[kind] for shape, kind in self.datasets().values())
 
     def summary(self) -> dict[str, Any]:
-        """What done.json says of the file: tracks, ``length`` or ``inputs`` (name, length), ``top``, datasets."""
+        """What done.json says of the file: tracks, ``length`` or ``inputs`` (name, length), ``top``, datasets; and
+        ``by_base`` false where tracks have no attributions to bases."""
         found: dict[str, Any] = {"length": self.inputs[0][1]}
         if self.several:
             found = {"inputs": [list(pair) for pair in self.inputs]}
         if self.top:
             found["top"] = self.top
+        if not self.by_base:
+            found["by_base"] = False
         tracks = [name for _, name in self.tracks]
         return found | {"tracks": tracks, "datasets": [*self.datasets(), *self.links()]}

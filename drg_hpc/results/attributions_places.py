@@ -49,3 +49,9 @@ def place_sequences(regions: pd.DataFrame, *, length: int, stranded: bool) -> Pl
         end=np.where(synthetic, length, regions["end"].to_numpy(np.int64)),
         flipped=(regions["strand"] == "-").to_numpy(np.bool_) & stranded & ~synthetic,
     )
+
+
+def nowhere(rows: int, length: int) -> pd.DataFrame:
+    """Intervals of sequences that have no place on the genome."""
+    index = range(rows)
+    return pd.DataFrame({"chrom": "", "start": 0, "end": length, "strand": "."}, index=index)

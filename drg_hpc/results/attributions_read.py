@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import UsageError
-from drg_hpc.results import attributions_top, h5
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.results import attributions_ism, attributions_top, h5
+from drg_hpc.results.attributions_layout import ISM, RAW
 
 # Forms whose value at the base that is there is that base's contribution; "global" with a reference is not one.
 _CONTRIBUTIONS = ("hypothetical", "corrected", "raw")
@@ -22,20 +23,26 @@ class Form:
 
     Parameters
     ----------
-    name : raw, corrected, hypothetical, or contribution (that of ``shap/seq``, which is not named)
+    name : raw, corrected, hypothetical, or contribution (that of ``shap/seq`` or of mutagenesis, which is not named)
     taylor : the dataset holds TISM, which is 0 at the bases that are there: the gradient less a constant per position,
         so that both have the same corrected form, ``g - mean_b g``
     positions : of a sparse file, (N, K)
+    onehot : (N, 4, L), where the dataset holds in-silico mutagenesis, of which contributions are made
     """
 
     name: str
     dataset: h5py.Dataset
     taylor: bool = False
     positions: h5py.Dataset | None = None
+    onehot: h5py.Dataset | None = None
 
     def read(self, start: int, stop: int | None, *, length: int) -> NDArray[np.float32]:
-        """Rows (n, 4, length); 0 at positions that a sparse file lacks, NaN in rows that are not kept."""
+        """Rows (n, 4, length); 0 at positions that a sparse file lacks or that were not mutated, NaN (0 of in-silico
+        mutagenesis) in rows that are not kept."""
         found = np.asarray(self.dataset[start:stop], np.float32)
+        if self.onehot is not None:
+            weights = attributions_ism.base_weights(h5.get_attributes(self.dataset.file)["params"])
+            return attributions_ism.contributions(found, self.onehot[start:stop], weights)
         if self.taylor:
             found = found - found.mean(axis=1, keepdims=True)
         if self.positions is not None:
@@ -58,13 +65,45 @@ def find_form(group: h5py.Group, shap: h5py.Dataset | None = None) -> Form | Non
             return Form(name, held[name], positions=positions)
     if shap is not None:
         return Form("contribution", shap)
+    if ISM in held:
+        return Form("contribution", held[ISM], onehot=_root(group)[RAW])
     return Form("corrected", held["tism"], taylor=True, positions=positions) if "tism" in held else None
+
+
+def _root(group: h5py.Group) -> h5py.Group:
+    """The group that holds ``tracks`` and ``raw`` of the input that a track's group belongs to."""
+    return group.file[str(group.name).rpartition("/tracks/")[0] or "/"]
+
+
+def by_base(group: h5py.Group) -> bool:
+    """Whether a track has attributions to bases; in-silico mutagenesis without substitutions has none."""
+    return "projected" in group or "top" in group
+
+
+def require_by_base(group: h5py.Group) -> None:
+    """Refuse a track without attributions to bases.
+
+    Raises
+    ------
+    InputError : with the file
+    """
+    if not by_base(group):
+        raise InputError(
+            f"{group.file.filename} holds no attributions by base: substitutions were not among its edits",
+            fix="run drg-ism with --edits substitutions",
+        )
 
 
 def projected_rows(
     group: h5py.Group, start: int, stop: int | None, *, length: int, fill: float = 0.0
 ) -> NDArray[np.float32]:
-    """Attributions (n, length) of the bases that are there; ``fill`` at positions that a sparse file lacks."""
+    """Attributions (n, length) of the bases that are there; ``fill`` at positions that a sparse file lacks.
+
+    Raises
+    ------
+    InputError : in-silico mutagenesis without substitutions
+    """
+    require_by_base(group)
     if "top" not in group:
         return np.asarray(group["projected"][start:stop], np.float32)
     held = group["top"]

@@ -47,10 +47,9 @@ def check_exports(kinds: Sequence[str], layout: Layout, *, contigs: bool) -> Non
     UsageError : which kind, and what it lacks
     """
     arrays = [kind for kind in kinds if kind != "bed"]
-    if arrays and not layout.tracks:
-        raise UsageError(
-            f"--export {arrays[0]}: attention scores are no attributions by base", fix="only bed is possible"
-        )
+    if arrays and not (layout.tracks and layout.by_base):
+        what = "edits that are no substitutions" if layout.tracks else "attention scores"
+        raise UsageError(f"--export {arrays[0]}: {what} are no attributions by base", fix="only bed is possible")
     if "bigwig" in kinds and not contigs:
         raise UsageError("--export bigwig needs the lengths of contigs, which the input does not know",
                          fix="drg-export makes it afterwards, with --genome")  # fmt: skip

@@ -110,7 +110,7 @@ def export_kind(
     if kind == "bed":
         return regions_bed(out, found.regions, contigs)
     chosen = list(found.tracks) if tracks is None else list(tracks)
-    if not chosen:
+    if not (chosen and found.by_base):
         raise InputError(f"{found.path} holds no attributions by base", fix="only bed is possible")
     if kind == "modisco":
         return write_modisco(found, out, chosen)

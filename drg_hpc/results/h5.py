@@ -188,7 +188,7 @@ def merge_fixed(parts: Sequence[PartFile], names: Sequence[str], out: h5py.File)
 
     Parameters
     ----------
-    parts : by ascending rows, without gaps; each starts at a multiple of 64 rows after the first
+    parts : by ascending rows, without gaps; each starts at a whole number of chunks after the first
     names : the datasets to join, in the order to write them
     out : the merged file
 
@@ -197,8 +197,6 @@ def merge_fixed(parts: Sequence[PartFile], names: Sequence[str], out: h5py.File)
     CorruptError : a part lacks a dataset or holds it in another shape or type
     """
     first = parts[0].start
-    starts = [part.start - first for part in parts]
-    assert all(start % BLOCK_ROWS == 0 for start in starts)
     assert all(left.stop == right.start for left, right in pairwise(parts))
     with ExitStack() as stack:
         sources = _Parts(parts, stack)
@@ -238,6 +236,7 @@ def _copy_chunks(source: h5py.Dataset, target: h5py.Dataset, *, row: int) -> Non
     if source.chunks is None:
         return  # no rows, or rows of no length: nothing is stored
     assert source.chunks == target.chunks
+    assert row % source.chunks[0] == 0
     for offset in np.ndindex(*(-(-size // chunk) for size, chunk in zip(source.shape, source.chunks, strict=True))):
         at = tuple(i * chunk for i, chunk in zip(offset, source.chunks, strict=True))
         try:

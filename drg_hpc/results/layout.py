@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from drg_hpc.results import h5
+from drg_hpc.runs.spec import BLOCK_ROWS
 
 ATTRIBUTIONS = "drg-attributions/1"
 PREDICTIONS = "drg-predictions/1"
@@ -21,7 +22,9 @@ REGION_NUMBERS: Mapping[str, Any] = {"start": np.int64, "end": np.int64, "kept":
 REGION_DATASETS = tuple(f"regions/{name}" for name in sorted((*REGION_TEXT, *REGION_NUMBERS)))
 
 
-def write_regions(out: h5py.File, regions: pd.DataFrame, *, columns: Sequence[str] = ()) -> None:
+def write_regions(
+    out: h5py.File, regions: pd.DataFrame, *, columns: Sequence[str] = (), chunk_rows: int = BLOCK_ROWS
+) -> None:
     """Write the ``regions`` group.
 
     Parameters
@@ -29,15 +32,16 @@ def write_regions(out: h5py.File, regions: pd.DataFrame, *, columns: Sequence[st
     regions : a row per result row: chrom, start, end (0-based, half-open), name, strand, kept, reason (why a region
         was not kept), origin (given, or how a negative was made), row (number of the row in the input)
     columns : others to write too, of text or of numbers
+    chunk_rows : of numbers
     """
     for name in REGION_TEXT:
         h5.write_text(out, f"regions/{name}", [str(value) for value in regions[name]])
     for name, dtype in REGION_NUMBERS.items():
-        h5.write_array(out, f"regions/{name}", regions[name].to_numpy(dtype=dtype))
+        h5.write_array(out, f"regions/{name}", regions[name].to_numpy(dtype=dtype), chunk_rows=chunk_rows)
     for name in columns:
         values = regions[name]
         if pd.api.types.is_numeric_dtype(values):
-            h5.write_array(out, f"regions/{name}", values.to_numpy())
+            h5.write_array(out, f"regions/{name}", values.to_numpy(), chunk_rows=chunk_rows)
         else:
             h5.write_text(out, f"regions/{name}", [str(value) for value in values])
 

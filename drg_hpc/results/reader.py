@@ -16,8 +16,16 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
-from drg_hpc.results.attributions_layout import ATTENTION, INTERVAL_NUMBERS, INTERVAL_TEXT, RAW, SHAP
-from drg_hpc.results.attributions_read import Form, choose_input, find_form, input_names, projected_rows, root_of
+from drg_hpc.results.attributions_layout import ATTENTION, INTERVAL_NUMBERS, INTERVAL_TEXT, RAW, SCORED, SHAP
+from drg_hpc.results.attributions_read import (
+    Form,
+    by_base,
+    choose_input,
+    find_form,
+    input_names,
+    projected_rows,
+    root_of,
+)
 from drg_hpc.results.predictions import DEVIATIONS, TRACKS, VALUES
 from drg_hpc.runs.outputs import resolve_output
 
@@ -37,7 +45,8 @@ class Attributions:
     sequences : int8 dataset (N, 4, L)
     tracks : name -> h5py group with ``prediction`` (N,), ``projected`` (N, L), the four-base form when it was kept, and
         perhaps ``delta``, ``prediction_sd`` and ``projected_sd``; in a sparse file arrays by position lie in ``top``,
-        with ``positions`` (N, K)
+        with ``positions`` (N, K); of drg-ism ``ism`` (N, 4, L) and other kinds of edits (N, L)
+    scored : int8 dataset (N, L) of drg-ism, 1 where the sequence was mutated; None for other methods
     attention : dataset (N, layers, heads, positions, positions), None where there is none
     """
 
@@ -51,6 +60,7 @@ class Attributions:
             self._root: h5py.Group = root_of(handle, name)
             self.sequences: h5py.Dataset = self._root[RAW]
             self.attention: h5py.Dataset | None = handle.get(ATTENTION)
+            self.scored: h5py.Dataset | None = self._root.get(SCORED)
             groups = [] if self.attention is not None and "tracks" not in handle else self._groups()
             self.tracks: dict[str, h5py.Group] = {str(group.attrs["name"]): group for group in groups}
         except KeyError as error:
@@ -68,6 +78,11 @@ class Attributions:
     def length(self) -> int:
         """Bases of a sequence."""
         return int(self.sequences.shape[2])
+
+    @property
+    def by_base(self) -> bool:
+        """Tracks have attributions to bases; attention and mutagenesis without substitutions have none."""
+        return any(by_base(group) for group in self.tracks.values())
 
     @cached_property
     def regions(self) -> pd.DataFrame:
@@ -145,7 +160,7 @@ def _ours(path: Path, format_name: str, maker: str) -> Iterator[tuple[Path, h5py
 
 
 def read_attributions(path: str | Path, input: str | None = None) -> Attributions:
-    """Open the attributions that drg-attr wrote.
+    """Open the attributions that drg-attr or drg-ism wrote.
 
     Parameters
     ----------

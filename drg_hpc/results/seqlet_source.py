@@ -18,7 +18,7 @@ from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5, layout
 from drg_hpc.results.attributions_layout import INTERVAL_NUMBERS, INTERVAL_TEXT
 from drg_hpc.results.attributions_places import Places, place_sequences
-from drg_hpc.results.attributions_read import choose_input, find_form, root_of
+from drg_hpc.results.attributions_read import choose_input, find_form, require_by_base, root_of
 from drg_hpc.results.seqlets import looks_like_hdf5
 
 _BLOCK_BYTES = 16 << 20
@@ -90,6 +90,8 @@ class AttributionSource:
                 f"{self.path} keeps the strongest positions only, seqlets and statistics need all of them",
                 fix="run drg-attr without --top",
             )
+        if not names and len(groups):
+            require_by_base(groups[next(iter(groups))])
         if not names:
             raise _fault(self.path, "no track keeps its projected form")
         return [Track(i, str(groups[key].attrs.get("name", key)), f"tracks/{key}") for i, key in enumerate(names)]
@@ -137,11 +139,11 @@ class AttributionSource:
         return place_sequences(pd.DataFrame(found), length=self.length, stranded=stranded)
 
 
-_FIX = "give a run of drg-attr, or its out.h5"
+_FIX = "give a run of drg-attr or drg-ism, or its out.h5"
 
 
 def _fault(path: Path, what: str) -> CorruptError:
-    return CorruptError(f"{path} is not a whole attribution file: {what}", fix="run drg-attr again")
+    return CorruptError(f"{path} is not a whole attribution file: {what}", fix="make it again")
 
 
 def source_sizes(path: Path, input: str | None = None) -> dict[str, Any]:

@@ -16,7 +16,9 @@ BODIES = {
     "shard-sequences": ("shard_sequences", False),
     "predict": ("predict", True),
     "attr": ("attr", True),
+    "ism": ("ism", True),
     "seqlets": ("seqlets", False),
+    "simulate": ("simulate", False),
     "train": ("train", True),
     "selftest": ("selftest", False),
 }

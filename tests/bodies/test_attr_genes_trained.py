@@ -1,7 +1,7 @@
 """From training to a report: a Borzoi-mini on four windows of hg38, and statistics of genes made by hand there.
 
-Everything is done by the commands. What they give is compared with a calculation in numpy, base by base, that takes
-from the package no more than the trained network.
+All but the comparison of shards is done by the commands. What they give is compared with a calculation in numpy, base
+by base, that takes from the package no more than the trained network.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ import pytest
 import torch
 from bodies.gene_models import GENES, GTF
 from stores import TINY
-from support import ROOT, drg, drg_json
+from support import ROOT, drg
 
+from drg_hpc.bodies import attr_plan
 from drg_hpc.models.io import load_model
 from drg_hpc.results.reader import read_attributions
+from drg_hpc.runs.plan import read_plan
+from tests.prediction.small_world import finish
 
 Array = np.ndarray[Any, Any]
 LENGTH, SPAN, BIN = 16384, 12288, 32
@@ -176,9 +179,9 @@ def check_shards(folder: Path, model: Path, genome: Path) -> None:
     written = []
     for shards in (1, 2):
         run = folder / f"shards{shards}"
-        drg("drg-attr", model, "--genome", genome, "--gtf", gtf, *RUNS["expression"], "--store-dtype", "float32",
-            "--shards", shards, "--workers", 1, "-o", run)  # fmt: skip
-        assert drg_json("drg-status", run)["stages"][0]["shards"] == shards
+        finish(attr_plan.Options(model=model, genome=genome, gtf=gtf, statistic="expression", store_dtype="float32",
+                                 shards=shards, out=run), attr_plan)  # fmt: skip
+        assert len(read_plan(run).stages[0].shards) == shards
         written.append((run / "out.h5").read_bytes())
     assert written[0] == written[1]
     with h5py.File(folder / "shards1" / "out.h5") as many, h5py.File(folder / "expression" / "out.h5") as few:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from report.attribution_files import CHROM, START, Made, make, peak_of, regions_of
-from support import drg, drg_json, error_line
+from support import drg, drg_json, error_line, here
 
 from drg_hpc import plot_attribution
 from drg_hpc.digests import describe_input
@@ -266,11 +266,11 @@ def test_the_command(made: Made, tmp_path: Path) -> None:
     done = drg_json("drg-plot", made.path, "--regions", "peak_0", "--tracks", "B cells", "--window", "30-60", "-o", out)
     assert done["sections"] == [{"title": f"peak_0  {CHROM}:{START + 30:,}–{START + 60:,}", "first": 30, "last": 60}]
     before = out.read_bytes()
-    failed = drg("drg-plot", made.path, "--regions", "peak_0", "-o", out, exit_code=3)
+    failed = here("drg-plot", made.path, "--regions", "peak_0", "-o", out, exit_code=3)
     assert error_line(failed).endswith("exists; choose another -o, or remove it first") and out.read_bytes() == before
-    failed = drg("drg-plot", made.path, "--regions", "0", "-o", tmp_path / "x.jpg", exit_code=2)
+    failed = here("drg-plot", made.path, "--regions", "0", "-o", tmp_path / "x.jpg", exit_code=2)
     assert "the ending must be .pdf, .svg or .png" in error_line(failed)
-    failed = drg("drg-plot", made.path, "--regions", "0", "--window", "9-3", "-o", tmp_path / "x.png", exit_code=2)
+    failed = here("drg-plot", made.path, "--regions", "0", "--window", "9-3", "-o", tmp_path / "x.png", exit_code=2)
     assert "positions from 0, a below b" in error_line(failed)
     assert [path.name for path in tmp_path.iterdir()] == ["fig.svg"]
 
