@@ -89,7 +89,7 @@ def parse_edits(text: str) -> tuple[EditSpec, ...]:
     ------
     UsageError : none of these, a size of 0, or two that would share a dataset
     """
-    found = tuple(_edit(item) for item in text.split(","))
+    found = tuple(_edit(item.strip()) for item in text.split(","))
     slugs = [spec.slug for spec in found]
     if twice := next((slug for slug in slugs if slugs.count(slug) > 1), None):
         raise UsageError(f"--edits {text}: {twice} twice", fix="give each kind and size once")

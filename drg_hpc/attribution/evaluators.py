@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from drg_hpc.attribution.edits import Edits, sequence_codes, substitutions
+from drg_hpc.attribution.edits import Edits, concatenated, deletions, sequence_codes, substitutions
 from drg_hpc.attribution.full import Evaluator, FullEvaluator
-from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator, Untraceable
+from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator
+from drg_hpc.attribution.incremental.traces import Untraceable
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.errors import UsageError
 from drg_hpc.models.blocks_pooling import RowMinimumWeightedPool
@@ -63,12 +64,12 @@ def choose(
         return full
     try:
         found = IncrementalEvaluator(statistic, xs, params, input=input)
+        difference = _difference(found, full, xs, params, input)
     except Untraceable as error:
         if engine == "incremental":
             raise
         log.info("every mutant through the whole model: %s", error)
         return full
-    difference = _difference(found, full, xs, params, input)
     if difference <= TOLERANCE.get(xs[0].dtype, 1e-4):
         found.deviation = difference
         log.info("incremental engine: at the positions tried it differs from the whole model by %.2g of the largest "
@@ -93,8 +94,10 @@ def _difference(
 
 
 def _tried(x: torch.Tensor, input: int) -> Edits:
-    """Substitutions at the first, the last and some random positions of a sequence (4, L)."""
+    """Substitutions at the first, the last and some random positions of a sequence (4, L), and its first base left
+    out: all others move, which tells where differences of large values are not exact."""
     codes = sequence_codes(x.cpu().numpy())
     length = len(codes)
     drawn = row_generator(0, length, "ism:tried").integers(0, length, _TRIED)
-    return substitutions(codes, np.unique([0, *drawn, length - 1]), input=input)
+    changed = substitutions(codes, np.unique([0, *drawn, length - 1]), input=input)
+    return concatenated([changed, deletions(codes, np.zeros(1, np.int64), 1, input=input)])

@@ -100,7 +100,9 @@ class IsmRecipe:
         name, length = min(lengths.items(), key=lambda item: item[1])
         for spec in self.edits:
             if spec.size > length:
-                raise UsageError(f"--edits {spec.text}: sequences of {name} have {length} bases")
+                which = f" of input {name!r}" if len(lengths) > 1 else ""
+                raise UsageError(f"--edits {spec.text}: sequences{which} have {length} bases",
+                                 fix=f"at most {length} bases can be changed at once")  # fmt: skip
 
     def params(self) -> dict[str, Any]:
         """Plain values for a plan, read back by :meth:`from_params`."""

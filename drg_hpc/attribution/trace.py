@@ -244,7 +244,7 @@ def _untraceable(error: Exception) -> UsageError:
     if "data-dependent" in str(error) or "value out of a tracing tensor" in str(error):
         return UsageError(
             "the model's course depends on the values of its input (a Python if, .item() or a shape made of values), "
-            "so its operations cannot be listed for DeepLIFT",
+            "so its operations cannot be listed",
             fix="write that with torch.where, or take another method",
         )
-    return UsageError(f"the model's operations cannot be listed for DeepLIFT: {type(error).__name__}: {first}")
+    return UsageError(f"the model's operations cannot be listed: {type(error).__name__}: {first}")

@@ -9,7 +9,8 @@ import torch
 
 from drg_hpc.attribution.engine import placed
 from drg_hpc.attribution.evaluators import runs_alone
-from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator, Untraceable
+from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator
+from drg_hpc.attribution.incremental.traces import Untraceable
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.bodies.ism_positions import Positions
 from drg_hpc.bodies.selection import model_keys

@@ -14,7 +14,8 @@ from drg_hpc.attribution import evaluators
 from drg_hpc.attribution.edits import Edits
 from drg_hpc.attribution.evaluators import choose
 from drg_hpc.attribution.full import FullEvaluator
-from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator, Untraceable
+from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator
+from drg_hpc.attribution.incremental.traces import Untraceable
 from drg_hpc.attribution.targets import Inputs, TrackStatistic
 from drg_hpc.errors import UsageError
 from drg_hpc.models.blocks_pooling import RowMinimumWeightedPool

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from drg_hpc.attribution.edits import Edits, deletions, insertions, replacements, substitutions
 from drg_hpc.attribution.full import FullEvaluator
-from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator, Untraceable
+from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator
+from drg_hpc.attribution.incremental.traces import Untraceable
 from drg_hpc.attribution.targets import Statistic, TrackStatistic
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.compute import Scale

@@ -86,6 +86,10 @@ def test_what_means_nothing_is_refused(given: dict[str, str], message: str) -> N
         make_ism_recipe(**given)  # type: ignore[arg-type]
 
 
+def test_blanks_between_edits_mean_nothing() -> None:
+    assert make_ism_recipe(edits="substitutions, deletions:2") == make_ism_recipe(edits="substitutions,deletions:2")
+
+
 def test_ratios_are_of_outputs() -> None:
     assert make_ism_recipe().scale(None) == "link" and make_ism_recipe().scale("output") == "output"
     assert make_ism_recipe(compare="log2fc").scale(None) == "output"
@@ -98,7 +102,7 @@ def test_edits_must_fit_and_are_counted() -> None:
     recipe = make_ism_recipe(edits="substitutions,deletions:3,windows:10/4:shuffle:5")
     assert recipe.edits_of_row([8, 5]) == 24 + 15 + 8 + 5 + 5 * (2 + 2)
     recipe.check_lengths({"a": 10, "b": 400})
-    with pytest.raises(UsageError, match="sequences of a have 9 bases"):
+    with pytest.raises(UsageError, match="sequences of input 'a' have 9 bases; at most 9 "):
         recipe.check_lengths({"a": 9, "b": 400})
 
 

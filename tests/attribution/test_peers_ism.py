@@ -141,7 +141,8 @@ def test_comparisons_of_grelu(grelu: dict[str, Any], name: str, engine: str) -> 
                 assert (there == (function == "divide")).all()
 
 
-def test_the_table_of_a_sequence_is_the_data_frame_of_grelu(grelu: dict[str, Any], tmp_path: Path) -> None:
+def test_the_table_of_a_sequence_is_the_data_frame_of_grelu(tmp_path: Path) -> None:
+    grelu = answer("grelu", "kept")
     config = BassetConfig(channels=(6, 6), sizes=(5, 3), pools=(3, 2), hidden=(9,))
     model = build(config, ModelShape.single(peer_ism_nets.LENGTH, peer_ism_nets.TRACKS, link="log"))
     theirs = peer_ism_nets.loaded("basset", grelu).state_dict().values()

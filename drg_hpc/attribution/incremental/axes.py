@@ -84,6 +84,21 @@ class Blocks:
     size: int
 
 
+@dataclass(frozen=True)
+class Stacked:
+    """A value ``(L, F)``, which is never made: positions stand where rows do, for a linear layer of features.
+
+    Parameters
+    ----------
+    source : ``(1, L, …)``, whose numbers these are
+    matrix : (features of the source, F) that they were multiplied by, None where they were not
+    """
+
+    source: Node
+    positions: Positions
+    matrix: torch.Tensor | None = None
+
+
 def shape_of(node: Node) -> tuple[int, ...] | None:
     """Shape of a node's value; None where it is no tensor."""
     shape = getattr(node.meta.get("tensor_meta"), "shape", None)
@@ -110,9 +125,27 @@ def cut_axis(given: Positions, shape: Sequence[int]) -> int | None:
     return None
 
 
+def joined_axis(given: Positions, shape: Sequence[int]) -> int | None:
+    """The axis of positions after a reshape that makes positions of them and the places on the axis behind them."""
+    if given.axis + 1 >= len(given.shape):
+        return None
+    before, after = math.prod(given.shape[: given.axis]), math.prod(given.shape[given.axis + 2 :])
+    wanted = before, given.length * given.shape[given.axis + 1], after
+    for axis in range(1, len(shape)):
+        if (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])) == wanted:
+            return axis
+    return None
+
+
 def is_pointwise(node: Node) -> bool:
     """Whether an operation works number by number."""
     return torch.Tag.pointwise in getattr(node.target, "tags", ())
+
+
+def is_float(node: Node) -> bool:
+    """Whether a node's value is a tensor of real numbers in floating point."""
+    dtype = getattr(node.meta.get("tensor_meta"), "dtype", None)
+    return isinstance(dtype, torch.dtype) and dtype.is_floating_point
 
 
 def dims_of(value: Any, ndim: int) -> list[int]:

@@ -10,8 +10,18 @@ from torch.fx import Node
 from drg_hpc.attribution.incremental import find_moves as moves
 from drg_hpc.attribution.incremental import find_sums as sums
 from drg_hpc.attribution.incremental import find_windows as windows
-from drg_hpc.attribution.incremental.axes import Blocks, Flat, Positions, dims_of, is_pointwise, shape_of
+from drg_hpc.attribution.incremental.axes import (
+    Blocks,
+    Flat,
+    Positions,
+    Stacked,
+    dims_of,
+    is_float,
+    is_pointwise,
+    shape_of,
+)
 from drg_hpc.attribution.incremental.scene import NOTHING, Found, Scene, packed, source_of
+from drg_hpc.attribution.incremental.steps_values import Packed
 from drg_hpc.attribution.trace import op_name
 
 
@@ -23,11 +33,15 @@ def classify(node: Node, scene: Scene) -> Found:
         return NOTHING
     if any(isinstance(scene.kinds.get(used), Flat) for used in changed):
         return windows.flat_linear(node, scene)
+    if any(isinstance(scene.kinds.get(used), Stacked) for used in changed):
+        return windows.stacked_linear(node, scene)
     name = op_name(node)
     found = _MAKERS[name](node, scene) if name in _MAKERS else NOTHING
     if found == NOTHING and is_pointwise(node):
         found = packed(node, scene)
     step, kind = found
+    if step is not None and not isinstance(step, Packed) and not all(is_float(used) for used in step.sources):
+        return NOTHING  # truth values and whole numbers have no differences
     positions = kind.positions if isinstance(kind, Blocks) else kind
     return NOTHING if isinstance(positions, Positions) and positions.shape[0] != 1 else (step, kind)
 
@@ -39,6 +53,8 @@ def _item(node: Node, scene: Scene) -> Found:
     name = op_name(producer)
     if name == "max_pool2d_with_indices":
         return windows.max_pool(node, producer, scene) if index == 0 else NOTHING
+    if name == "adaptive_max_pool2d":
+        return windows.adaptive_max_pool(node, producer, scene) if index == 0 else NOTHING
     found = source_of(producer, scene)
     if found is None:
         return NOTHING
@@ -69,6 +85,7 @@ _MAKERS: dict[str, Callable[[Node, Scene], Found]] = {
     "convolution": windows.convolution,
     "avg_pool2d": windows.mean_pool,
     "avg_pool1d": windows.mean_pool,
+    "_adaptive_avg_pool2d": windows.adaptive_mean_pool,
     "constant_pad_nd": moves.padded,
     "slice": moves.sliced,
     "flip": moves.flipped,
@@ -96,8 +113,12 @@ _MAKERS: dict[str, Callable[[Node, Scene], Found]] = {
     "amax": sums.largest,
     "amin": sums.largest,
     "index": moves.indexed,
+    "index_select": moves.index_selected,
+    "upsample_nearest1d": moves.upsampled,
+    "_upsample_nearest_exact1d": moves.upsampled,
     "_softmax": sums.named(1, linear=False),
     "_log_softmax": sums.named(1, linear=False),
+    "glu": sums.named(1, linear=False),
     "logsumexp": lambda node, scene: sums.reduced(node, scene),
 }
 """By the name of the operation; pointwise ones need no entry."""

@@ -18,29 +18,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.fx import Node
-from torch.fx.node import map_aggregate
+from torch.fx.node import map_arg
 
 from drg_hpc.attribution.edits import Edits, sequence_codes
-from drg_hpc.attribution.incremental.axes import Flat, Positions, shape_of
+from drg_hpc.attribution.full import FullEvaluator
+from drg_hpc.attribution.incremental.axes import Flat, Positions, Stacked, shape_of
 from drg_hpc.attribution.incremental.kernels import Windows, kernels_for
 from drg_hpc.attribution.incremental.plan import make_plan, read_without_edits
 from drg_hpc.attribution.incremental.run import Reference, Run
 from drg_hpc.attribution.incremental.steps_conv import BASE_CODES
+from drg_hpc.attribution.incremental.traces import Untraceable, alike, expanded, macs_of, refusing, rows_of, trace_of
 from drg_hpc.attribution.targets import Statistic
-from drg_hpc.attribution.trace import Trace, Values, call, op_name
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.models.profile_blocks import ordinary_convolutions
+from drg_hpc.attribution.trace import Values, call
+from drg_hpc.errors import InputError
 
 log = logging.getLogger(__name__)
 _CHUNK_BYTES = {"cpu": 8 << 20, "cuda": 1 << 30}
 """Of what one layer takes for the edits that are computed together: what a core's caches hold."""
 _CHUNK = {"cpu": (32, 192), "cuda": (64, 4096)}
 """Least and most edits that are computed together."""
+_GEOMETRY_BYTES, _WINDOW_BYTES = 64 << 20, 40
+"""Of the windows that are kept for the next sequence, and of one window."""
 Codes = NDArray[np.int64]
-
-
-class Untraceable(UsageError):
-    """The model's operations cannot be followed; it has to be run in full."""
 
 
 class IncrementalEvaluator:
@@ -59,7 +58,7 @@ class IncrementalEvaluator:
 
     Raises
     ------
-    Untraceable : the operations depend on values or on the number of rows, or cannot be listed
+    Untraceable : the operations depend on values or on the number of rows, cannot be listed, or fail (in values too)
     """
 
     engine = "incremental"
@@ -71,9 +70,10 @@ class IncrementalEvaluator:
         self._statistic, self._input = statistic, input
         self._kind = xs[0].device.type
         xs, params = [x[:1] for x in xs], [p[:1] for p in params]
-        self._one = _trace(statistic, xs, params)
+        self._one = trace_of(statistic, xs, params)
         source = self._one.inputs[input]
-        self.plan = make_plan(self._one, source, xs[input])
+        with refusing():
+            self.plan = make_plan(self._one, source, xs[input])
         self._kernels = kernels_for(xs[0].device)
         self._number = {node: i for i, node in enumerate(self._one.nodes)}
         self._keep = read_without_edits(self.plan)
@@ -83,7 +83,7 @@ class IncrementalEvaluator:
         length = xs[input].shape[2]
         at = np.unique(np.linspace(0, length - 1, min(length, 256)).astype(np.int64))
         windows = self.plan.windows(at, at + 1)
-        self.macs = self.plan.macs(windows) / len(at) + sum(_macs(node) for node in self.plan.whole)
+        self.macs = self.plan.macs(windows) / len(at) + sum(macs_of(node) for node in self.plan.whole)
         each = [step.bytes(windows) / len(at) for step in self.plan.steps]
         each += [math.prod(shape_of(node) or (1,)) * 4 for node in self.plan.whole]
         least, most = _CHUNK[self._kind]
@@ -96,9 +96,9 @@ class IncrementalEvaluator:
         ------
         Untraceable : the operations depend on the number of rows
         """
-        xs, params = ([_rows(tensor, edits) for tensor in some] for some in self._example)
-        self._many = _trace(self._statistic, xs, params)
-        if not self._one.matches(self._many):
+        xs, params = ([rows_of(tensor, edits) for tensor in some] for some in self._example)
+        self._many = trace_of(self._statistic, xs, params)
+        if not self._one.matches(self._many) or not alike(self._one, self._many, self.plan.kinds):
             raise Untraceable("its operations depend on the number of rows")
         self._many_number = {node: i for i, node in enumerate(self._many.nodes)}
         self._geometry.clear()
@@ -115,15 +115,23 @@ class IncrementalEvaluator:
         params : (1, …)
         """
         assert edits.input == self._input
+        codes = sequence_codes(xs[self._input][0].cpu().numpy()).astype(np.int64)
         with torch.no_grad():
-            reference = self._reference_of(xs, params)
-            base = reference.values[self._one.output][0]
-            codes = sequence_codes(xs[self._input][0].cpu().numpy()).astype(np.int64)
             while True:
                 try:
-                    return base, self._all(reference, codes, edits, base)
+                    with refusing():
+                        reference = self._reference_of(xs, params)
+                        base = reference.values[self._one.output][0]
+                        found = self._all(reference, codes, edits, base)
+                    break
                 except torch.OutOfMemoryError:
                     self._retreat()
+        lost = found.isnan().any(dim=1).cpu().numpy()
+        if lost.any():  # infinities inside a network have no differences
+            log.debug("%d mutants in full: they give NaN, or values inside the model are infinite", lost.sum())
+            full = FullEvaluator(self._statistic, batch=self.chunk)
+            found[torch.from_numpy(lost).to(found.device)] = full.values(xs, params, edits.take(lost))[1]
+        return base, found
 
     def _all(self, reference: Reference, codes: Codes, edits: Edits, base: torch.Tensor) -> torch.Tensor:
         """Statistics (E, k) of all edits, some of them at once in every thread."""
@@ -139,9 +147,11 @@ class IncrementalEvaluator:
             for part in parts:
                 compute(part)
             return out
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(compute, parts))
-        torch.set_num_threads(threads)
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(compute, parts))
+        finally:
+            torch.set_num_threads(threads)
         return out
 
     def _retreat(self) -> None:
@@ -152,13 +162,14 @@ class IncrementalEvaluator:
         log.warning("out of GPU memory: %d mutants at once from here on", self.chunk)
 
     def _reference_of(self, xs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Reference:
-        """The row without edits; that of the last call where it is asked for again with the same tensors."""
+        """The row without edits; that of the last call where it is asked for again."""
         given = (*xs, *params)
-        if self._last is None or len(given) != len(self._last[0]) or any(
-            a is not b for a, b in zip(given, self._last[0], strict=True)
+        last = self._last
+        if last is None or not all(
+            a.shape == b.shape and torch.equal(a, b) for a, b in zip(given, last[0], strict=True)
         ):
-            self._last = given, self._reference(xs, params)
-        return self._last[1]
+            last = self._last = tuple(tensor.clone() for tensor in given), self._reference(xs, params)
+        return last[1]
 
     def _reference(self, xs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Reference:
         values = self._one.start(xs, params)
@@ -184,7 +195,8 @@ class IncrementalEvaluator:
         key = starts.tobytes() + widths.tobytes()
         found = self._geometry.get(key)
         if found is None:
-            if len(self._geometry) > 4096:
+            each = _WINDOW_BYTES * len(self.plan.spans) * len(starts)
+            if len(self._geometry) * each > _GEOMETRY_BYTES:
                 self._geometry.clear()
             found = self._geometry[key] = self.plan.windows(starts, starts + widths)
         return found
@@ -192,10 +204,7 @@ class IncrementalEvaluator:
     def _enter(self, run: Run, codes: Codes, edits: Edits) -> None:
         """The edited sequence's own rows."""
         source, w = self.plan.source, run.windows[self.plan.source]
-        asked = Windows(edits.starts, edits.starts + edits.widths)
-        inside = np.ones(asked.total, bool)
-        positions = np.arange(asked.total) - np.repeat(asked.offsets[:-1] - asked.lo, asked.widths)
-        owner = np.repeat(np.arange(len(edits)), asked.widths)
+        owner, positions = edits.owners, edits.places
         inside = (positions >= w.lo[owner]) & (positions < w.hi[owner])
         old, new = codes[positions[inside]], edits.codes[inside].astype(np.int64)
         pairs = torch.from_numpy((old * BASE_CODES + new).astype(np.int32))
@@ -217,11 +226,7 @@ class IncrementalEvaluator:
         return out
 
     def _whole(self, node: Node, run: Run, values: Values) -> Any:
-        def resolve(used: Any) -> Any:
-            return self._resolve(used, run, values) if isinstance(used, Node) else used
-
-        args: Any = map_aggregate(node.args, resolve)
-        kwargs: Any = map_aggregate(node.kwargs, resolve)
+        args, kwargs = map_arg((node.args, node.kwargs), lambda used: self._resolve(used, run, values))
         return node.target(*args, **kwargs)  # type: ignore[operator]
 
     def _resolve(self, node: Node, run: Run, values: Values) -> Any:
@@ -233,59 +238,15 @@ class IncrementalEvaluator:
         if number in run.whole:
             return run.whole[number]
         kind = self.plan.kinds.get(one)
-        if isinstance(kind, Flat) or (one in self.plan.reached and kind is None):
+        if isinstance(kind, Flat | Stacked) or (one in self.plan.reached and kind is None):
             found = self._whole(node, run, values)
         elif kind is not None:
             state = run.states[one]
             placed = run.kernels.place(state.reference, state.value(), state.windows)
             positions = state.positions
-            found = placed.view(run.edits, positions.length, *positions.features).movedim(1, positions.axis)
+            shaped = placed.view(run.edits, positions.length, *positions.features)
+            found = shaped.movedim(1, positions.axis).contiguous()  # some operations take nothing else
         else:
-            found = _expanded(run.reference.values[one], node.meta.get("tensor_meta"), self.chunk)
+            found = expanded(run.reference.values[one], node.meta.get("tensor_meta"), self.chunk)
         run.whole[number] = found
         return found
-
-
-def _trace(statistic: Statistic, xs: Sequence[torch.Tensor], params: Sequence[torch.Tensor]) -> Trace:
-    try:
-        with ordinary_convolutions():
-            return Trace(statistic, xs, params)
-    except UsageError as error:
-        raise Untraceable(str(error)) from error
-
-
-def _rows(x: torch.Tensor, count: int) -> torch.Tensor:
-    return x.expand(count, *x.shape[1:]).contiguous()
-
-
-def _expanded(value: Any, meta: Any, rows: int) -> Any:
-    """A value of one row for ``rows`` rows that are alike."""
-    if isinstance(value, list | tuple):
-        return [_expanded(each, part, rows) for each, part in zip(value, meta or [None] * len(value), strict=True)]
-    if not isinstance(value, torch.Tensor):
-        return value
-    if meta is not None and tuple(meta.shape) == tuple(value.shape):
-        return value
-    if value.ndim and value.shape[0] == 1:
-        return value.expand(rows, *value.shape[1:])
-    raise Untraceable("a value of one row cannot be told from that of many")
-
-
-def _macs(node: Node) -> int:
-    """Multiply-adds of an operation of one row that is computed in full."""
-    name, shape = op_name(node), shape_of(node) or ()
-    if name == "convolution":
-        weight = shape_of_argument(node, 1)
-        return math.prod(shape) * math.prod(weight[1:])
-    if name in ("mm", "bmm", "addmm", "baddbmm"):
-        left = shape_of_argument(node, 1 if name in ("addmm", "baddbmm") else 0)
-        return math.prod(shape) * left[-1]
-    return 0
-
-
-def shape_of_argument(node: Node, position: int) -> tuple[int, ...]:
-    """Shape of an argument that is a node."""
-    argument = node.args[position]
-    assert isinstance(argument, Node)
-    value = argument.meta.get("val")
-    return shape_of(argument) or tuple(getattr(value, "shape", ()))

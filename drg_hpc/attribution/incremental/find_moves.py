@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
+import torch
 from torch.fx import Node
 
-from drg_hpc.attribution.incremental.axes import Blocks, Flat, Positions, cut_axis, dims_of, kept_axis, shape_of
+from drg_hpc.attribution.incremental.axes import (
+    Blocks,
+    Flat,
+    Positions,
+    Stacked,
+    cut_axis,
+    dims_of,
+    joined_axis,
+    kept_axis,
+    shape_of,
+)
 from drg_hpc.attribution.incremental.scene import NOTHING, Found, Scene, out_of, packed, source_of
-from drg_hpc.attribution.incremental.steps_moves import Cut, Every, Joined, Mirror, Move, Same
+from drg_hpc.attribution.incremental.steps_moves import Cut, Every, Joined, Mirror, Move, Pick, Same
 from drg_hpc.attribution.trace import op_name
 
 
@@ -69,17 +80,18 @@ def reshaped(node: Node, scene: Scene) -> Found:
     if axis is not None:
         return renamed(node, scene, axis)
     kind = scene.kinds[first]
-    if isinstance(kind, Blocks):
-        size, positions = kind.size, Positions(shape, given.axis)
-        joins = given.axis < len(shape) and positions.length == given.length * size
-        if joins and given.shape[given.axis + 1] == size and math.prod(shape) == math.prod(given.shape):
-            return Joined(node, (first,), given, positions, size), positions
+    axis = joined_axis(given, shape)
+    if axis is not None:
+        positions = Positions(shape, axis)
+        return Joined(node, (first,), given, positions, given.shape[given.axis + 1]), positions
     axis = cut_axis(given, shape)
     if axis is not None and isinstance(kind, Positions):
         blocks = Blocks(first, Positions(shape, axis), shape[axis + 1])
         return Cut(node, (first,), given, blocks.positions, blocks.size), blocks
     if len(shape) == 2 and shape[0] == 1 and isinstance(kind, Positions):
         return None, Flat(first, given)
+    if given.axis == 1 and shape == (given.length, given.width) and isinstance(kind, Positions):
+        return None, Stacked(first, given)
     return NOTHING
 
 
@@ -164,13 +176,44 @@ def joined(node: Node, scene: Scene) -> Found:
 
 
 def indexed(node: Node, scene: Scene) -> Found:
-    """``index`` with numbers of features."""
+    """``index`` with numbers of features, or of positions in order."""
     found = source_of(node, scene)
     indices: Any = node.args[1]
     if found is None:
         return NOTHING
     taken = [dim for dim, index in enumerate(indices) if index is not None]
     tensors = [scene.constant(indices[dim]) for dim in taken]
-    if len(taken) != 1 or taken[0] in (0, found[1].axis) or tensors[0] is None or tensors[0].ndim != 1:
+    if len(taken) != 1 or tensors[0] is None or tensors[0].ndim != 1:
         return NOTHING
-    return packed(node, scene, linear=True)
+    return _chosen(node, scene, found, taken[0], tensors[0])
+
+
+def index_selected(node: Node, scene: Scene) -> Found:
+    """``index_select``: as :func:`indexed`."""
+    found, numbers = source_of(node, scene), scene.constant(node.args[2])
+    if found is None or numbers is None or numbers.ndim != 1:
+        return NOTHING
+    return _chosen(node, scene, found, dims_of(node.args[1], len(found[1].shape))[0], numbers)
+
+
+def _chosen(node: Node, scene: Scene, found: tuple[Node, Positions], dim: int, numbers: torch.Tensor) -> Found:
+    first, given = found
+    if dim != given.axis:
+        return packed(node, scene, linear=True) if dim else NOTHING
+    of = numbers.cpu().numpy().astype(np.int64)
+    of = np.where(of < 0, of + given.length, of)
+    if numbers.dtype == torch.bool or (np.diff(of) < 0).any():
+        return NOTHING
+    out = out_of(node, given.axis)
+    return Pick(node, (first,), out, of), out
+
+
+def upsampled(node: Node, scene: Scene) -> Found:
+    """Upsampling to the nearest position: which one that is, torch itself says."""
+    found = source_of(node, scene)
+    if found is None or found[1].axis != 2:
+        return NOTHING
+    numbers = torch.arange(found[1].length).to(scene.like)[None, None]
+    of = node.target(numbers, *node.args[1:], **node.kwargs)[0, 0]  # type: ignore[operator]
+    out = out_of(node, 2)
+    return Pick(node, (found[0],), out, of.cpu().numpy().astype(np.int64)), out

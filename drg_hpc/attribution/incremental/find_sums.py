@@ -117,7 +117,9 @@ def _softmax_pool(node: Node, scene: Scene, dims: list[int]) -> Found | None:
     product = node.args[0]
     assert isinstance(product, Node)
     given = scene.positions(product)
-    if op_name(product) != "mul" or given is None or len(given.shape) - 1 != given.axis + 1 or dims != [given.axis + 1]:
+    if (op_name(node), op_name(product)) != ("sum", "mul") or given is None:
+        return None
+    if len(given.shape) - 1 != given.axis + 1 or dims != [given.axis + 1]:
         return None
     args: Any = product.args
     a, b = args[:2]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.fx import Node
 
-from drg_hpc.attribution.incremental.axes import Flat, Positions, shape_of
+from drg_hpc.attribution.incremental.axes import Flat, Positions, Stacked, shape_of
 from drg_hpc.attribution.incremental.classify import classify
 from drg_hpc.attribution.incremental.kernels import Windows
 from drg_hpc.attribution.incremental.scene import Kind, Scene
@@ -165,9 +165,7 @@ class _Gone(Through):
 
 def _prune(plan: Plan) -> None:
     """Leave out steps that nothing reads, such as the parts of a softmax pooling."""
-    wanted: set[Node] = {plan.trace.output}
-    for node in plan.whole:
-        wanted.update(_read_by(plan, node))
+    wanted = {plan.trace.output, *_read_in_full(plan)}
     kept: list[Step] = []
     for step in reversed(plan.steps):
         if step.node in wanted or isinstance(step, Collapse):
@@ -176,18 +174,25 @@ def _prune(plan: Plan) -> None:
     plan.steps = kept[::-1]
 
 
+def _read_in_full(plan: Plan) -> list[Node]:
+    """Nodes with positions all of which are read."""
+    found = [used for node in plan.whole for used in _read_by(plan, node)]
+    return found + _placed(plan, plan.trace.output)
+
+
 def _read_by(plan: Plan, node: Node) -> list[Node]:
-    """Nodes with positions that a node computed in full reads, through several results and flat values."""
-    found: list[Node] = []
-    for used in node.all_input_nodes:
-        kind = plan.kinds.get(used)
-        if isinstance(kind, Flat):
-            found.append(kind.source)
-        elif kind is not None:
-            found.append(used)
-        elif used in plan.reached and shape_of(used) is None:
-            found += _read_by(plan, used)
-    return found
+    """Nodes with positions that a node computed in full reads."""
+    return [found for used in node.all_input_nodes for found in _placed(plan, used)]
+
+
+def _placed(plan: Plan, node: Node) -> list[Node]:
+    """Nodes with positions that a value is put together from, through several results and values that are not made."""
+    kind = plan.kinds.get(node)
+    if isinstance(kind, Flat | Stacked):
+        return [kind.source]
+    if kind is not None:
+        return [node]
+    return _read_by(plan, node) if node in plan.reached and shape_of(node) is None else []
 
 
 def _spans(plan: Plan) -> None:
@@ -203,11 +208,8 @@ def _spans(plan: Plan) -> None:
         inside = min(max(span[0], 0), length), max(min(span[1], length), 0)
         spans[node] = hull_of_span(spans.get(node), (inside[0], max(inside)))
 
-    for node in plan.whole:
-        for used in _read_by(plan, node):
-            need(used, (0, positions(used).length))
-    if plan.trace.output in plan.kinds:
-        need(plan.trace.output, (0, positions(plan.trace.output).length))
+    for used in _read_in_full(plan):
+        need(used, (0, positions(used).length))
     for step in reversed(plan.steps):
         for source in step.sources:
             whole = isinstance(step, Collapse)
@@ -218,10 +220,7 @@ def _spans(plan: Plan) -> None:
 
 def _wants(plan: Plan) -> None:
     """Whether steps should give values or differences: values where one reader wants them."""
-    wanted: dict[Node, set[str]] = {}
-    for node in plan.whole:
-        for used in _read_by(plan, node):
-            wanted.setdefault(used, set()).add("value")
+    wanted: dict[Node, set[str]] = {used: {"value"} for used in _read_in_full(plan)}
     for step in reversed(plan.steps):
         step.gives = "value" if "value" in wanted.get(step.node, ()) else "delta"
         for source in step.sources:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.fx import Node
 
-from drg_hpc.attribution.incremental.axes import Blocks, Flat, Positions, is_pointwise, shape_of
+from drg_hpc.attribution.incremental.axes import Blocks, Flat, Positions, Stacked, is_float, is_pointwise, shape_of
 from drg_hpc.attribution.incremental.step import Step
 from drg_hpc.attribution.incremental.steps_values import Packed
 from drg_hpc.attribution.trace import Trace
 
-Kind = Positions | Flat | Blocks
+Kind = Positions | Flat | Blocks | Stacked
 Found = tuple[Step | None, Kind | None]
 """The step, and what its value is; (None, Flat) for a flattened value, which is never made."""
 NOTHING: Found = (None, None)
@@ -71,35 +71,48 @@ def packed(
     node: Node, scene: Scene, *, linear: bool = False, axis: int | None = None, shape: bool = False,
     call: Node | None = None, item: int | None = None, joins: bool = False,
 ) -> Found:  # fmt: skip
-    """An operation on packed values, where all its arguments stand alike along the positions."""
+    """An operation on packed values, where all its arguments stand alike along the positions.
+
+    Parameters
+    ----------
+    linear, shape, call, item : see :class:`~drg_hpc.attribution.incremental.steps_values.Packed`
+    axis : of positions in the value, None where it is that of the arguments, counted from the last
+    joins : whether arguments are put next to each other, so that one of a single position is not spread over others
+    """
     made = call or node
     nodes = [used for used in made.all_input_nodes if scene.changed(used)]
-    positions = [scene.positions(used) for used in nodes]
-    if any(p is None for p in positions):
+    known = [p for used in nodes if (p := scene.positions(used)) is not None]
+    first, out_shape = known[0] if known else None, shape_of(node)
+    if first is None or out_shape is None or len(known) < len(nodes):
         return NOTHING
-    known = [p for p in positions if p is not None]
-    first = known[0]
     if any(p.length != first.length or (axis is None and p.from_right != first.from_right) for p in known):
         return NOTHING
-    out_shape = shape_of(node)
-    assert out_shape is not None
     place = len(out_shape) + first.from_right if axis is None else axis
     if not 0 < place < len(out_shape) or out_shape[place] != first.length:
         return NOTHING
-    along: dict[Node, Positions] = {}
-    for used in made.all_input_nodes:
-        other = shape_of(used) if not isinstance(scene.trace.constants.get(used), torch.Tensor) else None
-        if used in nodes:
-            continue
-        constant = scene.constant(used)
-        found = tuple(constant.shape) if constant is not None else other
-        if found is None:
-            return NOTHING
-        alike = joins or is_pointwise(made)
-        if alike and len(found) >= -first.from_right and found[first.from_right] != 1:
-            if found[first.from_right] != first.length:
-                return NOTHING
-            full = (1,) * (len(out_shape) - len(found)) + found
-            along[used] = Positions(full, len(full) + first.from_right)
+    others = [used for used in made.all_input_nodes if used not in nodes]
+    along = _along(others, scene, first, ndim=len(out_shape), joins=joins) if joins or is_pointwise(made) else {}
+    if along is None:
+        return NOTHING
     out = Positions(out_shape, place)
+    linear = linear and all(is_float(used) for used in nodes)
     return Packed(node, tuple(nodes), tuple(known), out, made, item, along, linear, shape), out
+
+
+def _along(
+    others: Sequence[Node], scene: Scene, like: Positions, *, ndim: int, joins: bool
+) -> dict[Node, Positions] | None:
+    """Unchanged arguments that have a value of their own for each position; None where one does not fit."""
+    found: dict[Node, Positions] = {}
+    for used in others:
+        constant = scene.constant(used)
+        shape = shape_of(used) if constant is None else tuple(constant.shape)
+        if shape is None:
+            return None
+        if len(shape) < -like.from_right or (shape[like.from_right] == 1 and not joins):
+            continue
+        if shape[like.from_right] != like.length:
+            return None
+        full = (1,) * (ndim - len(shape)) + shape
+        found[used] = Positions(full, len(full) + like.from_right)
+    return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.fx import Node
 
 from drg_hpc.attribution.incremental.axes import Positions
@@ -91,6 +92,31 @@ class Every(Step):
         w = state.windows
         positions = row_positions(out) * self.step + self.start
         at = positions + np.repeat(w.offsets[:-1] - w.lo, out.widths)
+        rows = state.rows(state.known)
+        run.state(self.node, self.out, **{state.known: rows[torch.from_numpy(at).to(rows.device)]})
+
+
+@dataclass
+class Pick(Step):
+    """Position q is position ``of[q]`` of the source, never one before the last: an upsampling, or chosen positions."""
+
+    node: Node
+    sources: tuple[Node, ...]
+    out: Positions
+    of: NDArray[np.int64]
+    wants = "same"
+
+    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
+        w = given[self.sources[0]]
+        return np.searchsorted(self.of, w.lo), np.searchsorted(self.of, w.hi)
+
+    def needed(self, span: Span) -> Span:
+        return (int(self.of[span[0]]), int(self.of[span[1] - 1]) + 1) if span[0] < span[1] else (0, 0)
+
+    def run(self, run: Run) -> None:
+        state, out = run.states[self.sources[0]], run.windows[self.node]
+        w = state.windows
+        at = self.of[row_positions(out)] + np.repeat(w.offsets[:-1] - w.lo, out.widths)
         rows = state.rows(state.known)
         run.state(self.node, self.out, **{state.known: rows[torch.from_numpy(at).to(rows.device)]})
 
