@@ -12,6 +12,8 @@ drg-train store --config /opt/drg/configs/ctcf.toml --epochs 1 --device cpu -o m
 drg-attr model store --split test --method tism --device cpu -o attributions --quiet
 drg-seqlets attributions -o seqlets --quiet
 drg-motifs seqlets --database $examples/motifs/hocomoco_v12_core.meme -o motifs --quiet
+drg-simulate --num-seqs 20 --motif-db $examples/motifs/encode_motifs.txt --pos-motifs CTCF_known1 --labels additive --noise 1 \
+    -o simulated --quiet
 drg-shard genome $examples/hg38_tiny/genome.fa.gz -o genome --quiet
 drg-shard regions --genome genome --regions $examples/hg38_tiny/accessible.bed --length 256 --negatives gc:1 \
     --tracks $examples/hg38_tiny/targets.tsv --valid w01 --test w02 -o regions --quiet

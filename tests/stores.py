@@ -8,21 +8,24 @@ from typing import Any
 
 from support import EXAMPLES
 
-from drg_hpc.bodies import shard_genome_plan, shard_regions_plan, shard_sequences_plan
+from drg_hpc.bodies import shard_genome_plan, shard_regions_plan, shard_sequences_plan, simulate_plan
 from drg_hpc.genome.counts import load_rows, read_names
 from drg_hpc.runs.merge import ensure_reduced, merge_run
 from drg_hpc.runs.plan import write_plan
 from drg_hpc.runs.spec import RunSpec
 from drg_hpc.runs.work import work_run
 
-PLANNERS = {"genome": shard_genome_plan, "regions": shard_regions_plan, "sequences": shard_sequences_plan}
+PLANNERS = {
+    "genome": shard_genome_plan, "regions": shard_regions_plan, "sequences": shard_sequences_plan,
+    "simulate": simulate_plan,
+}  # fmt: skip
 TINY = EXAMPLES / "hg38_tiny"
 WINDOWS = EXAMPLES / "hg38_windows"
 PEAKS = EXAMPLES / "ctcf" / "peaks.fa.gz"
 
 
 def plan(kind: str, out: Path, **options: Any) -> RunSpec:
-    """The planned run of ``drg-shard KIND``."""
+    """The planned run of ``drg-shard KIND``, or of ``drg-simulate``."""
     module: Any = PLANNERS[kind]
     spec: RunSpec = module.plan_shards(module.Options(out=out, **options))
     return spec

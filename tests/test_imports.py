@@ -24,6 +24,7 @@ DOWNHILL: dict[str, set[str]] = {
     "prediction": {"models", "store", "genome", "results", "runs"},
     "attribution": {"models", "store", "genome", "results", "runs"},
     "interpretation": {"results", "genome", "runs"},
+    "experiments": {"genome", "store", "results", "runs"},
     "report": {"results", "genome", "store", "models", "runs"},
     "bodies": {
         "runs",
@@ -35,6 +36,7 @@ DOWNHILL: dict[str, set[str]] = {
         "prediction",
         "attribution",
         "interpretation",
+        "experiments",
     },
     "api": {"models", "store", "results", "attribution", "interpretation", "report"},
     "cli": {
@@ -124,7 +126,7 @@ def test_imports_run_downhill(path: Path) -> None:
         if name.startswith("drg_hpc."):
             other = name.split(".")[1]
             assert other in allowed, f"{path.relative_to(ROOT)} imports {name}: {here} may not import {other}"
-    if here in ("models", "store", "results", "prediction", "attribution", "interpretation", "report"):
+    if here in ("models", "store", "results", "prediction", "attribution", "interpretation", "experiments", "report"):
         # of runs these see only plain facts (blocks, outputs, devices), never the machinery
         for name in imported(path):
             if name.startswith("drg_hpc.runs"):

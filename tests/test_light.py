@@ -74,6 +74,13 @@ def test_planning_and_status_need_no_heavy_library(tmp_path: Path) -> None:
     bare("drg-clean", tmp_path / "store")
 
 
+def test_planning_a_simulation_needs_no_heavy_library(tmp_path: Path) -> None:
+    peaks, motifs = EXAMPLES / "ctcf" / "peaks.fa.gz", EXAMPLES / "motifs" / "encode_motifs.txt"
+    named = ("--motif-db", motifs, "--pos-motifs", "CTCF_known1", "STAT_known2", "--gen-type", "distance")
+    bare("drg-simulate", *named, "--background-dist", f"dinuc:{peaks}", "-o", tmp_path / "run", "--plan-only")
+    assert json.loads(bare("drg-status", tmp_path / "run", "--json", exit_code=4).stdout)
+
+
 def test_working_without_the_libraries_says_so(tmp_path: Path) -> None:
     bare("drg-selftest", "-o", tmp_path / "run", "--plan-only")
     done = bare("drg-work", tmp_path / "run", exit_code=3)

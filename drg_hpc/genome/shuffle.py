@@ -9,34 +9,14 @@ published DeepLIFT references were drawn so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from drg_hpc.genome.random_words import below, compiled
 from drg_hpc.rng import row_keys
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def _compiled(function: F) -> F:
-    return cast(F, njit(cache=True)(function))
-
-
-@_compiled
-def _random_below(state: NDArray[np.uint64], bound: int) -> int:
-    """Number in [0, bound) from a splitmix64 stream (Steele et al. 2014); the bias is below bound / 2^32."""
-    state[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = state[0]
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return int(((z >> np.uint64(32)) * np.uint64(bound)) >> np.uint64(32))
-
-
-@_compiled
+@compiled
 def _shuffle_run(run: NDArray[np.uint8], out: NDArray[np.uint8], state: NDArray[np.uint64]) -> None:
     """Shuffle one run of A, C, G, T (codes 0 to 3) into ``out``; both ends stay."""
     length = len(run)
@@ -53,7 +33,7 @@ def _shuffle_run(run: NDArray[np.uint8], out: NDArray[np.uint8], state: NDArray[
             continue
         node = base
         while not in_tree[node]:
-            last_exit[node] = _random_below(state, count[node])
+            last_exit[node] = below(state, count[node])
             node = exits[node, last_exit[node]]
         node = base
         while not in_tree[node]:
@@ -66,7 +46,7 @@ def _shuffle_run(run: NDArray[np.uint8], out: NDArray[np.uint8], state: NDArray[
             chosen = last_exit[base]
             exits[base, chosen], exits[base, free] = exits[base, free], exits[base, chosen]
         for i in range(free - 1, 0, -1):
-            j = _random_below(state, i + 1)
+            j = below(state, i + 1)
             exits[base, i], exits[base, j] = exits[base, j], exits[base, i]
     used = np.zeros(4, np.int64)
     node = run[0]
@@ -78,7 +58,7 @@ def _shuffle_run(run: NDArray[np.uint8], out: NDArray[np.uint8], state: NDArray[
         out[i] = node
 
 
-@_compiled
+@compiled
 def _shuffle_rows(codes: NDArray[np.uint8], keys: NDArray[np.uint64], out: NDArray[np.uint8]) -> None:
     """Shuffle every run between unknown bases of every row."""
     state = np.empty(1, np.uint64)
@@ -120,7 +100,7 @@ def shuffle_keys(seed: int, rows: NDArray[np.int64] | range, copy: int) -> NDArr
     return row_keys(seed, rows, f"dinuc:{copy}")
 
 
-@_compiled
+@compiled
 def _compat_rows(codes: NDArray[np.uint8], words: NDArray[np.uint32], out: NDArray[np.uint8]) -> bool:
     """Shuffle every row by the same random words; False if there are too few of them."""
     length = codes.shape[1]

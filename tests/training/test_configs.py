@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stores import PEAKS, WINDOWS, shard
-from support import ROOT
+from support import EXAMPLES, ROOT
 from training.simulations import two_inputs
 
 from drg_hpc.errors import Stopped
@@ -27,6 +27,12 @@ def genome(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _peaks(genome: Path, folder: Path) -> Path:
     return shard("sequences", folder / "store", sequences=PEAKS, negatives="dinuc:1", valid="chr8", test="chr9")
+
+
+def _simulation(genome: Path, folder: Path) -> Path:
+    motifs = EXAMPLES / "motifs" / "encode_motifs.txt"
+    pair = ["STAT_known2", "CTCF_known1"]
+    return shard("simulate", folder / "store", num_seqs=64, gen_type="order", motif_db=motifs, pos_motifs=pair)
 
 
 def _matrix(genome: Path, folder: Path) -> Path:
@@ -67,6 +73,7 @@ STORES: dict[str, Callable[[Path, Path], Path]] = {
     "profile": _binned(4096, 2048, 32),
     "bpnet": _binned(2114, 1000, 1, reduce="sum"),
     "borzoi-mini": _binned(16384, 12288, 32),
+    "perturbation_cnn": _simulation,
     "dna-rna": lambda genome, folder: two_inputs(folder / "genes", genes=60),
 }
 
