@@ -165,8 +165,7 @@ class Mutator:
         if new:
             self._undefined.update(self.names[value] for value in new)
             counts = ", ".join(f"{self.names[value]!r} {undefined[value]} of {len(found)}" for value in new)
-            log.warning("row %d: %s gives no finite number (%s); --pseudo is added to both values", row,
-                        self.recipe.compare, counts)  # fmt: skip
+            log.warning("row %d: %s gives no finite number (%s)", row, self.recipe.compare, counts)
         return torch.from_numpy(found), torch.from_numpy(same)
 
 

@@ -10,6 +10,7 @@ from drg_hpc.attribution.transform_spec import Scale
 from drg_hpc.bodies.ism_options import Options
 from drg_hpc.config import nearest
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.files import counted
 from drg_hpc.genome.bed import read_bed
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.store.header import known_contigs
@@ -88,6 +89,19 @@ def span_of(options: Options, mutated: Mapping[str, int]) -> tuple[int, int | No
                              fix=f"0 <= start < end <= {length}; positions count from 0, the end is not among them"
                              + (", or choose inputs with --mutate" if len(mutated) > 1 else ""))  # fmt: skip
     return start, end
+
+
+def require_screening(recipe: IsmRecipe, positions: int) -> None:
+    """Refuse a screen that keeps all positions of a row, whose gradient would be for nothing.
+
+    Raises
+    ------
+    UsageError : with both numbers
+    """
+    if recipe.screen is not None and recipe.screen >= positions:
+        there = counted(positions, "position")
+        raise UsageError(f"--screen tism:{recipe.screen} leaves nothing out: a row has {there}",
+                         fix="give fewer, or leave --screen out")  # fmt: skip
 
 
 def positions_record(options: Options) -> dict[str, Any] | None:

@@ -120,4 +120,6 @@ def _operations(found: _Counted, *, engine: str) -> list[str]:
 
 
 def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "less than a second"
     return f"{seconds / 3600:.2g} hours" if seconds >= 360 else f"{seconds:.2g} seconds"

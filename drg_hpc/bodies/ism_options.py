@@ -57,8 +57,8 @@ class MutationOptions(ValueOptions):
     )
     screen: str | None = flag(
         None,
-        help="mutate only the K positions of each row with the largest mean effect by TISM, of which one gradient is "
-        "the price; the others count as not mutated",
+        help="mutate only the K positions of each row with the largest mean effect by TISM, an estimate "
+        "from one gradient a sequence and value; the others count as not mutated",
         metavar="tism:K",
     )
     engine: Literal["auto", "incremental", "full"] = flag(

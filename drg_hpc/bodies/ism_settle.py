@@ -9,7 +9,15 @@ from typing import Any
 from drg_hpc.attribution.cost import PASS_BYTES, Work
 from drg_hpc.attribution.ism_recipe import IsmRecipe
 from drg_hpc.attribution.recipe import parse_shifts
-from drg_hpc.bodies.ism_checks import mutated_inputs, positions_record, recipe_of, refuse_tsv, scale_of, span_of
+from drg_hpc.bodies.ism_checks import (
+    mutated_inputs,
+    positions_record,
+    recipe_of,
+    refuse_tsv,
+    require_screening,
+    scale_of,
+    span_of,
+)
 from drg_hpc.bodies.ism_cost import IsmCost, mutants_of_pass
 from drg_hpc.bodies.ism_layout import METHOD, layout_of
 from drg_hpc.bodies.ism_notes import cost_notes
@@ -57,7 +65,9 @@ def settle(options: Options) -> RunSpec:
         views=len(shifts) * (2 if options.rc_average else 1),
         models=len(paths),
     )
-    cost = IsmCost.of(work, recipe, rows=chosen.rows, positions=[(end or n) - start for n in mutated.values()])
+    positions = [(end or n) - start for n in mutated.values()]
+    require_screening(recipe, sum(positions))
+    cost = IsmCost.of(work, recipe, rows=chosen.rows, positions=positions)
     params = _params(options, recipe, chosen, cost) | {
         "sequences": [[name, length] for name, length in lengths.items()],
         "mutated": list(mutated),

@@ -128,9 +128,10 @@ class Body:
         bad = first_undefined(found, [name for _, name in self._layout.tracks])
         if bad is not None:
             name, position = bad
+            remedy = "--pseudo adds a number to both values" if compare in RATIOS else "return finite numbers"
             raise InputError(
                 f"--compare {compare} of track {name!r} is not defined at row {row}, position {position}",
-                fix="--pseudo adds a number to both values, --compare subtract is always defined",
+                fix=f"{remedy}; --compare subtract is always defined",
             )
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:

@@ -67,8 +67,10 @@ def main() -> None:
             code = _serve(Path(folder), device, questions=questions, answers=answers)
         except (BrokenPipeError, Stopped):
             code = EXIT_STOPPED
-        sys.stderr.flush()
-        os._exit(code)  # parts are published or gone; libraries left by a full disk or a stop may crash at their end
+        try:
+            sys.stderr.flush()
+        finally:  # whatever comes now, such as a stop signal after an error that was told
+            os._exit(code)  # parts are published or gone; libraries left by a full disk or a stop may crash at their end
 
 
 if __name__ == "__main__":
