@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SCRIPTS: dict[str, str] = PROJECT["scripts"]
+Once = Callable[[str, Callable[[Path], object]], Path]
+"""Makes a folder once for all test processes (fixture ``once``)."""
 
 
 def argv(command: str, *arguments: object) -> list[str]:
@@ -34,6 +41,24 @@ def drg(command: str, *arguments: object, exit_code: int = 0, **changes: str) ->
         argv(command, *arguments), capture_output=True, text=True, env=environment(**changes), timeout=600, check=False
     )
     assert done.returncode == exit_code, f"{command} {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def here(command: str, *arguments: object, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which has the libraries already: for what does not depend on how a command starts."""
+    module, function = SCRIPTS[command].split(":")
+    words, code = [command, *map(str, arguments)], None
+    with (
+        mock.patch.object(sys, "argv", words),
+        contextlib.redirect_stdout(io.StringIO()) as stdout,
+        contextlib.redirect_stderr(io.StringIO()) as stderr,
+    ):
+        try:
+            getattr(importlib.import_module(module), function)()
+        except SystemExit as ended:
+            code = ended.code
+    done = subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())  # type: ignore[arg-type]
+    assert code == exit_code, f"{words}: {code}\n{done.stdout}\n{done.stderr}"
     return done
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import pytest
-from support import drg, drg_json, error_line
+from support import Once, drg, drg_json, error_line, here
 
 SEQUENCE = "ACGTTGCAACGGTTAACCGTACGTAGCATCGA" * 2
 
@@ -99,9 +100,11 @@ def test_touched_or_moved_input_is_the_same_input(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    shard(fasta(tmp_path / "x.fa"), tmp_path / "store", *NEGATIVES, "--valid", "chr8", "--test", "chr9")
-    return tmp_path / "store"
+def store(once: Once, tmp_path: Path) -> Path:
+    def make(folder: Path) -> None:
+        shard(fasta(folder / "x.fa"), folder / "store", *NEGATIVES, "--valid", "chr8", "--test", "chr9")
+
+    return Path(shutil.copytree(once("bad_input", make) / "store", tmp_path / "store"))
 
 
 def test_unmerged_store_is_refused_by_readers(tmp_path: Path, store: Path) -> None:
@@ -123,7 +126,7 @@ def test_store_cut_off_is_refused_by_training(tmp_path: Path, store: Path, fault
     else:
         (zarr / "zarr.json").write_text("{")
     for path in (store, zarr):
-        done = drg("drg-train", path, "-o", tmp_path / "model", exit_code=5)
+        done = here("drg-train", path, "-o", tmp_path / "model", exit_code=5)
         assert error_line(done)
     assert not (tmp_path / "model" / "model.json").exists()
 
@@ -137,11 +140,14 @@ def test_flipped_byte_in_a_store_is_named(store: Path) -> None:
     assert data.name in line
 
 
-def genome(tmp_path: Path) -> Path:
-    path = tmp_path / "genome.fa"
-    path.write_text(f">chr1\n{SEQUENCE * 4}\n>chr2\n{SEQUENCE * 2}\n")
-    drg("drg-shard", "genome", path, "-o", tmp_path / "genome")
-    return tmp_path / "genome"
+@pytest.fixture
+def genome(once: Once) -> Path:
+    def make(folder: Path) -> None:
+        path = folder / "genome.fa"
+        path.write_text(f">chr1\n{SEQUENCE * 4}\n>chr2\n{SEQUENCE * 2}\n")
+        drg("drg-shard", "genome", path, "-o", folder / "genome")
+
+    return once("bad_input_genome", make) / "genome"
 
 
 def counts_for(path: Path, names: list[str]) -> Path:
@@ -149,12 +155,11 @@ def counts_for(path: Path, names: list[str]) -> Path:
     return path
 
 
-def test_regions_off_the_end_are_kept_false_and_an_error_when_strict(tmp_path: Path) -> None:
-    store = genome(tmp_path)
+def test_regions_off_the_end_are_kept_false_and_an_error_when_strict(genome: Path, tmp_path: Path) -> None:
     bed = tmp_path / "r.bed"
     bed.write_text("chr1\t0\t64\ta\nchr1\t230\t294\tb\nchr1\t900\t964\tc\n")
     counts = counts_for(tmp_path / "c.tsv", ["a", "b", "c"])
-    common = ["regions", "--genome", store, "--regions", bed, "--counts", counts, "--length", 64]
+    common = ["regions", "--genome", genome, "--regions", bed, "--counts", counts, "--length", 64]
     drg("drg-shard", *common, "-o", tmp_path / "run")
     header = drg_json("drg-inspect", tmp_path / "run" / "out.zarr")
     assert (header["rows"], header["kept"]) == (3, 2)
@@ -163,23 +168,23 @@ def test_regions_off_the_end_are_kept_false_and_an_error_when_strict(tmp_path: P
     assert not (tmp_path / "strict").exists()
 
 
-def refused_bed(tmp_path: Path, text: str) -> str:
+def refused_bed(genome: Path, tmp_path: Path, text: str) -> str:
     """The error line of ``drg-shard regions`` on a BED file with this text."""
-    store, bed, counts = genome(tmp_path), tmp_path / "r.bed", counts_for(tmp_path / "c.tsv", ["a"])
+    bed, counts = tmp_path / "r.bed", counts_for(tmp_path / "c.tsv", ["a"])
     bed.write_text(text)
-    inputs = ["--genome", store, "--regions", bed, "--counts", counts]
+    inputs = ["--genome", genome, "--regions", bed, "--counts", counts]
     return error_line(drg("drg-shard", "regions", *inputs, "-o", tmp_path / "run", exit_code=3))
 
 
-def test_wrong_chromosome_names_show_both_sides(tmp_path: Path) -> None:
-    line = refused_bed(tmp_path, "NC_000001\t0\t64\ta\n")
+def test_wrong_chromosome_names_show_both_sides(genome: Path, tmp_path: Path) -> None:
+    line = refused_bed(genome, tmp_path, "NC_000001\t0\t64\ta\n")
     assert "NC_000001" in line
     assert "chr1" in line
 
 
 @pytest.mark.parametrize("row", ["chr1\t-5\t10", "chr1\t10\t10", "chr1\t20\t10", "chr1\tx\t10", "chr1\t5"])
-def test_bad_bed_lines_are_named(tmp_path: Path, row: str) -> None:
-    assert "line 3" in refused_bed(tmp_path, f"# comment\nchr1\t0\t64\ta\n{row}\n")
+def test_bad_bed_lines_are_named(genome: Path, tmp_path: Path, row: str) -> None:
+    assert "line 3" in refused_bed(genome, tmp_path, f"# comment\nchr1\t0\t64\ta\n{row}\n")
 
 
 def test_what_is_not_ours_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support import drg, drg_json, error_line
+from support import drg, drg_json, error_line, here
 
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.io import save_model
@@ -43,10 +43,10 @@ def test_several_models_in_one_command(world: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_one_line(world: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("a T\nb\n")
     arguments = [world / "one", world / "store", "-o", tmp_path / "e"]
-    bad = drg("drg-evaluate", *arguments, "--classes", tmp_path / "classes.txt", exit_code=3)
+    bad = here("drg-evaluate", *arguments, "--classes", tmp_path / "classes.txt", exit_code=3)
     assert "classes.txt: line 2: 1 columns; a line is a track's name and its class" in error_line(bad)
-    bad = drg("drg-evaluate", f"{world / 'one'},{world / 'three'}", *arguments[1:], exit_code=3)
+    bad = here("drg-evaluate", f"{world / 'one'},{world / 'three'}", *arguments[1:], exit_code=3)
     assert "model.json is missing" in error_line(bad)
-    bad = drg("drg-evaluate", *arguments, "--bootstrap", "-1", exit_code=2)
+    bad = here("drg-evaluate", *arguments, "--bootstrap", "-1", exit_code=2)
     assert "bootstrap" in error_line(bad)
     assert not (tmp_path / "e").exists()

@@ -19,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from image_helpers import BED, KEPT, Image, build
 from slurm_bed import Bed, lacking
+from support import Once
 
 
 def cannot(why: str) -> NoReturn:
@@ -125,28 +126,34 @@ def apptainer() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def image(apptainer: dict[str, str]) -> Iterator[Image]:
+def image(apptainer: dict[str, str], once: Once) -> Iterator[Image]:
     """The CPU image of this checkout."""
     if given := os.environ.get("DRG_TEST_IMAGE"):
         yield Image(Path(given), apptainer)
         return
     KEPT.mkdir(mode=0o755, exist_ok=True)
-    with open(KEPT / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        print(f"image: {build(KEPT / 'drg.sif', apptainer, '--force'):.0f} s")
+
+    def make(_: Path) -> None:
+        with open(KEPT / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            print(f"image: {build(KEPT / 'drg.sif', apptainer, '--force'):.0f} s")
+
+    once("image", make)
     yield Image(KEPT / "drg.sif", apptainer)
 
 
 @pytest.fixture(scope="session")
-def mpich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mpich(once: Once) -> Path:
     """bin folder of an environment with the MPICH wheel; it sees this one's other packages."""
-    folder = tmp_path_factory.mktemp("mpich") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", "mpich==5.0.2", "mpi4py==4.1.2"], check=False)
-    if done.returncode:
-        cannot("the MPICH wheel cannot be installed here")
-    (site,) = folder.glob("lib/python*/site-packages")
-    others = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "others.pth").write_text("\n".join(others))
-    return folder / "bin"
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = folder / "bin" / "python"
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "mpich==5.0.2", "mpi4py==4.1.2"], check=False)
+        if done.returncode:
+            cannot("the MPICH wheel cannot be installed here")
+        (site,) = folder.glob("lib/python*/site-packages")
+        others = [path for path in sys.path if path.endswith("site-packages")]
+        (site / "others.pth").write_text("\n".join(others))
+
+    return once("mpich", make) / "bin"

@@ -16,7 +16,7 @@ import pytest
 from cluster_helpers import sha256, until
 from image_helpers import BED, KEPT, Image, build
 from slurm_bed import PATIENCE_S, Bed
-from support import EXAMPLES, PROJECT, ROOT, drg, environment
+from support import EXAMPLES, PROJECT, ROOT, Once, drg, environment
 
 from drg_hpc.runs import image as images
 from drg_hpc.runs.plan import read_plan
@@ -153,14 +153,15 @@ def test_no_name_of_this_machine_is_inside(image: Image) -> None:
 
 
 @pytest.fixture(scope="module")
-def root_quickstart(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("root")
-    done = image.run(
-        "quickstart", "--small", "--out", out / "q", verb="run", before=NO_NETWORK,
-        flags=("--containall", "--bind", str(out)), APPTAINERENV_OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    assert "report.html" in done.stdout
-    return out / "q"
+def root_quickstart(image: Image, once: Once) -> Path:
+    def make(out: Path) -> None:
+        done = image.run(
+            "quickstart", "--small", "--out", out / "q", verb="run", before=NO_NETWORK,
+            flags=("--containall", "--bind", str(out)), APPTAINERENV_OMP_NUM_THREADS="1",
+        )  # fmt: skip
+        assert "report.html" in done.stdout
+
+    return once("root", make) / "q"
 
 
 def test_quickstart_as_a_user_gives_the_same_bytes(image: Image, root_quickstart: Path, user_folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from cluster_helpers import Watched, ctcf_peaks, expected, log_ends, planned, sha256, until
 from image_helpers import Image
 from slurm_bed import MEMORY_MB, PATIENCE_S, Bed
-from support import EXAMPLES, ROOT, drg, environment
+from support import EXAMPLES, ROOT, Once, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SLURM = ROOT / "slurm"
@@ -32,12 +32,14 @@ def script(bed: Bed, folder: Path, name: str, *arguments: object, path: str | No
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(once: Once) -> Path:
     """A store of 3,000 CTCF peaks and their shuffles."""
-    folder = tmp_path_factory.mktemp("ctcf")
-    split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
-    drg("drg-shard", "sequences", ctcf_peaks(folder, 3000), *split, "-o", folder / "store", "--quiet")
-    return folder / "store"
+
+    def make(folder: Path) -> None:
+        split = ["--valid", "chr8", "--test", "chr9", "--negatives", "dinuc:1"]
+        drg("drg-shard", "sequences", ctcf_peaks(folder, 3000), *split, "-o", folder / "store", "--quiet")
+
+    return once("ctcf", make) / "store"
 
 
 def trained_here(store: Path, out: Path, *, ranks: int, epochs: int) -> str:
@@ -53,9 +55,10 @@ def recipe(store: Path, epochs: int) -> list[object]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(store: Path) -> str:
+def undisturbed(store: Path, once: Once) -> str:
     """sha256 of the weights after 16 epochs on four ranks."""
-    return trained_here(store, store.with_name("undisturbed"), ranks=4, epochs=16)
+    folder = once("undisturbed", lambda folder: trained_here(store, folder / "model", ranks=4, epochs=16))
+    return sha256(folder / "model" / "weights.safetensors")
 
 
 def test_training_preempted_twice_ends_with_the_weights_of_an_undisturbed_run(

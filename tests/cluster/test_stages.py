@@ -12,7 +12,7 @@ from cluster_helpers import Watched, ctcf_peaks, sha256
 from image_helpers import Image
 from mpi_helpers import MPIRUN_OPENMPI, ON_RANKS, needs_openmpi, under_mpi
 from slurm_bed import PATIENCE_S, Bed
-from support import ROOT, drg, environment
+from support import ROOT, Once, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -20,16 +20,18 @@ STAGES = ("attr", "seqlets")
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def quickstart(once: Once) -> Path:
     """Store, model, attributions and seqlets of a short quick start, made by local processes."""
-    out = tmp_path_factory.mktemp("quickstart")
+    return once("quickstart", make_quickstart)
+
+
+def make_quickstart(out: Path) -> None:
     split = ["--negatives", "dinuc:1", "--valid", "chr8", "--test", "chr9"]
     drg("drg-shard", "sequences", ctcf_peaks(out, 2500), *split, "-o", out / "store", "--quiet")
     recipe = ["--config", ROOT / "configs" / "ctcf.toml", "--epochs", 3, "-o", out / "model", "--quiet"]
     drg("drg-train", out / "store", *recipe)
     for stage in STAGES:
         drg(f"drg-{stage}", *arguments(stage, out, out / "local"), "--quiet")
-    return out
 
 
 def arguments(stage: str, made: Path, out: Path) -> list[object]:

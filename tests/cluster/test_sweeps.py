@@ -12,7 +12,7 @@ from bodies.sweeps import digests, make_store
 from cluster_helpers import Watched
 from mpi_helpers import MPIRUN_OPENMPI, needs_openmpi, under_mpi
 from slurm_bed import PATIENCE_S, Bed
-from support import drg, environment
+from support import Once, drg, environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -31,13 +31,15 @@ every = 20
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local(once: Once) -> Path:
     """A sweep over folds done by local processes."""
-    folder = tmp_path_factory.mktemp("sweep")
-    make_store(folder / "store.zarr", rows=600, folds=3)
-    (folder / "recipe.toml").write_text(RECIPE)
-    drg("drg-train", *arguments(folder, folder / "here"), "--workers", 2, "--quiet")
-    return folder
+
+    def make(folder: Path) -> None:
+        make_store(folder / "store.zarr", rows=600, folds=3)
+        (folder / "recipe.toml").write_text(RECIPE)
+        drg("drg-train", *arguments(folder, folder / "here"), "--workers", 2, "--quiet")
+
+    return once("sweep", make)
 
 
 def arguments(made: Path, out: Path) -> list[object]:

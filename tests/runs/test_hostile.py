@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import argv, drg, drg_json, environment, error_line
+from support import Once, argv, drg, drg_json, environment, error_line
 
 from drg_hpc.errors import DiskFullError
 from drg_hpc.files import disk_full, replace_path
@@ -30,9 +30,9 @@ def sha(path: Path) -> str:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    make(tmp_path / "run")
-    return tmp_path / "run"
+def run(once: Once, tmp_path: Path) -> Path:
+    made = once("hostile", lambda folder: make(folder / "run"))
+    return Path(shutil.copytree(made / "run", tmp_path / "run"))
 
 
 def test_folder_removed_and_rebuilt_under_a_worker_is_not_published(tmp_path: Path) -> None:

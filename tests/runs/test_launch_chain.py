@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support import drg, error_line
 
+from drg_hpc.bodies import selftest_plan
 from drg_hpc.cli.submit import submitted_result
 from drg_hpc.config import ClusterFlags, megabytes_of
 from drg_hpc.errors import InputError
@@ -28,17 +29,16 @@ from drg_hpc.runs.launch.submission import (
     submissions,
     submitting,
 )
-from drg_hpc.runs.plan import Plan, read_plan
+from drg_hpc.runs.plan import Plan, read_plan, write_plan
 from drg_hpc.runs.spec import Stage
-
 
 Row = tuple[str, str, str, str, str]
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    drg("drg-selftest", "-o", tmp_path / "my run", "--rows", 64 * 25, "--shards", 25, "--plan-only")
-    return read_plan(tmp_path / "my run")
+    options = selftest_plan.Options(out=tmp_path / "my run", rows=64 * 25, shards=25)
+    return write_plan(selftest_plan.plan_shards(options), options.out)
 
 
 class Recorder:
@@ -65,9 +65,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     return rows
 
 
-def test_arrays_are_cut_at_the_largest_index_and_chained(
-    plan: Plan, queue: list[Row]
-) -> None:
+def test_arrays_are_cut_at_the_largest_index_and_chained(plan: Plan, queue: list[Row]) -> None:
     recorder = Recorder()
     result = chain.submit_missing(plan, recorder, settings=ClusterFlags(pack=1))
     roles = [parse_job_name(job.name) or {} for job in recorder.jobs]
@@ -112,9 +110,7 @@ def test_what_jobs_hold_is_not_submitted_again(plan: Plan, queue: list[Row]) -> 
     assert queue[-1] == ("cancelled", "12", "", "", "")  # the new merge comes after everything
 
 
-def test_nothing_is_submitted_when_everything_is_queued(
-    plan: Plan, queue: list[Row]
-) -> None:
+def test_nothing_is_submitted_when_everything_is_queued(plan: Plan, queue: list[Row]) -> None:
     chain.submit_missing(plan, Recorder(), settings=ClusterFlags(pack=1))
     queue[:] = [("1", str(i), "PENDING", "None", job_name(plan, 1, "work", "rows")) for i in range(25)]
     queue += [("2", "0", "RUNNING", "None", job_name(plan, 1, "work", "total"))]
@@ -261,9 +257,7 @@ def test_why_a_shard_is_missing(
     assert verdicts[7].reason == "unstarted"
 
 
-def test_bad_input_is_not_submitted_again(
-    plan: Plan, queue: list[Row], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_bad_input_is_not_submitted_again(plan: Plan, queue: list[Row], caplog: pytest.LogCaptureFixture) -> None:
     chain.submit_missing(plan, Recorder(), settings=ClusterFlags(pack=5))
     (submission,) = submissions(plan)
     end = {"job": "9_0", "host": "n", "state": "failed", "code": 3, "message": "torch is not installed here"}
@@ -386,9 +380,7 @@ def test_one_run_by_any_spelling_of_its_path(plan: Plan) -> None:
     assert run_key(read_plan(link)) == run_key(plan) == run_key(read_plan(plan.folder / ".." / plan.folder.name))
 
 
-def test_more_time_than_the_partition_allows(
-    plan: Plan, queue: list[Row], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_time_than_the_partition_allows(plan: Plan, queue: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler, "max_minutes", lambda partition: 60)
     with pytest.raises(InputError, match=r"--time 61 is more than partition x allows \(60 minutes\)"):
         chain.submit_missing(plan, Recorder(), settings=ClusterFlags(time="61", partition="x"))

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import argv, drg, drg_json, environment, error_line
+from support import Once, argv, drg, drg_json, environment, error_line
 
 ROWS = 1000  # 16 blocks, the last one short
 
@@ -26,9 +26,9 @@ def make(run: Path, *more: object, shards: int = 4, exit_code: int = 0) -> subpr
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    make(tmp_path / "run")
-    return tmp_path / "run"
+def run(once: Once, tmp_path: Path) -> Path:
+    made = once("protocol", lambda folder: make(folder / "run"))
+    return Path(shutil.copytree(made / "run", tmp_path / "run"))
 
 
 def part(run: Path, number: int) -> Path:

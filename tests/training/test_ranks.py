@@ -1,4 +1,4 @@
-"""Several processes under torchrun, as a user starts them."""
+"""Several processes under torchrun, as a user starts them; single ones, for comparison, in this process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from support import environment
+from support import Once, environment
+from training.several_trainings import train_on_ranks
+
+from drg_hpc.training.config import TrainOptions
+from drg_hpc.training.run import train
+from drg_hpc.training.stop import LimitReached
 
 Maker = Callable[..., Path]
 # Tables of the configuration file that all trainings here share.
@@ -57,6 +64,19 @@ def run(ranks: int, store: Path, out: Path, *extra: object) -> subprocess.Comple
     return subprocess.run(line, env=environment(), capture_output=True, text=True, timeout=240, check=False)
 
 
+def settings(store: Path, out: Path, **more: Any) -> dict[str, Any]:
+    """What ``command`` says, as options."""
+    return {**tomllib.loads(CONFIG), "store": str(store), "out": str(out), **more}
+
+
+def alone(store: Path, out: Path, **more: Any) -> None:
+    """One rank, until done or its limit."""
+    try:
+        train(TrainOptions.model_validate(settings(store, out, **more)))
+    except LimitReached:
+        pass
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -77,27 +97,57 @@ def finish(ranks: int, store: Path, out: Path, *extra: object) -> list[str]:
     raise AssertionError("does not end")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("ranks", "mixed"), [(2, False), (2, True), (3, True)])
-def test_resume_is_bitwise(make_store: Maker, tmp_path: Path, ranks: int, mixed: bool) -> None:
+def stores(make_store: Maker, *, mixed: bool) -> tuple[Path, dict[str, Any]]:
     """7 steps an epoch; the last batch has 27 rows. Mixed: two stores, drawn by class, windows moved."""
-    store, more = make_store(150 if mixed else 250, valid=31, flank=3), list[str]()
-    if mixed:
-        other = make_store(106, valid=6, flank=3, name="other.zarr", seed=9, dtype="float16")
-        tables = {"mix": f'[{{store = "{other}", weight = 2.5}}]', "balance": "bound", "jitter": "3"}
-        more = [word for key, value in tables.items() for word in ("--set", f"data.{key}={value}")]
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert len(finish(ranks, store, whole, *more)) == 1
-    assert len(finish(ranks, store, parts, "--max-steps", 4, *more)) > 3
+    if not mixed:
+        return make_store(250, valid=31, flank=3, name="plain.zarr"), {}
+    other = make_store(106, valid=6, flank=3, name="other.zarr", seed=9, dtype="float16")
+    table = {"mix": [{"store": str(other), "weight": 2.5}], "balance": "bound", "jitter": 3}
+    return make_store(150, valid=31, flank=3), table
+
+
+def same_bytes(parts: Path, whole: Path) -> None:
     for name in ("weights.safetensors", "model.json", "metrics.json"):
         assert digest(parts / name) == digest(whole / name), name
     for name in ("weights.safetensors", "optimizer.safetensors", "best.safetensors"):
         assert digest(newest(parts) / name) == digest(newest(whole) / name), name
 
 
-def _after(ranks: int, store: Path, out: Path, steps: int) -> dict[str, torch.Tensor]:
-    done = run(ranks, store, out, "--max-steps", steps)
-    assert "--max-steps reached" in done.stdout, done.stderr
+@pytest.mark.slow
+def test_resume_is_bitwise(make_store: Maker, tmp_path: Path) -> None:
+    store, table = stores(make_store, mixed=True)
+    (other,) = table["mix"]
+    values = table | {"mix": f'[{{store = "{other["store"]}", weight = {other["weight"]}}}]'}
+    more = [word for key, value in values.items() for word in ("--set", f"data.{key}={value}")]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert len(finish(3, store, whole, *more)) == 1
+    assert len(finish(3, store, parts, "--max-steps", 4, *more)) > 3
+    same_bytes(parts, whole)
+
+
+@pytest.mark.slow
+def test_resume_in_the_same_processes_is_bitwise(make_store: Maker, tmp_path: Path) -> None:
+    """The same on two ranks that stop and go on without being started again."""
+    jobs: dict[str, dict[str, Any]] = {}
+    for name, mixed in (("plain", False), ("mixed", True)):
+        store, table = stores(make_store, mixed=mixed)
+        data = tomllib.loads(CONFIG)["data"] | table
+        jobs[f"{name} whole"] = settings(store, tmp_path / f"{name}_whole", data=data)
+        for part in range(4):
+            jobs[f"{name} {part}"] = settings(store, tmp_path / f"{name}_parts", data=data, max_steps=4)
+    for outcomes in train_on_ranks(2, jobs, tmp_path):
+        found = [outcomes[job].split(":")[0] for job in jobs]
+        assert found == ["done", "LimitReached", "LimitReached", "LimitReached", "done"] * 2
+    for name in ("plain", "mixed"):
+        same_bytes(tmp_path / f"{name}_parts", tmp_path / f"{name}_whole")
+
+
+def _after(ranks: int, store: Path, out: Path, steps: int, *extra: object) -> dict[str, torch.Tensor]:
+    if ranks == 1 and not extra:
+        alone(store, out, max_steps=steps)
+    else:
+        done = run(ranks, store, out, "--max-steps", steps, *extra)
+        assert "--max-steps reached" in done.stdout, done.stderr
     return load_file(newest(out) / "weights.safetensors")
 
 
@@ -115,33 +165,27 @@ def test_ranks_agree_after_20_steps(make_store: Maker, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_missing_targets_and_more_ranks_than_rows(make_store: Maker, tmp_path: Path) -> None:
     store = make_store(45, valid=2, kind="real", tracks=2, nan=0.3)  # last batch: 11 rows; validation: 2 rows
-    extra = ("--set", "train.batch_size=2", "--max-steps", 22)  # the last batch of the epoch has one row
-    one = load_file(newest_after(1, store, tmp_path / "one", *extra))
-    three = load_file(newest_after(3, store, tmp_path / "three", *extra))
+    # the last batch of the epoch has one row
+    alone(store, tmp_path / "one", max_steps=22, train={"epochs": 2, "batch_size": 2})
+    one = load_file(newest(tmp_path / "one") / "weights.safetensors")
+    three = _after(3, store, tmp_path / "three", 22, "--set", "train.batch_size=2")
     for name, tensor in one.items():
         torch.testing.assert_close(three[name], tensor, rtol=1e-4, atol=1e-5, msg=name)
-
-
-def newest_after(ranks: int, store: Path, out: Path, *extra: object) -> Path:
-    done = run(ranks, store, out, *extra)
-    assert "--max-steps reached" in done.stdout, done.stderr
-    return newest(out) / "weights.safetensors"
 
 
 @pytest.mark.slow
 def test_another_number_of_ranks_goes_on(make_store: Maker, tmp_path: Path) -> None:
     """Begun with 2 ranks, gone on with 1, 3 and 1: the weights after 20 steps, and the scores at the end, are those of
     1 rank that was never disturbed."""
-    store, out, alone = make_store(900, valid=100), tmp_path / "m", tmp_path / "alone"
+    store, out, undisturbed = make_store(900, valid=100), tmp_path / "m", tmp_path / "undisturbed"
     _after(2, store, out, 5)
     _after(1, store, out, 7)
-    here, there = _after(3, store, out, 8), _after(1, store, alone, 20)
+    here, there = _after(3, store, out, 8), _after(1, store, undisturbed, 20)
     for name, tensor in there.items():
         torch.testing.assert_close(here[name], tensor, rtol=1e-5, atol=1e-5, msg=name)
     scores = []
-    for folder in (out, alone):
-        done = run(1, store, folder)
-        assert done.returncode == 0, done.stderr
+    for folder in (out, undisturbed):
+        alone(store, folder)
         scores.append(json.loads((folder / "metrics.json").read_text())["valid"])
     for name in ("loss", "auroc", "auprc"):
         assert scores[0][name] == pytest.approx(scores[1][name], abs=0.002), name
@@ -150,7 +194,7 @@ def test_another_number_of_ranks_goes_on(make_store: Maker, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_errors_of_rank_0_reach_all_and_are_said_once(make_store: Maker, tmp_path: Path) -> None:
     store, out = make_store(250, valid=31), tmp_path / "m"
-    run(2, store, out, "--max-steps", 3)
+    alone(store, out, max_steps=3)
     done = run(2, store, out, "--lr", 0.5)
     assert done.returncode != 0
     assert len(re.findall(r"drg-train: error: .*optim\.lr = 0\.5 \(was 0\.01\)", done.stderr)) == 1
@@ -163,7 +207,7 @@ def test_errors_of_rank_0_reach_all_and_are_said_once(make_store: Maker, tmp_pat
 
 
 def _wait_for(path: Path, process: subprocess.Popen[Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # ends what hangs
     while not path.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -182,13 +226,27 @@ def _children(pid: int) -> list[int]:
     return found
 
 
+LONGER = ("--epochs", 6, "--set", "checkpoints.every=10")
+
+
+@pytest.fixture
+def undisturbed(make_store: Maker, once: Once) -> Path:
+    """A store, and what two ranks make of it that nobody disturbs."""
+
+    def make(folder: Path) -> None:
+        store = shutil.copytree(make_store(800, valid=31), folder / "store.zarr")
+        done = run(2, store, folder / "whole", *LONGER)
+        assert done.returncode == 0, done.stderr
+
+    return once("ranks", make)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["STOP", "SIGTERM", "SIGKILL"])
-def test_stopped_from_outside(make_store: Maker, tmp_path: Path, how: str) -> None:
+def test_stopped_from_outside(undisturbed: Path, tmp_path: Path, how: str) -> None:
     """Stopped or killed while running, then resumed: the same weights as undisturbed."""
-    store, out = make_store(800, valid=31), tmp_path / "m"
-    extra = ("--epochs", 6, "--set", "checkpoints.every=10")
-    process = subprocess.Popen(command(2, store, out, *extra), env=environment(), stderr=subprocess.PIPE, text=True)
+    store, out = undisturbed / "store.zarr", tmp_path / "m"
+    process = subprocess.Popen(command(2, store, out, *LONGER), env=environment(), stderr=subprocess.PIPE, text=True)
     _wait_for(out / "checkpoints/step-00000010", process)
     if how == "STOP":
         (out / "STOP").touch()
@@ -202,10 +260,9 @@ def test_stopped_from_outside(make_store: Maker, tmp_path: Path, how: str) -> No
     if how != "SIGKILL":
         assert "checkpoint written at step" in stderr
     assert not (out / "done.json").exists()
-    assert run(2, store, out, *extra).returncode == 0
+    assert run(2, store, out, *LONGER).returncode == 0
     assert not (out / "STOP").exists()
-    assert run(2, store, tmp_path / "whole", *extra).returncode == 0
-    assert digest(out / "weights.safetensors") == digest(tmp_path / "whole/weights.safetensors")
+    assert digest(out / "weights.safetensors") == digest(undisturbed / "whole/weights.safetensors")
 
 
 def test_tasks_of_srun_without_torchrun_are_refused(make_store: Maker, tmp_path: Path) -> None:
