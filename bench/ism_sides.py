@@ -20,7 +20,7 @@ from drg_hpc.attribution.edits import Edits, sequence_codes, substitutions
 from drg_hpc.attribution.full import FullEvaluator
 from drg_hpc.attribution.incremental.evaluator import IncrementalEvaluator
 
-BATCHES = (8, 16, 32, 48, 96, 144, 288)
+BATCHES = (8, 16, 32, 48, 96, 288)
 """Rows of a pass that are tried; all divide :data:`SOME`."""
 SOME = 288
 """Mutants of a short run of a slow side."""
