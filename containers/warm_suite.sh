@@ -10,6 +10,9 @@ cd "$work"
 drg-shard sequences peaks.fa --negatives dinuc:1 --valid chr8 --test chr9 -o store --quiet
 drg-train store --config /opt/drg/configs/ctcf.toml --epochs 1 --device cpu -o model --quiet
 drg-attr model store --split test --method tism --device cpu -o attributions --quiet
+drg-ism model store --split test --limit 1 --device cpu -o mutagenesis --quiet
+drg-import drg $examples/calderon/calderon_shallow_model_params.dat $examples/calderon/calderon_shallow_parameter.pth -o calderon --quiet
+drg-ism calderon $examples/calderon/regions.fa --limit 1 --device cpu -o calderon-mutagenesis --quiet
 drg-seqlets attributions -o seqlets --quiet
 drg-motifs seqlets --database $examples/motifs/hocomoco_v12_core.meme -o motifs --quiet
 drg-simulate --num-seqs 20 --motif-db $examples/motifs/encode_motifs.txt --pos-motifs CTCF_known1 --labels additive --noise 1 \
