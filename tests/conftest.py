@@ -17,6 +17,7 @@ from support import Once
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ.pop("DRG_FAILPOINTS", None)
+os.environ["DRG_FILL_MEMORY"] = "1"  # NaN in new memory: see drg_hpc.models.compute.prepare_torch
 # Hundreds of commands are started: where containers set this, each would compile the whole package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
