@@ -165,7 +165,8 @@ class Mutator:
         if new:
             self._undefined.update(self.names[value] for value in new)
             counts = ", ".join(f"{self.names[value]!r} {undefined[value]} of {len(found)}" for value in new)
-            log.warning("row %d: %s gives no finite number (%s)", row, self.recipe.compare, counts)
+            advice = "" if self.recipe.user_compare else "; --pseudo is added to both values"
+            log.warning("row %d: %s gives no finite number (%s)%s", row, self.recipe.compare, counts, advice)
         return torch.from_numpy(found), torch.from_numpy(same)
 
 
