@@ -12,9 +12,7 @@ quarter of the rows may differ for that, none in fp64.
 from __future__ import annotations
 
 import copy
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,15 +20,14 @@ import numpy as np
 import torch
 from attr_nets import network, sequences
 from common import show
-from gpu_train import NETS, copy_rate, wait
+from gpu_train import NETS, copy_rate, median_seconds
 from numpy.typing import NDArray
 
-from drg_hpc.attribution.cost import Work
+from drg_hpc.attribution.cost import VJPS, Work
 from drg_hpc.attribution.engine import Engine
 from drg_hpc.attribution.recipe import make_recipe
 from drg_hpc.attribution.reference_spec import parse_references
 from drg_hpc.attribution.targets import TrackStatistic
-from drg_hpc.bodies.attr_work import _CUDA_VJPS
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import device_model, prepare_torch
 from drg_hpc.models.operations import describe_operations
@@ -42,7 +39,7 @@ TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-9}  # of the largest value
 ALLOWED = {torch.float32: 0.25, torch.float64: 0.0}  # share of rows that may be above
 COMPARED = 4
 """Tracks that both sides compute; speed is that of all."""
-VJPS = (1, 4, 8, 16)
+TRIED = (1, 4, 8, 16)
 SMALL: dict[str, dict[str, object]] = {
     "calderon-deep": {"kernels": 16, "fc_size": 16},
     "calderon-shallow": {"kernels": 16},
@@ -71,7 +68,7 @@ def _engine(model: SequenceModel, method: str, *, tracks: int, batch: int, vjps:
 
 
 def _vjps(device: torch.device) -> int:
-    return _CUDA_VJPS if device.type == "cuda" else 4  # on a CPU, so that they are tried out
+    return VJPS["cuda"] if device.type == "cuda" else 4  # on a CPU, so that they are tried out
 
 
 def compare(name: str, device: torch.device, *, rows: int, small: bool) -> dict[str, dict[str, float]]:
@@ -95,19 +92,6 @@ def compare(name: str, device: torch.device, *, rows: int, small: bool) -> dict[
                 "rows_above": above, "fault": bool(above > ALLOWED[dtype] or not np.isfinite(forms[0]).all()),
             }  # fmt: skip
     return found
-
-
-def _seconds(action: Callable[[], object], device: torch.device, *, small: bool) -> float:
-    """Median of some runs, after one that prepares everything."""
-    action()
-    seconds: list[float] = []
-    while not seconds or (not small and len(seconds) < 5 and sum(seconds) < 10):
-        wait(device)
-        started = time.perf_counter()
-        action()
-        wait(device)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
 
 
 def _traffic(model: SequenceModel) -> int:
@@ -140,7 +124,7 @@ def speed(
     batch = min(rows, work.pass_rows(recipe, device.type))
     engine = _engine(model, method, tracks=tracks, batch=batch, vjps=_vjps(device) if tracks > 1 else 1)
     x = sequences(rows, model.shape.length)
-    seconds = _seconds(_take(engine, x), device, small=small)
+    seconds = median_seconds(_take(engine, x), device, small=small)
     passes = work.passes(recipe)
     operations = 2 * passes * work.macs * rows
     bounds = {"products": operations / ceiling, "memory": passes * _traffic(model) * rows / copies}
@@ -168,8 +152,8 @@ def one_by_one(model: SequenceModel, device: torch.device, *, rows: int, alone: 
                 (found,) = torch.autograd.grad(values[0, track], at, retain_graph=True)
                 (found - found.mean(dim=1, keepdim=True)).cpu()
 
-    mine = _seconds(ours, device, small=small) / rows
-    theirs = _seconds(original, device, small=small) / alone
+    mine = median_seconds(ours, device, small=small) / rows
+    theirs = median_seconds(original, device, small=small) / alone
     return {"ours_s_per_region": mine, "one_by_one_s_per_region": theirs, "ratio": theirs / mine}
 
 
@@ -178,11 +162,11 @@ def at_once(model: SequenceModel, device: torch.device, *, rows: int, small: boo
     tracks = model.shape.n_tracks
     batch = min(rows, _work(model, tracks, "gradient").pass_rows(make_recipe("gradient"), device.type))
     x, found = sequences(rows, model.shape.length), {}
-    for count in VJPS[:2] if small else VJPS:
+    for count in TRIED[:2] if small else TRIED:
         engine = _engine(model, "gradient", tracks=tracks, batch=batch, vjps=count)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        seconds = _seconds(_take(engine, x), device, small=small)
+        seconds = median_seconds(_take(engine, x), device, small=small)
         memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else 0.0
         found[str(count)] = {"seconds": seconds, "regions_per_s": rows / seconds, "memory_gib": memory}
     return found
@@ -232,7 +216,7 @@ def _time(device: torch.device, results: dict[str, Any], *, small: bool) -> None
     several = results["at_once"] = {
         name: at_once(model, device, rows=rows, small=small) for name, model in wide.items()
     }  # fmt: skip
-    show(f"gradients computed at once (drg-attr on a GPU: {_CUDA_VJPS})", [
+    show(f"gradients computed at once (drg-attr on a GPU: {VJPS['cuda']})", [
         (name, count, f"{each['regions_per_s']:.1f} regions/s", f"{each['memory_gib']:.2f} GiB")
         for name, found in several.items() for count, each in found.items()
     ])  # fmt: skip

@@ -9,17 +9,15 @@ that the card reaches.
 from __future__ import annotations
 
 import copy
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from common import show
-from gpu_train import wait
+from gpu_train import median_seconds
 from ism_nets import SECTIONS, Net
 
 from drg_hpc.attribution.edits import Edits, sequence_codes, substitutions
@@ -78,19 +76,6 @@ def compare(net: Net, device: torch.device, *, positions: int) -> dict[str, dict
     return found
 
 
-def _seconds(action: Callable[[], object], device: torch.device, *, small: bool) -> float:
-    """Median of some runs, after one that prepares everything."""
-    action()
-    seconds: list[float] = []
-    while not seconds or (not small and len(seconds) < 5 and sum(seconds) < 10):
-        wait(device)
-        started = time.perf_counter()
-        action()
-        wait(device)
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
-
-
 def speed(net: Net, device: torch.device, *, ceiling: float, batches: Sequence[int], small: bool) -> dict[str, Any]:
     """Seconds per mutant of both engines, and their share of what products allow."""
     side = Side(net, device, torch.float32)
@@ -99,12 +84,12 @@ def speed(net: Net, device: torch.device, *, ceiling: float, batches: Sequence[i
     for batch in batches:
         part = edits[: max(1, len(edits) // batch) * batch - 1] if not small else edits
         evaluator = side.full(batch)
-        by_batch[batch] = _seconds(lambda e=evaluator, p=part: side.values(e, p), device, small=small) / len(part)
+        by_batch[batch] = median_seconds(lambda e=evaluator, p=part: side.values(e, p), device, small=small) / len(part)
     batch = min(by_batch, key=by_batch.__getitem__)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     incremental = side.incremental()
-    seconds = _seconds(lambda: side.values(incremental, edits), device, small=small) / len(edits)
+    seconds = median_seconds(lambda: side.values(incremental, edits), device, small=small) / len(edits)
     macs = macs_per_row(net.module, net.module.shape)
     operations = net.tally().operations()
     ratio = by_batch[batch] / seconds

@@ -6,6 +6,7 @@ import statistics
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,6 +78,19 @@ def compare(name: str, device: torch.device, *, rows: int, steps: int) -> dict[s
 def wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def median_seconds(action: Callable[[], object], device: torch.device, *, small: bool) -> float:
+    """Median of some runs, after one that prepares everything."""
+    action()
+    seconds: list[float] = []
+    while not seconds or (not small and len(seconds) < 5 and sum(seconds) < 10):
+        wait(device)
+        started = time.perf_counter()
+        action()
+        wait(device)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def copy_rate(device: torch.device) -> float:

@@ -20,6 +20,8 @@ MUTANT_ROWS = 16
 narrow: Basset, BPNet and DRG's networks are within a tenth of their best)."""
 RESULT_BYTES = 1 << 30
 """Of the multipliers of a block that are held at once; with more values, they are computed in several goes."""
+VJPS = {"cpu": 1, "cuda": 8}
+"""Gradients computed at once by kind of device: one backward pass of a small network leaves most of a GPU idle."""
 REFERENCE_BYTES = 1 << 28
 """Of the references of a block that are kept for other views and models."""
 PASS_BYTES = {"cpu": 32 << 20, "cuda": 4 << 30}

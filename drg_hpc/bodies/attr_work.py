@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.attribution.attention import attention_block
 from drg_hpc.attribution.catalogue import ATTENTION, CONVENTIONS
+from drg_hpc.attribution.cost import VJPS
 from drg_hpc.attribution.engine import Engine, TrackResult, smaller_pass
 from drg_hpc.attribution.views import make_views
 from drg_hpc.bodies.attr_layout import layout_of
@@ -32,8 +33,6 @@ _PART = "part.h5"
 _OUTPUT = "out.h5"
 _EXPORT = "export"
 _LARGE_ERROR = 0.01
-_CUDA_VJPS = 8
-"""Gradients computed at once on a GPU, where one backward pass of a small network leaves most of it idle."""
 
 log = logging.getLogger(__name__)
 Onehot = Sequence[NDArray[Any]]
@@ -67,12 +66,12 @@ class Body:
                 batch=self._pass_rows(device),
                 seed=self._params["seed"],
                 inputs=[name for name, _ in self._params["sequences"]],
-                vjps=_CUDA_VJPS if device.startswith("cuda") else 1,
+                vjps=VJPS[torch.device(device).type],
             )
         return self._engines[device]
 
     def _pass_rows(self, device: str) -> int:
-        return int(self._plan.aside["pass_rows"]["cuda" if device.startswith("cuda") else "cpu"])
+        return int(self._plan.aside["pass_rows"][torch.device(device).type])
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """Write ``part.h5``: the rows of the shard, every pass computed in the same shape."""

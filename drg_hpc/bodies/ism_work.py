@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from drg_hpc.attribution.cost import VJPS
 from drg_hpc.attribution.full import FullEvaluator
 from drg_hpc.attribution.ism_effects import RowEffects
 from drg_hpc.attribution.ism_recipe import RATIOS, IsmRecipe
@@ -34,8 +35,6 @@ from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
 
 _PART, _OUTPUT, _TABLE, _EXPORT, _SCRATCH = "part.h5", "out.h5", "out.tsv", "export", "scratch"
-_CUDA_VJPS = 8
-"""Gradients computed at once on a GPU in a screen."""
 
 log = logging.getLogger(__name__)
 Onehot = Sequence[NDArray[Any]]
@@ -64,7 +63,7 @@ class Body:
 
     def _mutator(self, device: str) -> Mutator:
         if device not in self._mutators:
-            kind = "cuda" if device.startswith("cuda") else "cpu"
+            kind = torch.device(device).type
             self._mutators[device] = Mutator(
                 [statistic_of(self._plan, module, self._source) for module in self._run.modules(device)],
                 self._recipe,
@@ -72,7 +71,7 @@ class Body:
                 batch=int(self._plan.aside["pass_rows"][kind]),
                 seed=self._params["seed"],
                 inputs=[name for name, _ in self._params["sequences"]],
-                vjps=_CUDA_VJPS if kind == "cuda" else 1,
+                vjps=VJPS[kind],
             )
         return self._mutators[device]
 

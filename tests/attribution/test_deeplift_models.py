@@ -10,7 +10,7 @@ from attribution.deeplift_checks import incompleteness
 from models.test_drg_networks import OPTIONS, config_of
 
 from drg_hpc.attribution.targets import TrackStatistic
-from drg_hpc.models.base import HeadShape, ModelShape
+from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
 from drg_hpc.models.compute import Scale
 from drg_hpc.models.config import AnyConfig, BassetConfig, BorzoiConfig, DilatedResidualConfig, MultiInputConfig
 from drg_hpc.models.registry import build
@@ -29,14 +29,31 @@ DILATED: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def check(config: AnyConfig, shape: ModelShape, *, scale: Scale = "link", rows: int = 2, copies: int = 3) -> None:
+def random_model(config: AnyConfig, shape: ModelShape, dtype: torch.dtype = torch.float64) -> SequenceModel:
+    """In eval mode; random too where new models have zeros and ones."""
     torch.manual_seed(5)
-    model = build(config, shape).double().eval()
+    model = build(config, shape).to(dtype).eval()
     for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
         if name.endswith("running_var"):
             torch.nn.init.uniform_(parameter, 0.5, 2.0)
-        elif name.endswith(("running_mean", "to_out.weight")):  # where new models have zeros
+        elif name.endswith(("running_mean", "to_out.weight")):
             torch.nn.init.normal_(parameter)
+    return model
+
+
+def combining(combine: str) -> MultiInputConfig:
+    """A network of two inputs, or of one where the combination takes one."""
+    inputs = ["dna"] if combine.endswith("direct") else ["dna", "rna"]
+    table = {
+        "trunk": {"kernels": 6, "pool_size": 4, "hidden": (8,)},
+        "heads": {"main": {"combine": combine, "inputs": inputs}},
+        "value_activation": "tanh" if combine.endswith("direct") else "relu-offset",
+    }
+    return MultiInputConfig.model_validate(table)
+
+
+def check(config: AnyConfig, shape: ModelShape, *, scale: Scale = "link", rows: int = 2, copies: int = 3) -> None:
+    model = random_model(config, shape)
     statistic = TrackStatistic(model, range(shape.n_tracks), scale)
     assert incompleteness(statistic, list(shape.inputs.values()), rows=rows, copies=copies) <= 1e-9
 
@@ -48,13 +65,7 @@ def test_drg_cnn(name: str) -> None:
 
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_two_inputs(combine: str) -> None:
-    inputs = ["dna"] if combine.endswith("direct") else ["dna", "rna"]
-    table = {
-        "trunk": {"kernels": 6, "pool_size": 4, "hidden": (8,)},
-        "heads": {"main": {"combine": combine, "inputs": inputs}},
-        "value_activation": "tanh" if combine.endswith("direct") else "relu-offset",
-    }
-    check(MultiInputConfig.model_validate(table), TWO_INPUTS)
+    check(combining(combine), TWO_INPUTS)
 
 
 @pytest.mark.parametrize("scale", ["link", "output"])

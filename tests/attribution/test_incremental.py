@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from attribution.random_nets import nets
-from attribution.test_deeplift_models import COMBINATIONS, DILATED, TWO_INPUTS
+from attribution.test_deeplift_models import COMBINATIONS, DILATED, TWO_INPUTS, combining, random_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models.test_drg_networks import OPTIONS, config_of
@@ -23,7 +23,7 @@ from drg_hpc.attribution.incremental.traces import Untraceable
 from drg_hpc.attribution.targets import Statistic, TrackStatistic
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.compute import Scale
-from drg_hpc.models.config import AnyConfig, BassetConfig, BorzoiConfig, DilatedResidualConfig, MultiInputConfig
+from drg_hpc.models.config import AnyConfig, BassetConfig, BorzoiConfig, DilatedResidualConfig
 from drg_hpc.models.registry import build
 
 Codes = NDArray[np.uint8]
@@ -53,13 +53,7 @@ def largest_error(statistic: Statistic, xs: Sequence[torch.Tensor], edits: Edits
 def check(
     config: AnyConfig, shape: ModelShape, *, scale: Scale = "link", dtype: torch.dtype = torch.float64
 ) -> list[IncrementalEvaluator]:
-    torch.manual_seed(5)
-    model = build(config, shape).to(dtype).eval()
-    for name, parameter in [*model.named_parameters(), *model.named_buffers()]:
-        if name.endswith("running_var"):
-            torch.nn.init.uniform_(parameter, 0.5, 2.0)
-        elif name.endswith(("running_mean", "to_out.weight")):  # where new models have zeros
-            torch.nn.init.normal_(parameter)
+    model = random_model(config, shape, dtype)
     statistic = TrackStatistic(model, range(shape.n_tracks), scale)
     codes = [sequence(length, seed=i) for i, length in enumerate(shape.inputs.values())]
     xs = [onehot(each, dtype) for each in codes]
@@ -85,13 +79,7 @@ def test_single_precision(name: str) -> None:
 @pytest.mark.parametrize("combine", COMBINATIONS)
 def test_two_inputs(combine: str) -> None:
     """Mutations in each; an input that no head reads changes nothing."""
-    inputs = ["dna"] if combine.endswith("direct") else ["dna", "rna"]
-    table = {
-        "trunk": {"kernels": 6, "pool_size": 4, "hidden": (8,)},
-        "heads": {"main": {"combine": combine, "inputs": inputs}},
-        "value_activation": "tanh" if combine.endswith("direct") else "relu-offset",
-    }
-    check(MultiInputConfig.model_validate(table), TWO_INPUTS)
+    check(combining(combine), TWO_INPUTS)
 
 
 @pytest.mark.parametrize("scale", ["link", "output"])

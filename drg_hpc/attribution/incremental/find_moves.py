@@ -20,7 +20,7 @@ from drg_hpc.attribution.incremental.axes import (
     shape_of,
 )
 from drg_hpc.attribution.incremental.scene import NOTHING, Found, Scene, out_of, packed, source_of
-from drg_hpc.attribution.incremental.steps_moves import Cut, Every, Joined, Mirror, Move, Pick, Same
+from drg_hpc.attribution.incremental.steps_moves import Cut, Joined, Mirror, Move, Pick, Same
 from drg_hpc.attribution.trace import op_name
 
 
@@ -53,7 +53,7 @@ def sliced(node: Node, scene: Scene) -> Found:
     out = out_of(node, given.axis)
     if step == 1:
         return Move(node, (first,), out, -start), out
-    return Every(node, (first,), out, start, step), out
+    return Pick(node, (first,), out, start + step * np.arange(out.length)), out
 
 
 def flipped(node: Node, scene: Scene) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -103,9 +103,7 @@ def total(node: Node, scene: Scene) -> Found:
     if pooled is not None:
         return pooled
     if given.axis not in dims:
-        keep = len(shape) == ndim
-        axis = given.axis if keep else given.axis - sum(dim < given.axis for dim in dims)
-        return packed(node, scene, linear=True, axis=axis)
+        return packed(node, scene, linear=True, axis=_axis_left(given, dims, shape))
     features = tuple(dim - (dim > given.axis) for dim in dims if dim != given.axis)
     factor = 1.0 / math.prod(given.shape[dim] for dim in dims) if op_name(node) == "mean" else 1.0
     step = TotalOverPositions(node, scene.number[node], (first,), given, features, shape, factor)
@@ -152,8 +150,7 @@ def extreme(node: Node, scene: Scene, producer: Node, found: tuple[Node, Positio
         if op_name(producer) != "max":
             return NOTHING
         return MaximumOverPositions(node, scene.number[node], (first,), given, shape), None
-    axis = given.axis if len(shape) == len(given.shape) else given.axis - (dim < given.axis)
-    return packed(node, scene, call=producer, item=0, axis=axis)
+    return packed(node, scene, call=producer, item=0, axis=_axis_left(given, [dim], shape))
 
 
 def largest(node: Node, scene: Scene) -> Found:
@@ -171,8 +168,7 @@ def largest(node: Node, scene: Scene) -> Found:
         return MaximumOverPositions(node, scene.number[node], (first,), given, shape), None
     if given.axis in dims:
         return NOTHING
-    keep = len(shape) == len(given.shape)
-    return packed(node, scene, axis=given.axis if keep else given.axis - sum(dim < given.axis for dim in dims))
+    return packed(node, scene, axis=_axis_left(given, dims, shape))
 
 
 def reduced(node: Node, scene: Scene) -> Found:
@@ -185,5 +181,9 @@ def reduced(node: Node, scene: Scene) -> Found:
     dims = dims_of(node.args[1], len(given.shape))
     if given.axis in dims or 0 in dims:
         return NOTHING
-    keep = len(shape) == len(given.shape)
-    return packed(node, scene, axis=given.axis if keep else given.axis - sum(dim < given.axis for dim in dims))
+    return packed(node, scene, axis=_axis_left(given, dims, shape))
+
+
+def _axis_left(given: Positions, dims: Sequence[int], shape: Sequence[int]) -> int:
+    """The axis of positions after a reduction of features, which keeps their axes or not."""
+    return given.axis if len(shape) == len(given.shape) else given.axis - sum(dim < given.axis for dim in dims)

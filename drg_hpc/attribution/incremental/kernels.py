@@ -57,6 +57,11 @@ class Windows:
         return offsets
 
     @cached_property
+    def positions(self) -> Integers:
+        """(total,): position of each row."""
+        return np.arange(self.total) - np.repeat(self.offsets[:-1] - self.lo, self.widths)
+
+    @cached_property
     def total(self) -> int:
         return int(self.offsets[-1])
 

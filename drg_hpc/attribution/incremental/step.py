@@ -39,13 +39,13 @@ class Step(ABC):
     gives: str = "delta"
     """What is wanted of its value; set when all steps are known."""
 
-    @abstractmethod
     def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        """Positions of the value that can change when the sources change at some."""
+        """Positions of the value that can change when the sources change at some; the same unless a step moves them."""
+        return union(given, self.sources)
 
-    @abstractmethod
     def needed(self, span: Span) -> Span:
         """Positions of the sources that some positions of the value are made of; may go beyond the ends."""
+        return span
 
     @abstractmethod
     def run(self, run: Run) -> None:
@@ -107,3 +107,9 @@ def hull(lo: NDArray[np.int64], hi: NDArray[np.int64], lo2: NDArray[np.int64], h
 def hull_of_span(a: Span | None, b: Span) -> Span:
     """The smallest span around two."""
     return b if a is None else (min(a[0], b[0]), max(a[1], b[1]))
+
+
+def in_blocks(lo: NDArray[np.int64], hi: NDArray[np.int64], size: int) -> Bounds:
+    """The blocks of ``size`` positions that some windows touch."""
+    first = lo // size
+    return first, np.where(hi > lo, -(-hi // size), first)

@@ -187,7 +187,7 @@ def by_position(state: State) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
     w, device = state.windows, state.rows(state.known).device
     if not w.total:
         return []
-    positions = np.arange(w.total) - np.repeat(w.offsets[:-1] - w.lo, w.widths)
+    positions = w.positions
     edits = np.repeat(np.arange(len(w.lo)), w.widths)
     order = np.argsort(positions, kind="stable")
     values, firsts = np.unique(positions[order], return_index=True)

@@ -13,7 +13,7 @@ from torch.fx import Node
 from drg_hpc.attribution.incremental.axes import Positions
 from drg_hpc.attribution.incremental.kernels import Windows
 from drg_hpc.attribution.incremental.run import Run, same
-from drg_hpc.attribution.incremental.step import Bounds, Span, Step, union
+from drg_hpc.attribution.incremental.step import Bounds, Span, Step, in_blocks
 
 
 @dataclass
@@ -50,13 +50,6 @@ class Same(Step):
     out: Positions
     wants = "same"
 
-    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        w = given[self.sources[0]]
-        return w.lo, w.hi
-
-    def needed(self, span: Span) -> Span:
-        return span
-
     def bytes(self, windows: Mapping[Node, Windows]) -> int:
         return 0
 
@@ -69,36 +62,9 @@ class Same(Step):
 
 
 @dataclass
-class Every(Step):
-    """Positions ``start``, ``start + step``, …: a slice with a step."""
-
-    node: Node
-    sources: tuple[Node, ...]
-    out: Positions
-    start: int
-    step: int
-    wants = "same"
-
-    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        w = given[self.sources[0]]
-        lo = -(-(w.lo - self.start) // self.step)
-        return lo, np.maximum((w.hi - 1 - self.start) // self.step + 1, lo)
-
-    def needed(self, span: Span) -> Span:
-        return span[0] * self.step + self.start, (span[1] - 1) * self.step + self.start + 1
-
-    def run(self, run: Run) -> None:
-        state, out = run.states[self.sources[0]], run.windows[self.node]
-        w = state.windows
-        positions = row_positions(out) * self.step + self.start
-        at = positions + np.repeat(w.offsets[:-1] - w.lo, out.widths)
-        rows = state.rows(state.known)
-        run.state(self.node, self.out, **{state.known: rows[torch.from_numpy(at).to(rows.device)]})
-
-
-@dataclass
 class Pick(Step):
-    """Position q is position ``of[q]`` of the source, never one before the last: an upsampling, or chosen positions."""
+    """Position q is position ``of[q]`` of the source, never one before the last: an upsampling, a slice with a step, or
+    chosen positions."""
 
     node: Node
     sources: tuple[Node, ...]
@@ -116,7 +82,7 @@ class Pick(Step):
     def run(self, run: Run) -> None:
         state, out = run.states[self.sources[0]], run.windows[self.node]
         w = state.windows
-        at = self.of[row_positions(out)] + np.repeat(w.offsets[:-1] - w.lo, out.widths)
+        at = self.of[out.positions] + np.repeat(w.offsets[:-1] - w.lo, out.widths)
         rows = state.rows(state.known)
         run.state(self.node, self.out, **{state.known: rows[torch.from_numpy(at).to(rows.device)]})
 
@@ -150,11 +116,6 @@ class Mirror(Step):
         run.state(self.node, self.out, **{state.known: turned[torch.from_numpy(at).to(rows.device)]})
 
 
-def row_positions(w: Windows) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Position of each packed row."""
-    return np.arange(w.total) - np.repeat(w.offsets[:-1] - w.lo, w.widths)
-
-
 @dataclass
 class Cut(Step):
     """Positions cut into blocks: whole blocks, with what the reference has around the change."""
@@ -168,8 +129,7 @@ class Cut(Step):
 
     def changed(self, given: Mapping[Node, Windows]) -> Bounds:
         w = given[self.sources[0]]
-        lo = w.lo // self.size
-        return lo, np.where(w.hi > w.lo, -(-w.hi // self.size), lo)
+        return in_blocks(w.lo, w.hi, self.size)
 
     def needed(self, span: Span) -> Span:
         return span[0] * self.size, span[1] * self.size
@@ -224,12 +184,6 @@ class Sum(Step):
     out: Positions
     factors: tuple[float, ...]
     wants = "delta"
-
-    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        return union(given, self.sources)
-
-    def needed(self, span: Span) -> Span:
-        return span
 
     def run(self, run: Run) -> None:
         out = run.windows[self.node]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch.fx import Node
 from torch.fx.node import map_arg
@@ -14,7 +13,7 @@ from torch.fx.node import map_arg
 from drg_hpc.attribution.incremental.axes import Positions
 from drg_hpc.attribution.incremental.kernels import Windows
 from drg_hpc.attribution.incremental.run import Run
-from drg_hpc.attribution.incremental.step import Bounds, Collapse, Span, Step, union
+from drg_hpc.attribution.incremental.step import Bounds, Collapse, Span, Step, in_blocks, union
 from drg_hpc.attribution.incremental.steps_conv import pooled, unpooled
 
 
@@ -46,12 +45,6 @@ class Packed(Step):
     def wants(self) -> str:  # type: ignore[override]
         """Linear ones take what is there."""
         return "same" if self.linear else "value"
-
-    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        return union(given, self.sources)
-
-    def needed(self, span: Span) -> Span:
-        return span
 
     def reads(self) -> tuple[Node, ...]:
         return tuple(self.along)
@@ -90,12 +83,6 @@ class Through(Step):
     out: Positions
     factor: torch.Tensor | None = None
     wants = "delta"
-
-    def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        return union(given, self.sources)
-
-    def needed(self, span: Span) -> Span:
-        return span
 
     def run(self, run: Run) -> None:
         delta = run.states[self.sources[0]].on(run.windows[self.node], "delta")
@@ -153,8 +140,7 @@ class SoftmaxPool(Step):
     wants = "value"
 
     def changed(self, given: Mapping[Node, Windows]) -> Bounds:
-        lo, hi = union(given, self.sources)
-        return lo // self.size, np.where(hi > lo, -(-hi // self.size), lo // self.size)
+        return in_blocks(*union(given, self.sources), self.size)
 
     def needed(self, span: Span) -> Span:
         return span[0] * self.size, span[1] * self.size
