@@ -106,11 +106,12 @@ def own_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     yield from _shared_bed(f"own-{request.param}", **KINDS[request.param])
 
 
-@pytest.fixture(scope="session")
-def chain_bed() -> Iterator[Bed]:
-    """For slurm/pipeline.sh, whose waiting jobs hold what a job for both nodes, at the head of the queue, would need
-    before anything behind it may start."""
-    yield from _shared_bed("chain", **KINDS["plain"])
+@pytest.fixture
+def chain_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    """For slurm/pipeline.sh, of a test alone: a chain's waiting job holds what another chain's job for both nodes
+    needs, and that job, at the head of the queue, holds back the array that the first one waits for."""
+    name = request.module.__name__.removeprefix("test_")[:7]  # short: sockets lie below the folder
+    yield from _shared_bed(f"chain-{name}", **KINDS["plain"])
 
 
 @pytest.fixture(scope="session")
