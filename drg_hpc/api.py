@@ -12,7 +12,7 @@ NAMES = {
     "read_attributions": "drg_hpc.results.reader",
     "attribute": "drg_hpc.attribution.attribute",
     "saturation_mutagenesis": "drg_hpc.attribution.saturation",
-    "call_seqlets": "drg_hpc.interpretation.recursive",
+    "call_seqlets": "drg_hpc.interpretation.seqlet_methods",
     "plot_attribution": "drg_hpc.report.plot_logo",
 }
 

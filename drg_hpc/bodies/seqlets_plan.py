@@ -1,56 +1,33 @@
-"""Plan of drg-seqlets: three stages over the rows of an attribution file."""
+"""Plan of drg-seqlets: stages over the rows of an attribution file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from drg_hpc.config import FanoutOptions, flag, positional
+from drg_hpc.bodies.seqlets_options import Options, method_params
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.runs.outputs import read_done, resolve_output
-from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
+from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage, block_shards
+
+__all__ = ["SUMMARY", "Options", "plan_shards"]
 
 SUMMARY = "Call seqlets: the stretches of an attribution track that stand out from its background."
-
-_PARAMS = ("method", "threshold", "min_length", "max_length", "flank", "bins", "clip", "window")
 _SEQLETS_PER_ROW = 4  # for the estimate only
-
-
-class Options(FanoutOptions):
-    """Options of drg-seqlets."""
-
-    out: Path = flag(
-        help="run folder to create or continue; it gets out.h5 and seqlets.bed, whose columns are chrom, start, end, "
-        "track|row name, score (-10 log10 p, at most 1000), strand (.), attribution, p-value, row of ATTR; a shuffled "
-        "negative or a sequence without coordinates has its own name as chrom, and coordinates within itself",
-        metavar="RUN", short="-o",
-    )  # fmt: skip
-    attributions: Path = positional(help="attribution run, or its out.h5", metavar="ATTR")
-    method: Literal["recursive"] = flag("recursive", help="recursive: all parts of a seqlet are significant")
-    threshold: float = flag(0.01, help="a span is significant when its p-value is below this", gt=0, lt=1, metavar="P")
-    min_length: int = flag(4, help="shortest seqlet in bases", ge=1, metavar="N")
-    max_length: int = flag(25, help="longest seqlet in bases", ge=1, metavar="N")
-    flank: int = flag(0, help="bases added at both ends of a call", ge=0, metavar="N")
-    bins: int = flag(1000, help="bins of the null's histogram", ge=2, le=100_000, metavar="N")
-    clip: float = flag(
-        0.9999, help="values beyond this quantile, or below one minus it, count as it", gt=0.5, le=1, metavar="Q"
-    )
-    window: int = flag(30, help="width of the stored window around each seqlet", ge=4, le=1000, metavar="W")
-    track: str | None = flag(None, help="only this track (default: all)", metavar="NAME")
-    input: str | None = flag(None, help="which of several inputs of the model", metavar="NAME")
+_SAMPLE = 1_000_000  # windows that the thresholds of tfmodisco are found from; more need a draw
 
 
 def plan_shards(options: Options) -> RunSpec:
-    """Range and histogram of all rows, then the calls that use them.
+    """What the method needs of all rows, then the calls that use it.
 
     Raises
     ------
-    UsageError : lengths that are no range, no such track or input, or several inputs and none chosen
-    InputError : no attributions there
+    UsageError : flags of another method, lengths that are no range or longer than the sequences, no such track or
+        input, or several inputs and none chosen
+    InputError : no attributions there, or shuffles of another length or without the tracks
     """
-    if options.min_length > options.max_length:
-        raise UsageError(f"--min-length {options.min_length} is above --max-length {options.max_length}")
+    params = method_params(options)
     source = resolve_output(options.attributions, "out.h5")
     sizes, notes = _sizes(source, options.input)
     rows, length, tracks = int(sizes["rows"]), int(sizes["length"]), [str(name) for name in sizes["tracks"]]
@@ -58,21 +35,67 @@ def plan_shards(options: Options) -> RunSpec:
         raise UsageError(f"no track {options.track!r} in {source}", fix=f"tracks: {', '.join(tracks[:20])}")
     if rows == 0:
         raise InputError(f"no rows in {source}", fix="attribute a split that has rows")
+    if params.get("core", 1) > length:
+        raise UsageError(f"--core {params['core']} is longer than the sequences of {source}, {length} bases")
     shards = block_shards(rows, shards=options.shards, shard_size=options.shard_size, default_size=16_384)
-    used = 1 if options.track is not None else len(tracks)
-    params = {name: getattr(options, name) for name in _PARAMS} | {"track": options.track}
-    if options.input is not None:
-        params["input"] = options.input
-    size = rows * used * _SEQLETS_PER_ROW * (options.window * 8 + 64)
+    used = [options.track] if options.track is not None else tracks
+    inputs = {"attributions": describe_input(source)}
+    if options.null is not None:
+        inputs["null"] = describe_input(_shuffles(options, length, used))
+    size = rows * len(used) * _SEQLETS_PER_ROW * (options.window * 8 + 64)
+    more, memory = _windows(params, shards, length, len(used))
+    stages = tuple(Stage(name, (Shard(0, 0, rows),) if name == "draw" else shards) for name in _stages(options, params))
     return RunSpec(
         command="seqlets",
         params=params,
-        inputs={"attributions": describe_input(source)},
-        stages=tuple(Stage(name, shards) for name in ("range", "histogram", "calls")),
+        inputs=inputs,
+        stages=stages,
         threads=options.threads,
-        estimate=Estimate(bytes=2 * size, files=9 * len(shards) + 12, memory=(256 << 20) + 16 * 4096 * length),
+        estimate=Estimate(
+            bytes=2 * size + more,
+            files=3 * sum(len(stage.shards) for stage in stages) + 12,
+            memory=(256 << 20) + 16 * 4096 * length + memory,
+        ),
         notes=notes,
     )
+
+
+def _stages(options: Options, params: dict[str, Any]) -> tuple[str, ...]:
+    """What has to be known of all rows before the calls."""
+    if options.null is not None:
+        return ("calls",)
+    if options.method == "tfmodisco":
+        return ("draw", "windows", "calls")
+    if options.method == "zscore":
+        return ("scales", "calls") if params["norm"] in ("global", "condition") else ("calls",)
+    return ("range", "histogram", "calls")
+
+
+def _windows(params: dict[str, Any], shards: tuple[Shard, ...], length: int, tracks: int) -> tuple[int, int]:
+    """Bytes on disk and in memory for the window sums of tfmodisco."""
+    if params["method"] != "tfmodisco":
+        return 0, 0
+    width, rows = length + 1 - params["core"], shards[-1].stop
+    draw = 4 * rows * width if rows * width > _SAMPLE else 0
+    return 8 * rows * width * tracks, max(16 * max(shard.rows for shard in shards) * width, draw, 128 * _SAMPLE)
+
+
+def _shuffles(options: Options, length: int, used: list[str]) -> Path:
+    """The attributions of shuffles, looked at."""
+    assert options.null is not None
+    source = resolve_output(options.null, "out.h5")
+    sizes, _ = _sizes(source, options.input)
+    if int(sizes["length"]) != length:
+        raise InputError(
+            f"sequences of --null {source} have {sizes['length']} bases, those of ATTR {length}",
+            fix="attribute shuffles of the same sequences",
+        )
+    missing = [name for name in used if name not in sizes["tracks"]]
+    if missing:
+        raise InputError(
+            f"--null {source} has no track {missing[0]!r}", fix="attribute the shuffles to the same tracks"
+        )
+    return source
 
 
 def _sizes(source: Path, chosen: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:

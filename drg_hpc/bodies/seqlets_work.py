@@ -1,4 +1,4 @@
-"""Work of drg-seqlets. Shards only ever share integer counts and exact extremes, so their number changes nothing."""
+"""Work of drg-seqlets: the stages of a method, then calls with windows and coordinates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.null import Edges, Survey, clipped_edges, empty_survey, histogram, survey
-from drg_hpc.interpretation.recursive import Caller, RecursiveRule
+from drg_hpc.bodies.seqlets_methods import Method
+from drg_hpc.bodies.seqlets_recursive import Recursive
+from drg_hpc.bodies.seqlets_shuffles import Shuffled
+from drg_hpc.bodies.seqlets_tfmodisco import Tfmodisco
+from drg_hpc.bodies.seqlets_zscore import Zscore
 from drg_hpc.results import seqlets
 from drg_hpc.results.seqlet_source import AttributionSource, Track, cut_windows
 from drg_hpc.runs.plan import Plan
@@ -20,45 +23,41 @@ from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
 
 log = logging.getLogger(__name__)
+_METHODS: dict[str, type[Method]] = {"recursive": Recursive, "tfmodisco": Tfmodisco, "zscore": Zscore}
+_ADVICE = {
+    "recursive": "no stretch of {rows} rows is significant; give a larger --threshold than {threshold:g}",
+    "tfmodisco": "no window of {rows} rows has a sign; give a larger --fdr than {fdr:g} or a smaller --weak",
+    "zscore": "no run of bases in {rows} rows; give a smaller --cut than {cut:g} or --min-size than {min_size}",
+}
 
 
 class Body:
-    """Range and histogram of the projected tracks, then calls with the null that they give."""
+    """What the method needs of all rows, then the calls. The number of shards changes nothing."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.path = Path(plan.inputs["attributions"]["path"])
-        p = plan.params
-        self.rule = RecursiveRule(p["threshold"], p["min_length"], p["max_length"], p["flank"], p["bins"], p["clip"])
+
+    @cached_property
+    def method(self) -> Method:
+        """The plan's method."""
+        return Shuffled(self.plan) if "null" in self.plan.inputs else _METHODS[self.plan.params["method"]](self.plan)
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """One shard of one stage."""
         with self._source() as source:
             tracks = self._tracks(source)
-            if stage == "range":
-                found = [self._survey(source, track, shard) for track in tracks]
-                np.savez(
-                    attempt.out / "range.npz",
-                    low=np.array([item.low for item in found]),
-                    high=np.array([item.high for item in found]),
-                    keys=np.stack([item.keys for item in found]),
-                )
-            elif stage == "histogram":
-                counts = [self._histogram(source, track, shard, i) for i, track in enumerate(tracks)]
-                np.savez(attempt.out / "histogram.npz", counts=np.stack(counts))
-            else:
+            if stage == "calls":
                 self._call(source, tracks, shard, attempt.out / "seqlets.h5")
+            else:
+                self.method.work(stage, source, tracks, shard, attempt.out)
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
-        """Add up counts; join the calls."""
-        if stage == "range":
-            return self._merge_range(parts, out)
-        if stage == "histogram":
-            counts = sum(np.load(part.path / "histogram.npz")["counts"] for part in parts)
-            edges = np.load(self.plan.folder / "stages" / "range.npz")
-            np.savez(out / "histogram.npz", counts=counts, low=edges["low"], high=edges["high"])
-            return {}
-        return self._merge_calls(parts, out)
+        """What the method adds up; join the calls."""
+        if stage == "calls":
+            return self._merge_calls(parts, out)
+        self.method.merge(stage, parts, out)
+        return {}
 
     def _source(self) -> AttributionSource:
         return AttributionSource(self.path, self.plan.params.get("input"))
@@ -67,49 +66,17 @@ class Body:
         wanted = self.plan.params["track"]
         return [track for track in source.tracks if wanted in (None, track.name)]
 
-    def _survey(self, source: AttributionSource, track: Track, shard: Shard) -> Survey:
-        total = empty_survey()
-        for first, values in source.blocks(track, shard.start, shard.stop):
-            check_stop()
-            total = total + survey(values[source.kept(first, first + len(values))])
-        return total
-
-    def _histogram(self, source: AttributionSource, track: Track, shard: Shard, index: int) -> NDArray[np.int64]:
-        edges = self._edges("range")[index]
-        total = np.zeros((2, edges.bins), np.int64)
-        for first, values in source.blocks(track, shard.start, shard.stop):
-            check_stop()
-            total += histogram(values[source.kept(first, first + len(values))], edges)
-        return total
-
-    def _merge_range(self, parts: list[Part], out: Path) -> dict[str, Any]:
-        loaded = [dict(np.load(part.path / "range.npz")) for part in parts]
-        low = np.min([item["low"] for item in loaded], axis=0)
-        high = np.max([item["high"] for item in loaded], axis=0)
-        keys = sum(item["keys"] for item in loaded)
-        edges = [
-            clipped_edges(Survey(float(low[i]), float(high[i]), keys[i]), clip=self.rule.clip, bins=self.rule.bins)
-            for i in range(len(low))
-        ]
-        np.savez(out / "range.npz", low=[edge.low for edge in edges], high=[edge.high for edge in edges])
-        return {}
-
-    def _edges(self, stage: str) -> list[Edges]:
-        stored = np.load(self.plan.folder / "stages" / f"{stage}.npz")
-        return [Edges(float(a), float(b), self.rule.bins) for a, b in zip(stored["low"], stored["high"], strict=True)]
-
-    @cached_property
-    def _callers(self) -> list[Caller]:
-        counts = np.load(self.plan.folder / "stages" / "histogram.npz")["counts"]
-        return [Caller.build(self.rule, edges, counts[i]) for i, edges in enumerate(self._edges("histogram"))]
-
     def _call(self, source: AttributionSource, tracks: list[Track], shard: Shard, path: Path) -> None:
         pieces: list[tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]] = []
-        for track, caller in zip(tracks, self._callers, strict=True):
+        self.method.begin(source, tracks, shard)
+        for number, track in enumerate(tracks):
             for first, values in source.blocks(track, shard.start, shard.stop):
                 check_stop()
-                values[~source.kept(first, first + len(values))] = 0.0
-                pieces.append(self._piece(source, track, caller, first, values))
+                kept = source.kept(first, first + len(values))
+                values[~kept] = 0.0
+                table = self.method.call(source, number, track, first, values)
+                table = table[kept[table["row"].to_numpy(np.int64)] & (table["sign"] != 0).to_numpy()]
+                pieces.append(self._piece(source, track, table.reset_index(drop=True), first, len(values)))
         table = pd.concat([piece[0] for piece in pieces], ignore_index=True)
         order = table.sort_values(["row", "start", "end", "track", "sign"], kind="stable").index.to_numpy()
         table = table.iloc[order].reset_index(drop=True)
@@ -118,51 +85,47 @@ class Body:
         seqlets.write_part(path, table, contribution=contribution, sequence=sequence)
 
     def _piece(
-        self, source: AttributionSource, track: Track, caller: Caller, first: int, values: NDArray[np.float32]
+        self, source: AttributionSource, track: Track, table: pd.DataFrame, first: int, rows: int
     ) -> tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]:
         """Calls in one row block, with their windows."""
-        table = caller(values)
         local = table["row"].to_numpy(np.int64)
         centres = (table["start"].to_numpy(np.int64) + table["end"].to_numpy(np.int64)) // 2
-        last = first + len(values)
-        onehot = source.onehot(first, last)
-        width = int(self.plan.params["window"])
+        width, last = int(self.plan.params["window"]), first + rows
         contribution = cut_windows(source.full(track, first, last), local, centres, width)
-        table["sign"] = np.where(table["attribution"] > 0, 1, -1)
         table["track"] = track.index
         table["row"] = local + first
-        return table, contribution, cut_windows(onehot, local, centres, width)
+        return table, contribution, cut_windows(source.onehot(first, last), local, centres, width)
 
     def _merge_calls(self, parts: list[Part], out: Path) -> dict[str, Any]:
         with self._source() as source:
             names = [track.name for track in source.tracks]
             form = source.form(self._tracks(source)[0])
-        edges = self._edges("histogram")
         attributes = {
             "params": self.plan.params,
             "form": form,
             "tracks": names,
             "attributions_sha256": self.plan.inputs["attributions"]["sha256"],
-            "edges": [[edge.low, edge.high] for edge in edges],
+            **self.method.facts(),
         }
         target = out / "out.h5"
         count = seqlets.merge_parts([part.path / "seqlets.h5" for part in parts], target, attributes)
         seqlets.write_bed(target, out / "seqlets.bed", names)
         positive = seqlets.count_positive(target)
         used = [self.plan.params["track"]] if self.plan.params["track"] is not None else names
+        rows = parts[-1].shard.stop
         summary = {
             "rows": count,
             "positive": positive,
             "negative": count - positive,
-            "regions": parts[-1].shard.stop,
+            "regions": rows,
             "tracks": used,
             "window": self.plan.params["window"],
             "form": form,
         }
         if count == 0:
-            advice = f"give a larger --threshold than {self.rule.threshold:g} and another -o"
-            log.warning("no seqlets: no stretch of %d rows is significant; %s", parts[-1].shard.stop, advice)
-        flat = [name for name, edge in zip(used, edges, strict=True) if edge.constant]
+            advice = _ADVICE[self.plan.params["method"]].format(**{**self.plan.params, "rows": rows})
+            log.warning("no seqlets: %s and another -o", advice)
+        flat = [used[i] for i in self.method.constant()]
         if flat:
             log.warning("no seqlets in %s: all attributions are equal", ", ".join(flat))
         return summary | {"constant_tracks": flat}

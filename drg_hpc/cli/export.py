@@ -24,10 +24,13 @@ bigwig   binned targets, attributions of a track to the bases that are there, or
          or bin: averaged where regions overlap, in genome direction
 modisco  attributions, a folder: sequences.npz and TRACK.npz as modisco motifs -s and -a take them, regions.bed
 finemo   attributions, a folder: TRACK.npz as finemo call-hits -r takes it, in genome direction
+modisco-motifs  a folder of drg-motifs as the HDF5 file that modisco-lite writes: patterns and their seqlets
+motifs   such a file of modisco-lite as a folder of drg-motifs, which drg-report shows, with its seqlets in seqlets.h5
 drg      attributions, a folder: attributions.npz (names, values, experiments) and sequences.npz as DRG has them
 Rows that are not kept are left out; shuffled sequences are not on the genome and are left out of bed and bigwig."""
 
 _ARRAYS = ("modisco", "finemo", "drg")
+_MOTIFS = ("modisco-motifs", "motifs")
 
 
 class ExportOptions(Options):
@@ -36,7 +39,9 @@ class ExportOptions(Options):
     path: Path = positional(
         help="dataset or genome store, or result file (a RUN, or the file in it)", metavar="STORE|FILE"
     )
-    format: Literal["npz", "bed", "fasta", "bigwig", "tsv", "modisco", "finemo", "drg"] = flag(help="what to write")
+    format: Literal["npz", "bed", "fasta", "bigwig", "tsv", "modisco", "finemo", "drg", "modisco-motifs", "motifs"] = (
+        flag(help="what to write")
+    )
     out: Path = flag(help="file or folder to write; it must not exist", metavar="FILE", short="-o")
     array: str | None = flag(
         None,
@@ -46,6 +51,16 @@ class ExportOptions(Options):
     tracks: str | None = flag(None, help="tracks by name (default: all; bigwig takes one)", metavar="A,B")
     input: str | None = flag(None, help="which of several inputs of an attribution file", metavar="NAME")
     split: str = flag("all", help="rows of a dataset store: train, valid, test or all", metavar="NAME")
+    seqlets: Path | None = flag(
+        None, help="modisco-motifs: seqlets of the motifs (default: where they were)", metavar="SEQLETS"
+    )
+    length: int | None = flag(
+        None,
+        help="modisco-motifs: bases of a row (default: from the attributions); motifs: the same, to count places from "
+        "the row's start (default: from that of modisco's window)",
+        metavar="N",
+        ge=1,
+    )
     genome: Path | None = flag(
         None, help="genome store or chrom.sizes file, where the store does not know its contigs", metavar="STORE|FILE"
     )
@@ -174,7 +189,25 @@ def _kind(path: Path) -> str:
     return str(read_header(path)["kind"])
 
 
-def _action(options: ExportOptions) -> Result:
+def _export_motifs(options: ExportOptions) -> Written:
+    from drg_hpc.interpretation.modisco_export import read_modisco_motifs, write_modisco_motifs
+
+    for name in ("array", "tracks", "input", "genome"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is not for --format {options.format}", fix="leave it out")
+    if options.format == "modisco-motifs":
+        return write_modisco_motifs(options.path, options.out, seqlets=options.seqlets, length=options.length)
+    if options.seqlets is not None:
+        raise UsageError("--seqlets is for --format modisco-motifs", fix="leave it out")
+    return read_modisco_motifs(options.path, options.out, length=options.length)
+
+
+def _export(options: ExportOptions) -> Written:
+    if options.format in _MOTIFS:
+        return _export_motifs(options)
+    for name in ("seqlets", "length"):
+        if getattr(options, name) is not None:
+            raise UsageError(f"--{name} is for --format {' and '.join(_MOTIFS)}", fix="leave it out")
     kind = _kind(options.path)
     if kind != "results" and options.format in _ARRAYS:
         raise UsageError(
@@ -183,13 +216,16 @@ def _action(options: ExportOptions) -> Result:
     if kind != "results" and options.input is not None:
         raise UsageError(f"{options.path} is a store", fix=f"--array inputs/{options.input}")
     if kind == "genome":
-        done = _export_genome(options)
-    elif kind == "results":
-        done = _export_results(options)
-    else:
-        from drg_hpc.store.reader import open_dataset
+        return _export_genome(options)
+    if kind == "results":
+        return _export_results(options)
+    from drg_hpc.store.reader import open_dataset
 
-        done = _export_dataset(open_dataset(options.path), options)
+    return _export_dataset(open_dataset(options.path), options)
+
+
+def _action(options: ExportOptions) -> Result:
+    done = _export(options)
     counts = ", ".join(f"{count} {what}" for what, count in done.counts.items())
     lines = [f"left out: {count} {reason}" for reason, count in done.left_out.items()]
     facts: dict[str, Any] = {**done.counts, "left_out": dict(done.left_out)}

@@ -173,6 +173,11 @@ def ism() -> NoReturn:
     main("ism", prog="drg-ism")
 
 
+def kernels() -> NoReturn:
+    """drg-kernels."""
+    main("kernels", prog="drg-kernels")
+
+
 def predict() -> NoReturn:
     """drg-predict."""
     main("predict", prog="drg-predict")
@@ -191,6 +196,11 @@ def selftest() -> NoReturn:
 def simulate() -> NoReturn:
     """drg-simulate."""
     main("simulate", prog="drg-simulate")
+
+
+def variants() -> NoReturn:
+    """drg-variants."""
+    main("variants", prog="drg-variants")
 
 
 def shard() -> NoReturn:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.interpretation.config import SUMMARY, MotifsOptions
+from drg_hpc.interpretation.config import SUMMARY
+from drg_hpc.interpretation.effects_config import EffectFlags
 
 _SHOWN = 5
 _HEAD = ("motif", "seqlets", "strength", "consensus", "target", "q")
@@ -40,7 +41,7 @@ def _cells(row: dict[str, Any], max_q: float) -> tuple[str, ...]:
     return (str(row["motif"]), str(row["n_seqlets"]), f"{float(row['strength']):.4g}", str(row["consensus"]), target, q)
 
 
-def _action(options: MotifsOptions) -> Result:
+def _action(options: EffectFlags) -> Result:
     from drg_hpc.files import read_json
     from drg_hpc.runs.plan import pin_threads
 
@@ -55,4 +56,4 @@ def _action(options: MotifsOptions) -> Result:
 
 def main() -> NoReturn:
     """drg-motifs."""
-    run_command(prog="drg-motifs", summary=SUMMARY, options=MotifsOptions, action=_action)
+    run_command(prog="drg-motifs", summary=SUMMARY, options=EffectFlags, action=_action)

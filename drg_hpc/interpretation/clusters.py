@@ -1,25 +1,32 @@
-"""Clusters of seqlet windows: average linkage on a sample, centres for all, every seqlet to its nearest centre.
+"""Clusters of seqlet windows: first groups by linkage or Leiden, centres for all, every seqlet to its nearest centre.
 
 Linkage needs all pairs, so it sees at most ``sample`` seqlets: the strongest half of them, and a seeded draw from the
-rest, so that motifs with weak or rare seqlets are represented. The clusters' centres are refined on all seqlets
-(aligned mean, two rounds), centres that say the same are merged, and each seqlet ends in the cluster of the nearest
-centre, or in none when that is less similar than the cut.
+rest, so that motifs with weak or rare seqlets are represented. Leiden sees all seqlets, by their nearest neighbours
+only. The groups' centres are refined on all seqlets (aligned mean, two rounds), centres that say the same are merged,
+and each seqlet ends in the cluster of the nearest centre, or in none when that is less similar than the cut.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 
+from drg_hpc.interpretation.communities import communities
+from drg_hpc.interpretation.linkage import Linkage, linkage_labels
+from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
+from drg_hpc.interpretation.products import distance_matrix
 from drg_hpc.interpretation.similarity import Float32, Metric, Similarity, compare, place
 from drg_hpc.rng import row_generator
 
 _BLOCK = 8192
 _ROUNDS = 2
+_MEDOID = 500
+_CELLS_SEARCHED = 24
+Method = Literal["linkage", "leiden"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,8 @@ class ClusterRule:
     min_overlap : shared positions of two windows
     min_size : seqlets of a cluster
     sample : seqlets that linkage sees
+    method, linkage : how the first groups are made
+    neighbours, resolution : of Leiden's graph
     """
 
     similarity: float
@@ -42,6 +51,10 @@ class ClusterRule:
     sample: int
     seed: int
     metric: Metric = "cosine"
+    method: Method = "linkage"
+    linkage: Linkage = "average"
+    neighbours: int = 15
+    resolution: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,11 +86,12 @@ def cluster_windows(profiles: Float32, strength: NDArray[np.floating], rule: Clu
     strength : (n,) decides which seqlets linkage sees
     """
     units = _units(profiles)
-    chosen = sample_rows(strength, rule.sample, rule.seed)
+    chosen = sample_rows(strength, rule.sample, rule.seed) if rule.method == "linkage" else np.arange(len(units))
     if len(chosen) < 2:
         return []
     share = len(chosen) / len(units)
-    centres = _linkage_centres(units[chosen], rule, least=max(2, int(rule.min_size * share / 2)))
+    groups = _linkage_groups(units[chosen], rule) if rule.method == "linkage" else _leiden_groups(units, rule)
+    centres = _group_centres(units[chosen], groups, rule, least=max(2, int(rule.min_size * share / 2)))
     for _ in range(_ROUNDS):
         if not len(centres):
             return []
@@ -102,21 +116,37 @@ def _units(windows: Float32) -> Float32:
     return np.asarray(windows / np.maximum(norm, 1e-30), np.float32)
 
 
-def _linkage_centres(units: Float32, rule: ClusterRule, *, least: int) -> Float32:
-    """Centres (c, 4, W) of the tree's clusters with at least ``least`` members."""
-    pairs = compare(units, units, metric=rule.metric, min_overlap=rule.min_overlap)
-    value = np.clip((pairs.value + pairs.value.T) / 2, -1, 1).astype(np.float64)
-    np.fill_diagonal(value, 1.0)
-    tree = linkage(squareform(1.0 - value, checks=False), method="average")
-    labels = fcluster(tree, t=1.0 - rule.similarity, criterion="distance")
+def _linkage_groups(units: Float32, rule: ClusterRule) -> NDArray[np.int64]:
+    distance = distance_matrix(units, metric=rule.metric, min_overlap=rule.min_overlap)
+    return linkage_labels(distance, rule.linkage, cut=1.0 - rule.similarity)
+
+
+def _leiden_groups(units: Float32, rule: ClusterRule) -> NDArray[np.int64]:
+    """Communities; about 2 sqrt(n) cells, so that finding a window's cells and searching them cost alike."""
+    pivots = min(len(units), max(1, math.isqrt(4 * len(units))))
+    search = NeighbourRule(
+        k=min(rule.neighbours, len(units) - 1), min_overlap=rule.min_overlap, pivots=pivots,
+        probes=min(pivots, _CELLS_SEARCHED), seed=rule.seed, metric=rule.metric,
+    )  # fmt: skip
+    found = nearest_neighbours(units, search)
+    return communities(found, least=rule.similarity, resolution=rule.resolution, seed=rule.seed)
+
+
+def _group_centres(units: Float32, groups: NDArray[np.int64], rule: ClusterRule, *, least: int) -> Float32:
+    """Centres (c, 4, W) of the groups with at least ``least`` members, each laid around its medoid.
+
+    The medoid of a large group is that of evenly spaced members, as it needs all their pairs.
+    """
     centres = []
-    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
+    for group, size in zip(*np.unique(groups, return_counts=True), strict=True):
         if size < least:
             continue
-        members = np.flatnonzero(labels == label)
-        medoid = members[int(np.argmax(value[np.ix_(members, members)].sum(axis=0)))]
-        offset, flipped = pairs.offset[members, medoid].astype(np.int64), pairs.flipped[members, medoid]
-        centres.append(_centre(units[members], offset, flipped)[0])
+        members = np.flatnonzero(groups == group)
+        some = members[:: -(-len(members) // _MEDOID)]
+        total = distance_matrix(units[some], metric=rule.metric, min_overlap=rule.min_overlap).sum(0, dtype=np.float64)
+        medoid = units[some[int(np.argmin(total))]][None]
+        pairs = compare(units[members], medoid, metric=rule.metric, min_overlap=rule.min_overlap)
+        centres.append(_centre(units[members], pairs.offset[:, 0].astype(np.int64), pairs.flipped[:, 0])[0])
     return np.stack(centres) if centres else np.zeros((0, *units.shape[1:]), np.float32)
 
 

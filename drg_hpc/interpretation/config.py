@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from drg_hpc.config import Options, flag, positional
+from drg_hpc.config import Options, changed, flag, positional
+from drg_hpc.errors import UsageError
 
 SUMMARY = "Cluster seqlets into motifs, average them, and name them by a motif database."
 
@@ -14,11 +15,24 @@ class MotifsOptions(Options):
     """Options of drg-motifs."""
 
     seqlets: Path = positional(help="seqlet run, or its out.h5", metavar="SEQLETS")
-    method: Literal["linkage"] = flag("linkage", help="linkage: average linkage on a sample, then centres for all")
+    method: Literal["linkage", "leiden"] = flag(
+        "linkage", help="first groups: linkage of a sample; leiden (an extra): communities of nearest neighbours"
+    )
+    linkage: Literal["average", "complete", "single"] = flag("average", help="distance of two groups, of linkage")
+    neighbours: int = flag(15, help="neighbours of a seqlet, of leiden", ge=2, le=200, metavar="N")
+    resolution: float = flag(1.0, help="of leiden; more gives smaller groups", gt=0, metavar="R")
+    split_by_effects: float | None = flag(
+        None, help="split motifs by 1 - correlation of their seqlets' effects on the tracks, at most D", gt=0, le=2,
+        metavar="D",
+    )  # fmt: skip
     database: tuple[Path, ...] = flag((), help="motif databases in MEME format, to name the motifs", metavar="MEME")
     min_seqlets: int = flag(20, help="seqlets of a motif, at least", ge=2, metavar="N")
     max_seqlets: int = flag(
-        3000, help="seqlets per sign that linkage sees: strongest half, seeded draw", ge=10, le=20_000, metavar="N"
+        3000,
+        help="seqlets per sign that linkage sees: all up to N, else the strongest half and a draw",
+        ge=10,
+        le=20_000,
+        metavar="N",
     )
     similarity: float = flag(
         0.5, help="cut of the tree and least similarity of a seqlet to its motif", gt=0, lt=1, metavar="S"
@@ -42,3 +56,19 @@ class MotifsOptions(Options):
     seed: int = flag(0, help="seed of the draw of seqlets", ge=0, metavar="N")
     threads: int = flag(1, help="threads of the database search; the result does not depend on it", ge=1, metavar="N")
     out: Path = flag(help="folder to write", metavar="DIR", short="-o")
+
+
+_OTHERS = {"linkage": ("neighbours", "resolution"), "leiden": ("linkage", "max_seqlets")}
+
+
+def check_method(options: MotifsOptions) -> None:
+    """Refuse flags of the other method.
+
+    Raises
+    ------
+    UsageError : naming the flags
+    """
+    given = changed(options, _OTHERS[options.method])
+    if given:
+        words = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"{words} with --method {options.method}", fix="leave out, or choose the other method")

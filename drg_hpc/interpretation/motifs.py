@@ -18,8 +18,11 @@ from drg_hpc import digests
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus, conserved_positions
+from drg_hpc.interpretation.cluster_effects import split_clusters, table_effects
 from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
-from drg_hpc.interpretation.config import MotifsOptions
+from drg_hpc.interpretation.config import MotifsOptions, check_method
+from drg_hpc.interpretation.effect_files import write_effect_files
+from drg_hpc.interpretation.effects_config import EffectFlags, effect_params
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
 from drg_hpc.interpretation.naming import best_matches
 from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
@@ -29,7 +32,7 @@ FORMAT = "drg-motifs/1"
 _CENTRED = ("hypothetical", "corrected")
 _PARAMS = (
     "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim",
-    "min_information", "min_positions", "max_q", "seed",
+    "min_information", "min_positions", "max_q", "seed", "linkage", "neighbours", "resolution", "split_by_effects",
 )  # fmt: skip
 
 
@@ -42,6 +45,7 @@ def find_motifs(options: MotifsOptions) -> Path:
     UsageError : parameters that do not fit the file, or a folder made from something else is in the way
     """
     started = time.monotonic()
+    check_method(options)
     source = find_seqlets(options.seqlets)
     inputs = {"seqlets": digests.describe_input(source)}
     inputs |= {f"database_{i}": digests.describe_input(path) for i, path in enumerate(options.database)}
@@ -58,6 +62,8 @@ def find_motifs(options: MotifsOptions) -> Path:
     facts = {"command": "motifs", **by, "versions": digests.versions()}
     with publish_dir(options.out) as folder:
         rows = write_motif_files(folder, named, attributes=header)
+        if isinstance(options, EffectFlags) and options.effects:
+            write_effect_files(folder, named, seqlets, options, attributes=header)
         header |= {"seqlets": len(seqlets.table), "motifs": rows}
         write_json(folder / "motifs.json", header | {"files": describe_files(folder)})
         seconds = round(time.monotonic() - started, 3)
@@ -83,7 +89,7 @@ def _warn_of_nothing(seqlets: int, options: MotifsOptions) -> None:
 
 def _header(options: MotifsOptions, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """What determines the result."""
-    params = {name: getattr(options, name) for name in _PARAMS}
+    params = {name: getattr(options, name) for name in _PARAMS} | effect_params(options)
     names = {"databases": [path.name for path in options.database]}
     identity = {name: record["sha256"] for name, record in inputs.items()}
     whole = digests.digest({"format": FORMAT, "params": params, "inputs": identity, **names})
@@ -133,13 +139,21 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
         sample=options.max_seqlets,
         seed=options.seed,
         metric=options.metric,
+        method=options.method,
+        linkage=options.linkage,
+        neighbours=options.neighbours,
+        resolution=options.resolution,
     )
+    effects = None if options.split_by_effects is None else table_effects(seqlets.table)
     attribution = seqlets.table["attribution"].to_numpy(np.float32)
     found: list[FoundMotif] = []
     for sign in (1, -1):
         rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
         profiles = _profiles(seqlets, rows, sign)
         clusters = cluster_windows(profiles, attribution[rows], rule)
+        if effects is not None and options.split_by_effects is not None:
+            cut = options.split_by_effects
+            clusters = split_clusters(clusters, effects[rows], max_distance=cut, min_size=options.min_seqlets)
         sequence, contribution = seqlets.sequence[rows], seqlets.contribution[rows]
         for cluster in clusters:
             motif = average(

@@ -128,6 +128,15 @@ def _bin_values(values: Any, low: float, high: float, bins: int, sign: int, out:
             out[i] = 0
 
 
+@compiled
+def _count_bins(values: Any, low: float, high: float, bins: int, counts: Any) -> None:  # pragma: no cover - compiled
+    scale = bins / (high - low)
+    for i in range(values.size):
+        value = np.float64(values[i])
+        counts[0, np.int64(min(max((value - low) * scale, 0.0), bins - 1.0))] += 1
+        counts[1, np.int64(min(max((high - value) * scale, 0.0), bins - 1.0))] += 1
+
+
 def binned(values: Float32, edges: Edges, sign: int) -> NDArray[np.int32]:
     """Bin numbers 0..bins-1 of ``sign * values``, same shape."""
     flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
@@ -140,8 +149,9 @@ def histogram(values: Float32, edges: Edges) -> Counts:
     """Second pass: counts (2, bins) of the positive and of the negated values."""
     if edges.constant:
         return np.zeros((2, edges.bins), np.int64)
-    counts = [np.bincount(binned(values, edges, sign).reshape(-1), minlength=edges.bins) for sign in (1, -1)]
-    return np.stack(counts).astype(np.int64)
+    counts = np.zeros((2, edges.bins), np.int64)
+    _count_bins(np.ascontiguousarray(values, dtype=np.float32).reshape(-1), edges.low, edges.high, edges.bins, counts)
+    return counts
 
 
 class Null:
@@ -173,5 +183,10 @@ class Null:
 
     def p_values(self, lengths: Counts, totals: Counts) -> NDArray[np.float64]:
         """Chances of spans of ``lengths`` with sums of ``totals`` bins or more, elementwise."""
-        starts = np.cumsum([0, *(len(tail) for tail in self.tail[:-1])])
-        return np.concatenate(self.tail)[starts[lengths] + totals]
+        tail, offsets = self.flat()
+        return np.asarray(tail[offsets[lengths] + totals])
+
+    def flat(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """All of ``tail`` end to end, and where each length begins."""
+        offsets = np.cumsum([0, *(len(tail) for tail in self.tail[:-1])])
+        return np.concatenate(self.tail), offsets.astype(np.int64)

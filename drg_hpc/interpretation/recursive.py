@@ -6,13 +6,11 @@ significant; longer ones are taken first. Chosen differently here, each for a re
 
 - Negative seqlets are called on the negated values with their own null; a span whose own sum has the other sign is
   not taken (a null shifted to one side would otherwise make it "significantly less negative").
-- The last base may belong to a seqlet and the last ``min_length - 1`` starts are handled like all others.
-- Observed sums are sums of bins, like those of the null; flooring a real-valued sum once against a null of
-  per-position floors is slightly anti-conservative.
 - Values beyond the ``clip`` quantile at either end count as that quantile, so that one outlier does not widen all bins.
-- Constant input has no seqlets.
-- Among spans of one length the largest sum comes first (ties: the leftmost), and ``p_value`` is the span's own.
-- ``min_length`` of 1 works.
+- Among spans of one length the largest sum comes first (ties: the leftmost).
+- ``min_length`` of 1 works, and the bins divide the range evenly.
+
+``compat`` (:mod:`drg_hpc.interpretation.recursive_compat`) leaves all of this out and gives what tangermeme 1.6 gives.
 """
 
 from __future__ import annotations
@@ -25,15 +23,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.compiled import compiled
-from drg_hpc.interpretation.null import Counts, Edges, Float32, Null, binned, clipped_edges, histogram, survey
+from drg_hpc.interpretation.null import Counts, Edges, Float32, Null, binned
+from drg_hpc.interpretation.spans import decode_rows, span_sums
 
-COLUMNS = ("row", "start", "end", "attribution", "p_value")
+COLUMNS = ("row", "start", "end", "attribution", "p_value", "sign")
+_KINDS = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int8)
 
 
 @dataclass(frozen=True)
 class RecursiveRule:
-    """Parameters of the rule; see ``drg-seqlets --help`` for their meaning."""
+    """Parameters of the rule.
+
+    Parameters
+    ----------
+    threshold : a span is significant when its p-value is below this
+    min_length, max_length : positions
+    flank : positions added at both ends of a call (cut at the row's ends)
+    bins : bins of the null's histogram
+    clip : values beyond this quantile, and below one minus it, count as the quantile; not looked at with ``compat``
+    compat : tangermeme 1.6 exactly
+    """
 
     threshold: float = 0.01
     min_length: int = 4
@@ -41,6 +50,7 @@ class RecursiveRule:
     flank: int = 0
     bins: int = 1000
     clip: float = 0.9999
+    compat: bool = False
 
     def check(self) -> None:
         """Raise :class:`UsageError` for values that make no sense together."""
@@ -51,83 +61,6 @@ class RecursiveRule:
         if self.bins < 2 or self.flank < 0 or not 0.5 < self.clip <= 1:
             what = f"bins {self.bins} (at least 2), flank {self.flank} (not negative), clip {self.clip} (0.5 to 1)"
             raise UsageError(f"seqlet settings out of range: {what}")
-
-
-@compiled
-def _call_row(
-    bins: Any, values: Any, sign: int, cuts: Any, min_length: int, good: Any, sums: Any, starts: Any, ends: Any
-) -> int:  # pragma: no cover - compiled
-    """Seqlets of one row: fills ``starts`` and ``ends``, returns their number.
-
-    ``good[n - min_length, k]``: the span of length n at k and all inner spans of at least min_length are significant,
-    which holds when it is significant itself and both spans one shorter are good. ``sums`` holds prefix sums of bins.
-    """
-    length = bins.size
-    longest = min(cuts.size - 1, length)
-    sums[0] = 0
-    for i in range(length):
-        sums[i + 1] = sums[i] + bins[i]
-    top = min_length - 1
-    for n in range(min_length, longest + 1):
-        level = n - min_length
-        alive = 0
-        for k in range(length - n + 1):
-            inside = level == 0 or (good[level - 1, k] and good[level - 1, k + 1])
-            good[level, k] = inside and sums[k + n] - sums[k] >= cuts[n]
-            alive += good[level, k]
-        if alive == 0:
-            break
-        top = n
-    found = 0
-    for n in range(top, min_length - 1, -1):
-        level = n - min_length
-        while True:
-            best = -1
-            for k in range(length - n + 1):
-                if good[level, k] and (best < 0 or sums[k + n] - sums[k] > sums[best + n] - sums[best]):
-                    best = k
-            if best < 0:
-                break
-            total = 0.0
-            for i in range(best, best + n):
-                total += values[i]
-            if total * sign <= 0:
-                good[level, best] = False
-                continue
-            starts[found], ends[found] = best, best + n
-            found += 1
-            for m in range(min_length, n + 1):  # no later seqlet may overlap this one
-                for k in range(max(best - m + 1, 0), min(best + n, length - m + 1)):
-                    good[m - min_length, k] = False
-    return found
-
-
-@compiled
-def _call_rows(
-    bins: Any, values: Any, sign: int, cuts: Any, min_length: int, rows: Any, starts: Any, ends: Any, totals: Any
-) -> int:  # pragma: no cover - compiled
-    """All rows: fills row, start, end and sum of bins of every seqlet, returns their number."""
-    n_rows, length = bins.shape
-    good = np.zeros((cuts.size - min_length, length), np.bool_)
-    sums = np.zeros(length + 1, np.int64)
-    found = 0
-    for row in range(n_rows):
-        count = _call_row(bins[row], values[row], sign, cuts, min_length, good, sums, starts[found:], ends[found:])
-        for i in range(found, found + count):
-            rows[i] = row
-            totals[i] = sums[ends[i]] - sums[starts[i]]
-        found += count
-    return found
-
-
-@compiled
-def _span_sums(values: Any, rows: Any, starts: Any, ends: Any) -> Any:  # pragma: no cover - compiled
-    """Sums of ``values[row, start:end]`` in double precision."""
-    out = np.zeros(rows.size)
-    for i in range(rows.size):
-        for k in range(starts[i], ends[i]):
-            out[i] += values[rows[i], k]
-    return out
 
 
 @dataclass(frozen=True)
@@ -147,73 +80,53 @@ class Caller:
         return cls(rule, edges, (positive, negative))
 
     def __call__(self, projected: Float32) -> pd.DataFrame:
-        """Seqlets of ``projected`` (rows, length), sorted by row, start, end; columns as :func:`call_seqlets`."""
+        """Seqlets of ``projected`` (rows, length), sorted by row, start, end; columns :data:`COLUMNS`."""
         if self.nulls is None:
-            return _frame([])
-        frames = [self._one_sign(projected, sign, null) for sign, null in zip((1, -1), self.nulls, strict=True)]
-        table = pd.concat(frames, ignore_index=True)
-        return table.sort_values(["row", "start", "end", "attribution"], kind="stable", ignore_index=True)
-
-    def _one_sign(self, projected: Float32, sign: int, null: Null) -> pd.DataFrame:
-        rule = self.rule
+            return frame([])
         values = np.ascontiguousarray(projected, dtype=np.float32)
-        bins = binned(values, self.edges, sign)
-        room = values.shape[0] * (values.shape[1] // rule.min_length) + 1
-        rows, starts, ends, totals = (np.zeros(room, np.int64) for _ in range(4))
-        cuts = null.cutoffs(rule.threshold)
-        found = _call_rows(bins, values, sign, cuts, rule.min_length, rows, starts, ends, totals)
-        p_values = null.p_values(ends[:found] - starts[:found], totals[:found])
-        begin = np.maximum(starts[:found] - rule.flank, 0)
-        stop = np.minimum(ends[:found] + rule.flank, values.shape[1])
-        attribution = _span_sums(values, rows[:found], begin, stop)
-        return _frame([rows[:found], begin, stop, attribution, p_values])
+        found = []
+        for sign, null in zip((1, -1), self.nulls, strict=True):
+            cuts = null.cutoffs(self.rule.threshold)
+            found.append(decoded(self.rule, values, binned(values, self.edges, sign), sign, null, cuts))
+        table = pd.concat(found, ignore_index=True)
+        return in_order(table, values.shape[1])
 
 
-def _frame(columns: list[NDArray[Any]]) -> pd.DataFrame:
-    kinds = (np.int64, np.int64, np.int64, np.float64, np.float64)
-    arrays = columns or [np.zeros(0)] * len(COLUMNS)
-    return pd.DataFrame({name: np.asarray(a, kind) for name, a, kind in zip(COLUMNS, arrays, kinds, strict=True)})
-
-
-def call_seqlets(
-    projected: Any,
-    method: str = "recursive",
-    *,
-    threshold: float = 0.01,
-    min_length: int = 4,
-    max_length: int = 25,
-    flank: int = 0,
-    bins: int = 1000,
-    clip: float = 0.9999,
-) -> pd.DataFrame:
-    """Seqlets of an attribution track in memory.
+def decoded(
+    rule: RecursiveRule, values: NDArray[Any], bins: NDArray[np.int32], sign: int, null: Null,
+    cuts: NDArray[np.int64], *, compat: bool = False,
+) -> pd.DataFrame:  # fmt: skip
+    """Seqlets of one sign from binned values, in the order in which they were called row by row.
 
     Parameters
     ----------
-    projected : (rows, length) contribution of the base that is there, at every position
-    method : ``recursive``, see the module's text
-    threshold : a span is significant when its p-value is below this
-    min_length, max_length : positions
-    flank : positions added at both ends of a call (cut at the row's ends)
-    bins : bins of the null's histogram
-    clip : values beyond this quantile, and below one minus it, count as the quantile
-
-    Returns
-    -------
-    DataFrame with row, start, end (0-based, half-open), attribution (sum over the span, negative for negative
-    seqlets) and p_value, sorted by row and start
-
-    Raises
-    ------
-    UsageError : unknown method, bad parameter, or not a two-dimensional array
-    InputError : NaN or infinite values
+    values, bins : (rows, length)
+    sign : what the seqlets get in column ``sign``
+    cuts : by length, the smallest sum of bins that is significant
+    compat : order and choice of tangermeme
     """
-    if method != "recursive":
-        raise UsageError(f"unknown seqlet method {method!r}", fix="known: recursive")
-    rule = RecursiveRule(threshold, min_length, max_length, flank, bins, clip)
-    rule.check()
-    values = np.ascontiguousarray(projected, dtype=np.float32)
-    if values.ndim != 2:
-        raise UsageError(f"call_seqlets wants a (rows, length) array, got shape {values.shape}")
-    edges = clipped_edges(survey(values), clip=clip, bins=bins)
-    return Caller.build(rule, edges, histogram(values, edges))(values)
+    room = values.shape[0] * (values.shape[1] // rule.min_length) + 1
+    rows, starts, ends, totals = (np.empty(room, np.int64) for _ in range(4))
+    tail, offsets = null.flat() if compat else (np.empty(0), np.zeros(1, np.int64))
+    asked = 0 if compat else sign
+    found = decode_rows(bins, values, asked, cuts, rule.min_length, tail, offsets, rows, starts, ends, totals)
+    rows, starts, ends, totals = (array[:found] for array in (rows, starts, ends, totals))
+    begin, stop = np.maximum(starts - rule.flank, 0), np.minimum(ends + rule.flank, values.shape[1])
+    p_values = null.p_values(ends - starts, totals)
+    return frame([rows, begin, stop, span_sums(values, rows, begin, stop), p_values, np.full(found, sign)])
+
+
+def in_order(table: pd.DataFrame, length: int) -> pd.DataFrame:
+    """The table of rows of ``length`` positions by row, start, end and attribution."""
+    row, start, end = (table[name].to_numpy() for name in ("row", "start", "end"))
+    place = (row * (length + 1) + start) * (length + 1) + end
+    order = np.argsort(place, kind="stable")
+    if (np.diff(place[order]) == 0).any():  # flanks can make calls of both signs the same span
+        order = np.lexsort((table["attribution"].to_numpy(), place))
+    return table.take(order).reset_index(drop=True)
+
+
+def frame(columns: list[NDArray[Any]]) -> pd.DataFrame:
+    """A table of seqlets with :data:`COLUMNS`, or an empty one."""
+    arrays = columns or [np.zeros(0)] * len(COLUMNS)
+    return pd.DataFrame({name: np.asarray(a, kind) for name, a, kind in zip(COLUMNS, arrays, _KINDS, strict=True)})

@@ -7,19 +7,15 @@ are exact integers; sums are float64; spread is merged as Chan, Golub and LeVequ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError
-from drg_hpc.files import failpoint
-from drg_hpc.results.seqlet_source import AttributionSource
-from drg_hpc.runs.spec import BLOCK_ROWS
+from drg_hpc.interpretation.statistics_loops import add_block, add_kmers, squares_from
+from drg_hpc.interpretation.statistics_sequences import count_distances, fill_summits
 
 S = TypeVar("S")
 
@@ -66,6 +62,8 @@ class TrackSums:
     low, high : extremes; infinite where there is no base
     at, absolute_at : (L,) sums of ``projected`` and of its magnitude by position
     counts, magnitudes : (BINS,) bases of a bin of magnitudes, and their sum of magnitudes
+    by_distance : (2L-1,) sums of magnitudes by distance to the summit, from -(L-1) on
+    kmers : (4^k,) sums of magnitudes over the occurrences of a k-mer, (0,) where none are wanted
     """
 
     regions: int
@@ -78,25 +76,50 @@ class TrackSums:
     absolute_at: NDArray[np.float64]
     counts: NDArray[np.int64]
     magnitudes: NDArray[np.float64]
+    by_distance: NDArray[np.float64]
+    kmers: NDArray[np.float64]
 
 
-def track_block(projected: NDArray[np.float32]) -> TrackSums:
-    """Sums of one block (n, L), n at most 64."""
-    values = projected.astype(np.float64)
-    magnitude = np.abs(values)
-    mean = float(values.mean()) if values.size else 0.0
-    bins = magnitude_bins(projected).ravel()
+def track_block(
+    projected: NDArray[np.float32],
+    *,
+    summits: NDArray[np.int64] | None = None,
+    codes: NDArray[np.int32] | None = None,
+    kmer: int = 0,
+) -> TrackSums:
+    """Sums of one block.
+
+    Parameters
+    ----------
+    projected : (n, L), n at most 64
+    summits : (n,) positions, by default the centre
+    codes, kmer : (n, L-k+1) numbers of k-mers, and k
+    """
+    values = np.ascontiguousarray(projected, np.float32)
+    rows, length = values.shape
+    at, absolute_at, by_distance = np.zeros(length), np.zeros(length), np.zeros(max(2 * length - 1, 0))
+    counts, magnitudes = np.zeros(BINS, np.int64), np.zeros(BINS)
+    kmers = np.zeros(4**kmer if kmer else 0)
+    where = fill_summits(summits, rows, length)
+    add_block(
+        values, values.view(np.uint32), where, _SHIFT, _FIRST, at, absolute_at, by_distance, counts, magnitudes
+    )  # fmt: skip
+    if kmer and codes is not None:
+        add_kmers(values, codes, kmer, kmers)
+    mean = float(at.sum() / values.size) if values.size else 0.0
     return TrackSums(
-        regions=len(values),
+        regions=rows,
         bases=values.size,
         mean=mean,
-        squares=float(((values - mean) ** 2).sum()),
+        squares=float(squares_from(values, mean)),
         low=float(values.min(initial=np.inf)),
         high=float(values.max(initial=-np.inf)),
-        at=values.sum(axis=0),
-        absolute_at=magnitude.sum(axis=0),
-        counts=np.bincount(bins, minlength=BINS),
-        magnitudes=np.bincount(bins, weights=magnitude.ravel(), minlength=BINS).astype(np.float64, copy=False),
+        at=at,
+        absolute_at=absolute_at,
+        counts=counts,
+        magnitudes=magnitudes,
+        by_distance=by_distance,
+        kmers=kmers,
     )
 
 
@@ -128,11 +151,15 @@ def merge_tracks(left: TrackSums, right: TrackSums) -> TrackSums:
         absolute_at=left.absolute_at + right.absolute_at,
         counts=left.counts + right.counts,
         magnitudes=left.magnitudes + right.magnitudes,
+        by_distance=left.by_distance + right.by_distance,
+        kmers=left.kmers + right.kmers,
     )
 
 
-def report_track(sums: TrackSums) -> dict[str, Any]:
-    """What is written of a track: numbers, (L,) arrays, and a quantile for each of ``LEVELS``.
+def report_track(sums: TrackSums, distances: NDArray[np.int64] | None = None) -> dict[str, Any]:
+    """What is written of a track: numbers, (L,) arrays, a (2L-1,) array, and a quantile for each of ``LEVELS``.
+
+    ``distances`` are the bases at each distance to a summit, by default those of summits at the centre.
 
     A number of nothing (no region) is 0. A quantile of the magnitudes is the lower edge of the bin it falls into.
     ``top_share`` is the part of all magnitude that the largest 1 % of positions hold, linear within the bin in which
@@ -140,6 +167,8 @@ def report_track(sums: TrackSums) -> dict[str, Any]:
     """
     n, regions = max(sums.bases, 1), max(sums.regions, 1)
     absolute = float(sums.absolute_at.sum())
+    if distances is None:
+        distances = count_distances(fill_summits(None, sums.regions, len(sums.at)), len(sums.at))
     ranks = np.ceil(np.array(LEVELS) * sums.bases).clip(1)
     bins = np.searchsorted(np.cumsum(sums.counts), ranks).clip(max=BINS - 1) if sums.bases else [0] * len(LEVELS)
     return {
@@ -154,6 +183,7 @@ def report_track(sums: TrackSums) -> dict[str, Any]:
         "quantiles": bin_edges()[bins],
         "mean_by_position": sums.at / regions,
         "absolute_mean_by_position": sums.absolute_at / regions,
+        "absolute_mean_by_distance": sums.by_distance / np.maximum(distances, 1),
     }
 
 
@@ -166,87 +196,3 @@ def _top_share(sums: TrackSums) -> float:
         return 0.0
     part = (wanted - int(counts[:whole].sum())) / max(int(counts[whole]), 1)
     return float((magnitudes[:whole].sum() + part * magnitudes[whole]) / total)
-
-
-@dataclass(frozen=True)
-class Composition:
-    """Sequences of some regions.
-
-    Parameters
-    ----------
-    regions, left_out : counted, and not counted since they were not kept
-    bases : (5, L) A, C, G, T and everything else by position
-    pairs : (4, 4) a base and the next one, where both are known
-    """
-
-    regions: int
-    left_out: int
-    bases: NDArray[np.int64]
-    pairs: NDArray[np.int64]
-
-
-def composition_block(onehot: NDArray[np.int8], *, left_out: int = 0) -> Composition:
-    """Counts of one block (n, 4, L)."""
-    known = onehot.sum(axis=0, dtype=np.int64)
-    bases = np.concatenate([known, len(onehot) - known.sum(axis=0, keepdims=True)])
-    code = np.where(onehot.any(axis=1), onehot.argmax(axis=1), 4)
-    pairs = np.bincount((code[:, :-1] * 5 + code[:, 1:]).ravel(), minlength=25).reshape(5, 5)[:4, :4]
-    return Composition(len(onehot), left_out, bases, pairs)
-
-
-def merge_compositions(left: Composition, right: Composition) -> Composition:
-    """Counts over the rows of both."""
-    return Composition(
-        left.regions + right.regions,
-        left.left_out + right.left_out,
-        left.bases + right.bases,
-        left.pairs + right.pairs,
-    )
-
-
-def track_rows(path: Path, track: int, start: int, stop: int, input: str | None = None) -> TrackSums:
-    """Sums of one track over the kept rows of ``start`` to ``stop`` of an attribution file.
-
-    Parameters
-    ----------
-    track : its place among those that keep their projected form
-    start : a whole number of blocks; ``stop`` too, or the end of the file
-    input : of several
-
-    Raises
-    ------
-    InputError, CorruptError : the file is gone, another one, or damaged
-    """
-    with AttributionSource(path, input) as source, _reading(path):
-        kept = source.kept(start, stop)
-        parts = source.blocks(source.tracks[track], start, stop)
-        return fold((track_block(v[kept[at - start :][: len(v)]]) for at, v in _blocks(parts)), merge_tracks)
-
-
-def _blocks(parts: Iterable[tuple[int, NDArray[np.float32]]]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for first, values in parts:
-        for at in range(0, len(values), BLOCK_ROWS):
-            failpoint("stats.block")
-            yield first + at, values[at : at + BLOCK_ROWS]
-
-
-def composition_rows(path: Path, start: int, stop: int, input: str | None = None) -> Composition:
-    """Counts over the kept rows of ``start`` to ``stop``; see :func:`track_rows`."""
-    with AttributionSource(path, input) as source, _reading(path):
-
-        def blocks() -> Iterator[Composition]:
-            for at in range(start, stop, BLOCK_ROWS):
-                end = min(at + BLOCK_ROWS, stop)
-                kept = source.kept(at, end)
-                yield composition_block(source.onehot(at, end)[kept], left_out=int((~kept).sum()))
-
-        return fold(blocks(), merge_compositions)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns h5py's error of a chunk that cannot be read into ours."""
-    try:
-        yield
-    except OSError as error:
-        raise CorruptError(f"cannot read {path}: {error}", fix="drg-inspect --verify says what is damaged") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from drg_hpc.config import Options, flag, positional
 
@@ -24,9 +25,18 @@ srun still ends with the dead task's code; look whether the file is there.
 class StatsOptions(Options):
     """Options of drg-stats."""
 
-    files: tuple[Path, ...] = positional(help="runs of drg-attr, or their out.h5", metavar="FILE.h5")
+    files: tuple[Path, ...] = positional(
+        help="runs of drg-attr, drg-ism or drg-seqlets, or their out.h5", metavar="FILE.h5"
+    )
     out: Path = flag(help="file to write; one made from something else is not replaced", metavar="FILE.h5", short="-o")
     input: str | None = flag(None, help="which of several inputs of the model", metavar="NAME")
+    kmer: int = flag(
+        6, help="length of the k-mers that are ranked by the attribution on them; 0: none", ge=0, le=8, metavar="K"
+    )
+    top_kmers: int = flag(20, help="k-mers of a track, at most", ge=1, metavar="N")
+    correlate: Literal["files", "tracks", "none"] = flag(
+        "files", help="correlation: tracks of a file and of all files with the same rows; of a file only; or none"
+    )
     task_rows: int | None = flag(
         None, help="rows of a task, rounded up to 64, 128, 256, … (default: by size)", metavar="N", ge=1
     )

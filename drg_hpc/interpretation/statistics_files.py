@@ -11,25 +11,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from drg_hpc import digests
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import failpoint, new_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_config import StatsOptions
+from drg_hpc.interpretation.statistics_pairs import merge_comoments
+from drg_hpc.interpretation.statistics_plan import (
+    Group,
+    Source,
+    group_work,
+    make_groups,
+    open_source,
+    pairs_of,
+    panel_tracks,
+    task_blocks,
+)
+from drg_hpc.interpretation.statistics_records import group_records, seqlet_record
+from drg_hpc.interpretation.statistics_tasks import merge_panels, pair_rows, panel_rows
 from drg_hpc.log import Progress
 from drg_hpc.results import statistics as stored
-from drg_hpc.results.seqlet_source import AttributionSource
+from drg_hpc.results.seqlet_counts import is_seqlets
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 log = logging.getLogger(__name__)
-
-_TASKS = 2048
-"""Tasks that read, at most, unless there are more tracks; with the merges that is less than 10^4."""
-_TASK_BYTES = 16 << 20
-"""Of one track in a task, up to the next power of two; blocks of it are read one after the other."""
 
 
 class Pool(Protocol):
@@ -47,14 +53,16 @@ class Pool(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file of attributions, to one of its inputs where it has several."""
+class Found:
+    """Files by what they are; numbers are places among all FILEs."""
 
-    path: Path
-    tracks: list[str]
-    rows: int
-    length: int
-    input: str | None = None
+    sources: list[Source]
+    seqlets: list[Path]
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files, attributions first."""
+        return [source.path for source in self.sources] + self.seqlets
 
 
 def make_statistics(options: StatsOptions, pool: Pool) -> Path:
@@ -63,37 +71,62 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     Raises
     ------
     UsageError : something else is in the way, or several inputs and none chosen
-    InputError, IncompleteError, CorruptError : a file is no attributions, not merged, damaged
+    InputError, IncompleteError, CorruptError : a file is neither attributions nor seqlets, not merged, damaged
     """
-    sources = [_open(path, options.input) for path in options.files]
-    described = digests.describe_inputs({str(i): source.path for i, source in enumerate(sources)})
-    header = _header([digests.input_identity(record) for record in described.values()], options.input)
+    found = _find(options)
+    described = digests.describe_inputs({str(i): path for i, path in enumerate(found.paths)})
+    header = _header([digests.input_identity(record) for record in described.values()], options)
     if options.out.exists():
         if stored.find_digest(options.out) != header["digest"]:
-            raise UsageError(f"{options.out} was made from other files", fix="choose another -o, or remove it")
+            raise UsageError(
+                f"{options.out} was made from other files or with other flags", fix="choose another -o, or remove it"
+            )
         log.info("already made from the same files: %s", options.out)
         return options.out
     if not options.out.absolute().parent.is_dir():
         raise InputError(f"no such folder: {options.out.absolute().parent}", fix="make it, or choose another -o")
-    with Progress(sum(source.rows * (len(source.tracks) + 1) for source in sources), "statistics") as progress:
+    groups = make_groups(found.sources, options.correlate)
+    rows = [found.sources[group.files[0]].rows for group in groups]
+    total = sum(count * group_work(group) for count, group in zip(rows, groups, strict=True))
+    with Progress(total, "statistics") as progress:
         pool.progress = progress
-        results = iter(pool.collect(_submit(sources, pool, task_rows=options.task_rows)))
-    records = [_record(source, next(results), [next(results) for _ in source.tracks]) for source in sources]
-    _publish(options.out, records, header)
+        tasks = [pool.submit(seqlet_record, path) for path in found.seqlets]
+        done = pool.collect(tasks + _submit(found.sources, groups, pool, options))
+    seqlets, results = done[: len(found.seqlets)], iter(done[len(found.seqlets) :])
+    files: dict[int, stored.FileRecord] = {}
+    compared = []
+    for group in groups:
+        panels = [next(results) for _ in group.panels]
+        crossed = [next(results) for _ in pairs_of(group)]
+        records, between = group_records(
+            group, found.sources, panels, crossed, kmer=options.kmer, top=options.top_kmers
+        )
+        files |= dict(zip(group.files, records, strict=True))
+        compared += [between] if between else []
+    whole = stored.Statistics([files[i] for i in sorted(files)], compared, seqlets)
+    with new_file(options.out) as private:
+        stored.write_statistics(private, whole, header)
+        failpoint("stats.before_publish")
     return options.out
 
 
-def _open(path: Path, name: str | None) -> Source:
-    file = resolve_output(path, "out.h5")
-    if file.is_dir():
-        raise InputError(f"{file} is a folder and not a run", fix="give a run of drg-attr, or its out.h5")
-    with AttributionSource(file, name) as source:
+def _find(options: StatsOptions) -> Found:
+    found = Found([], [])
+    for path in options.files:
+        file = resolve_output(path, "out.h5")
+        if file.is_dir():
+            raise InputError(f"{file} is a folder and not a run", fix="give a run of drg-attr, or its out.h5")
+        if is_seqlets(file):
+            found.seqlets.append(file.absolute())
+            continue
+        source = open_source(file, options.input)
         if not source.rows:
             raise InputError(f"{file} holds no regions", fix="leave it out")
-        return Source(file.absolute(), [track.name for track in source.tracks], source.rows, source.length, name)
+        found.sources.append(source)
+    return found
 
 
-def _header(inputs: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+def _header(inputs: list[dict[str, Any]], options: StatsOptions) -> dict[str, Any]:
     """The root attributes: all that determines the numbers."""
     header = {
         "command": "stats",
@@ -101,79 +134,30 @@ def _header(inputs: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
         "bins_per_octave": s.BINS_PER_OCTAVE,
         "quantile_levels": list(s.LEVELS),
         "top_fraction": s.TOP,
-        **({"input": name} if name is not None else {}),
+        "kmer": options.kmer,
+        "top_kmers": options.top_kmers,
+        "correlate": options.correlate,
+        **({"input": options.input} if options.input is not None else {}),
     }
     return header | {"digest": digests.digest(header | {"format": stored.FORMAT})}
 
 
-def task_blocks(sources: Sequence[Source], task_rows: int | None) -> list[int]:
-    """Blocks of a task of each file, a power of two: the tasks are then subtrees of the one tree.
-
-    Parameters
-    ----------
-    task_rows : wanted; by default as many rows as 16 MB hold, and more where that makes too many tasks
-    """
-    if task_rows is not None:
-        return [_power(-(-task_rows // BLOCK_ROWS))] * len(sources)
-    sizes = [_power(_TASK_BYTES // (4 * max(source.length, 1) * BLOCK_ROWS)) for source in sources]
-    while _count(sources, sizes) > _TASKS and any(
-        size * BLOCK_ROWS < source.rows for size, source in zip(sizes, sources, strict=True)
-    ):
-        sizes = [size * 2 for size in sizes]
-    return sizes
-
-
-def _power(number: int) -> int:
-    """The least power of two that is not below."""
-    return 1 << max(number - 1, 0).bit_length()
-
-
-def _count(sources: Sequence[Source], sizes: Sequence[int]) -> int:
-    return sum(
-        (len(source.tracks) + 1) * -(-source.rows // (size * BLOCK_ROWS))
-        for source, size in zip(sources, sizes, strict=True)
-    )
-
-
-def _submit(sources: Sequence[Source], pool: Pool, *, task_rows: int | None) -> list[Any]:
-    """Per file: the task of its composition, then one of each track's report."""
+def _submit(sources: Sequence[Source], groups: Sequence[Group], pool: Pool, options: StatsOptions) -> list[Any]:
+    """Per group: the task of each panel's sums, then of each pair of panels."""
     tasks: list[Any] = []
-    for source, blocks in zip(sources, task_blocks(sources, task_rows), strict=True):
-        step = blocks * BLOCK_ROWS
-        ranges = [(at, min(at + step, source.rows)) for at in range(0, source.rows, step)]
-        tasks.append(
-            s.fold(
-                (pool.submit(s.composition_rows, source.path, a, b, source.input, rows=b - a) for a, b in ranges),
-                lambda left, right: pool.submit(s.merge_compositions, left, right),
+    for group, blocks in zip(groups, task_blocks(sources, options.task_rows, groups), strict=True):
+        step, rows = blocks * BLOCK_ROWS, sources[group.files[0]].rows
+        ranges = [(at, min(at + step, rows)) for at in range(0, rows, step)]
+        for panel in group.panels:
+            width = panel_tracks(panel)
+            sums = (
+                pool.submit(panel_rows, panel, a, b, options.kmer, group.between, rows=(b - a) * width)
+                for a, b in ranges
             )
-        )
-        for track in range(len(source.tracks)):
-            sums = s.fold(
-                (pool.submit(s.track_rows, source.path, track, a, b, source.input, rows=b - a) for a, b in ranges),
-                lambda left, right: pool.submit(s.merge_tracks, left, right),
-            )
-            tasks.append(pool.submit(s.report_track, sums))
+            tasks.append(s.fold(sums, lambda left, right: pool.submit(merge_panels, left, right)))
+        for i, j in pairs_of(group):
+            left, right = group.panels[i], group.panels[j]
+            width = panel_tracks(left) + panel_tracks(right)
+            pairs = (pool.submit(pair_rows, left, right, a, b, rows=(b - a) * width) for a, b in ranges)
+            tasks.append(s.fold(pairs, lambda left, right: pool.submit(merge_comoments, left, right)))
     return tasks
-
-
-def _record(source: Source, composition: s.Composition, tracks: list[dict[str, Any]]) -> stored.FileRecord:
-    letters = composition.bases.sum(axis=1)
-    facts = {
-        "regions": composition.regions,
-        "left_out": composition.left_out,
-        "bases": composition.regions * source.length,
-        "length": source.length,
-        "gc_content": float((letters[1] + letters[2]) / max(int(letters[:4].sum()), 1)),
-    }
-    return stored.FileRecord(
-        facts=facts,
-        arrays={"base_counts": composition.bases, "dinucleotide_counts": composition.pairs},
-        tracks=source.tracks,
-        columns={name: np.array([track[name] for track in tracks]) for name in tracks[0]},
-    )
-
-
-def _publish(out: Path, records: list[stored.FileRecord], header: dict[str, Any]) -> None:
-    with new_file(out) as private:
-        stored.write_statistics(private, records, header)
-        failpoint("stats.before_publish")

@@ -18,7 +18,8 @@ from drg_hpc.report.html import escape
 
 BASES = "ACGT"
 BASE_COLOURS = {"A": "#1a8f3c", "C": "#1f5fbf", "G": "#e69100", "T": "#d1272b"}
-_LEFT = 46
+LEFT = _LEFT = 46
+"""Room left of the first position, for the axis."""
 
 
 @cache
@@ -124,6 +125,11 @@ def _letters(row: LogoRow, top: float, step: float) -> list[str]:
                 found.append(f'<use href="#base{BASES[base]}" {place} width="{step * 0.94:.1f}" height="{size:.2f}"/>')
                 reach += size
     return found
+
+
+def letters(row: LogoRow, *, top: float, step: float) -> str:
+    """The letters of a row alone, without axis and title; its first position is where that of a logo figure is."""
+    return "".join(_letters(row, top, step))
 
 
 def _whiskers(row: LogoRow, top: float, step: float) -> str:

@@ -72,7 +72,7 @@ def render(sources: Sources, options: ReportOptions) -> str:
         html.section("Data", data_html, anchor="data"),
         html.section("Training", _each(sources, "model", training_section), anchor="training"),
         html.section("Performance", _each(sources, "evaluation", evaluation_section), anchor="performance"),
-        html.section("Motifs", _motifs(sources, options), anchor="motifs"),
+        html.section("Motifs", _motifs(lineage, options), anchor="motifs"),
         html.section("Attributions", _attributions(lineage, seqlets, options), anchor="attributions"),
         html.section("Seqlets", _seqlets(lineage, seqlets), anchor="seqlets"),
         html.section("Provenance", provenance_section(sources), anchor="provenance"),
@@ -98,9 +98,11 @@ def _each(sources: Sources, kind: Kind, make: Callable[[Source], str]) -> str:
     return "".join(_titled(source, sources, make(source)) for source in sources.of(kind))
 
 
-def _motifs(sources: Sources, options: ReportOptions) -> str:
-    found = sources.of("motifs")
-    return "".join(_titled(source, sources, motif_section(source, limit=options.max_motifs)) for source in found)
+def _motifs(lineage: Lineage, options: ReportOptions) -> str:
+    return "".join(
+        _titled(source, lineage.sources, motif_section(source, lineage, limit=options.max_motifs))
+        for source in lineage.sources.of("motifs")
+    )
 
 
 def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportOptions) -> str:

@@ -129,6 +129,12 @@ class AttributionSource:
         values = np.asarray(self._root[f"{track.path}/projected"][start:stop], np.float32)
         return np.asarray(self.onehot(start, stop) * values[:, None], np.float32)
 
+    def summits(self, start: int, stop: int) -> NDArray[np.int64] | None:
+        """Positions of the rows' summits, negative where unknown; None where the table of regions has no ``summit``."""
+        if "regions/summit" not in self._file:
+            return None
+        return np.asarray(self._file["regions/summit"][start:stop], np.int64)
+
     def regions(self, start: int, stop: int) -> Places:
         """Places of rows ``start`` to ``stop``."""
         group = self._file["regions"]

@@ -3,6 +3,7 @@
 ``seqlets/{row,start,end,sign,attribution,p_value,track,chrom,name,origin,genome_start,genome_end}`` are columns of
 equal length, sorted by row and start; ``name`` and ``origin`` are the row's. A row that has no place on the genome (a
 sequence without coordinates, a shuffled negative) has its own name as ``chrom`` and coordinates within the sequence.
+``p_value`` is NaN where the method has none; ``attribution`` of tfmodisco's seqlets is their core's, without flanks.
 ``seqlets/contribution`` (n, 4, W) and ``seqlets/sequence`` (n, 4, W) are windows centred on the seqlets' midpoints,
 zero beyond the ends of the row.
 """
@@ -152,9 +153,10 @@ def read_seqlets(path: Path) -> Seqlets:
 def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:
     """A header (``#``) and the BED6+3 lines of a seqlet file, in the order of :data:`BED_COLUMNS`.
 
-    Column 4 is the track and the row's name, joined by ``|``, blanks as ``_``. The score is -10 log10 p, at most 1000;
-    the strand is always ``.``; row is the row of the attribution file. A part of a padded region that lies before the
-    chromosome is cut. Rows without a place on the genome have their own name as chromosome (see the module).
+    Column 4 is the track and the row's name, joined by ``|``, blanks as ``_``. The score is -10 log10 p, at most 1000,
+    or 0 with ``.`` as p-value where the method has none; the strand is always ``.``; row is the row of the attribution
+    file. A part of a padded region that lies before the chromosome is cut. Rows without a place on the genome have
+    their own name as chromosome (see the module).
     """
     yield "#" + "\t".join(BED_COLUMNS) + "\n"
     with h5.open_file(path) as handle:
@@ -165,10 +167,17 @@ def bed_lines(path: Path, tracks: Sequence[str]) -> Iterator[str]:
             wanted = ("genome_start", "genome_end", "track", "attribution", "p_value", "row")
             columns = [group[name][rows].tolist() for name in wanted]
             for place, name, start, end, track, attribution, p_value, row in zip(chrom, names, *columns, strict=True):
-                score = 1000 if p_value <= 1e-100 else round(-10 * float(np.log10(p_value)))
+                score, shown = _score(p_value)
                 label = "_".join(f"{tracks[track]}|{name}".split())
                 span = f"{place}\t{max(start, 0)}\t{max(end, 0)}"
-                yield f"{span}\t{label}\t{score}\t.\t{attribution:.6g}\t{p_value:.3g}\t{row}\n"
+                yield f"{span}\t{label}\t{score}\t.\t{attribution:.6g}\t{shown}\t{row}\n"
+
+
+def _score(p_value: float) -> tuple[int, str]:
+    """BED score and text of a p-value; NaN is that of a method without p-values."""
+    if np.isnan(p_value):
+        return 0, "."
+    return (1000 if p_value <= 1e-100 else round(-10 * float(np.log10(p_value)))), f"{p_value:.3g}"
 
 
 def write_bed(source: Path, target: Path, tracks: Sequence[str]) -> None:

@@ -18,8 +18,10 @@ BODIES = {
     "attr": ("attr", True),
     "ism": ("ism", True),
     "seqlets": ("seqlets", False),
+    "kernels": ("kernels", True),
     "simulate": ("simulate", False),
     "train": ("train", True),
+    "variants": ("variants", True),
     "selftest": ("selftest", False),
 }
 RESUMABLE = frozenset({"train"})

@@ -13,7 +13,7 @@ from bodies.seqlet_runs import do_run, write_attributions, write_done
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
-from drg_hpc.interpretation.recursive import call_seqlets
+from drg_hpc.interpretation.seqlet_methods import call_seqlets
 from drg_hpc.results.seqlets import read_seqlets
 
 ROWS, LENGTH = 500, 90

@@ -20,7 +20,7 @@ from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
-from drg_hpc.interpretation.recursive import call_seqlets
+from drg_hpc.interpretation.seqlet_methods import call_seqlets
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
 from drg_hpc.results.seqlets import merge_parts, read_seqlets, write_part

@@ -9,7 +9,7 @@ import pytest
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.interpretation.null import Null, clipped_edges, empty_survey, histogram, survey
-from drg_hpc.interpretation.recursive import call_seqlets
+from drg_hpc.interpretation.seqlet_methods import call_seqlets
 
 
 def example(rows: int = 60, length: int = 80) -> np.ndarray:

@@ -7,14 +7,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bodies.seqlet_runs import damaged_copy, write_attributions, write_done
+from bodies.seqlet_runs import damaged_copy, do_run, write_attributions, write_done
 from support import drg, drg_json, error_line
 
+from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_config import StatsOptions
-from drg_hpc.interpretation.statistics_files import Source, make_statistics, task_blocks
+from drg_hpc.interpretation.statistics_files import make_statistics
+from drg_hpc.interpretation.statistics_plan import Source, task_blocks
+from drg_hpc.results.seqlets import read_seqlets
 from drg_hpc.runs.launch.dask_pools import Here
 
 ROWS, LENGTH = 461, 50  # eight blocks, the last one short
@@ -130,7 +133,7 @@ def test_tasks_stay_few_and_small() -> None:
     large = Source(Path("x"), [f"t{i}" for i in range(50)], 10_000_000, 2000)
     (blocks,) = task_blocks([large], None)
     assert blocks & (blocks - 1) == 0
-    assert 51 * -(-large.rows // (blocks * 64)) <= 2048
+    assert -(-large.rows // (blocks * 64)) <= 2048
     assert task_blocks([Source(Path("x"), ["t"], 100_000, 1000)], None) == [128]  # 33 MB, of which 16 are held at once
 
 
@@ -138,7 +141,7 @@ def test_the_same_again_changes_nothing_and_another_is_refused(attributions: Pat
     out = made(attributions, tmp_path / "out.h5")
     before = out.stat()
     assert made(attributions, out, task_rows=64).stat().st_ino == before.st_ino
-    with pytest.raises(UsageError, match="made from other files"):
+    with pytest.raises(UsageError, match="made from other files or with other flags"):
         make_statistics(StatsOptions(files=(attributions, attributions), out=out), Here())
     note = tmp_path / "note.txt"
     note.write_text("mine")
@@ -177,3 +180,129 @@ def test_bad_files_are_named(attributions: Path, tmp_path: Path) -> None:
     done = drg("drg-stats", attributions, "--workers", 1, "-o", tmp_path / "no" / "x.h5", exit_code=3)
     assert "no such folder" in error_line(done)
     assert not (tmp_path / "x.h5").exists()
+
+
+def correlated(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a.ravel().astype(np.float64), b.ravel().astype(np.float64))[0, 1])
+
+
+def test_distance_to_the_summit(attributions: Path, tmp_path: Path) -> None:
+    projected, _ = data(ROWS, LENGTH)
+    summits = np.random.default_rng(2).integers(-1, LENGTH, ROWS)
+    with h5py.File(attributions, "r+") as handle:
+        handle["regions/summit"] = summits
+    places = np.where(summits < 0, LENGTH // 2, summits)
+    sums, counts = np.zeros(2 * LENGTH - 1), np.zeros(2 * LENGTH - 1, int)
+    for row in range(ROWS):
+        for j in range(LENGTH) if row != 3 else ():
+            sums[j - places[row] + LENGTH - 1] += abs(float(projected[row, j]))
+            counts[j - places[row] + LENGTH - 1] += 1
+    with h5py.File(made(attributions, tmp_path / "out.h5", task_rows=64)) as out:
+        group = out["files/00000"]
+        np.testing.assert_array_equal(group["distance"], np.arange(-LENGTH + 1, LENGTH))
+        np.testing.assert_array_equal(group["distance_counts"], counts)
+        found = group["tracks/absolute_mean_by_distance"][0]
+        np.testing.assert_allclose(found, sums / np.maximum(counts, 1), rtol=1e-12)
+
+
+def test_without_summits_distances_count_from_the_centre(attributions: Path, tmp_path: Path) -> None:
+    with h5py.File(made(attributions, tmp_path / "out.h5")) as out:
+        group = out["files/00000"]
+        inside = np.abs(group["distance"][()] + 0.5) < LENGTH / 2
+        np.testing.assert_array_equal(group["distance_counts"][()] > 0, inside)
+        by_distance = group["tracks/absolute_mean_by_distance"][:, inside]
+        np.testing.assert_allclose(by_distance, group["tracks/absolute_mean_by_position"][()], rtol=1e-12)
+
+
+def test_kmers_by_weight(attributions: Path, tmp_path: Path) -> None:
+    projected, onehot = data(ROWS, LENGTH)
+    weights: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for row in range(ROWS):
+        text = "".join("ACGT"[c.argmax()] if c.any() else "N" for c in onehot[row].T)
+        for j in range(LENGTH - 2) if row != 3 else ():
+            word = text[j : j + 3]
+            if "N" not in word:
+                counts[word] = counts.get(word, 0) + 1
+                weights[word] = weights.get(word, 0.0) + float(np.abs(projected[row, j : j + 3].astype(float)).sum())
+    wanted = sorted(weights, key=lambda word: (-weights[word], word))[:5]
+    with h5py.File(made(attributions, tmp_path / "out.h5", kmer=3, top_kmers=5, task_rows=64)) as out:
+        table = out["files/00000/kmers"]
+        assert table["track"][()].tolist() == [0] * 5 + [1] * 5 + [2] * 5
+        assert list(table["kmer"].asstr()[:5]) == wanted == list(table["kmer"].asstr()[10:])
+        np.testing.assert_allclose(table["weight"][:5], [weights[word] for word in wanted], rtol=1e-12)
+        np.testing.assert_array_equal(table["count"][:5], [counts[word] for word in wanted])
+    with h5py.File(made(attributions, tmp_path / "none.h5", kmer=0)) as out:
+        assert "kmers" not in out["files/00000"]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> tuple[list[Path], list[np.ndarray]]:
+    """Two files with the same rows, and one with others; their values that are kept, one a file (tracks are scaled)."""
+    paths, values = [], []
+    first, onehot = data(ROWS, LENGTH)
+    second = first + data(ROWS, LENGTH, seed=9)[0]
+    for name, projected, more in (("a", first, {}), ("b", second, {}), ("c", first, {"chrom": "chr8"})):
+        paths.append(tmp_path / f"{name}.h5")
+        write_attributions(paths[-1], projected, onehot, tracks=2, keep=False, **more)
+        values.append(projected[np.arange(ROWS) != 3])
+    return paths, values
+
+
+def test_correlations_of_tracks_and_files(
+    three: tuple[list[Path], list[np.ndarray]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, values = three
+    digests = set()
+    for panel_bytes in (1 << 27, 3 * 8 * 64 * LENGTH, 1):  # all tracks at once, three, one by one
+        monkeypatch.setattr("drg_hpc.interpretation.statistics_plan._PANEL_BYTES", panel_bytes)
+        for rows in (64, 10_000):
+            out = make_statistics(
+                StatsOptions(files=tuple(paths), out=tmp_path / f"{panel_bytes}-{rows}.h5", task_rows=rows), Here()
+            )
+            with h5py.File(out) as found:
+                assert list(found["correlations"]) == ["00000"]
+                group = found["correlations/00000"]
+                assert group["file"][()].tolist() == [0, 0, 1, 1]
+                assert list(group["track"].asstr()) == ["track 0", "track 1"] * 2
+                r = correlated(values[0], values[1])
+                wanted = np.array([[1, 1, r, r], [1, 1, r, r], [r, r, 1, 1], [r, r, 1, 1]])
+                np.testing.assert_allclose(group["values"], wanted, atol=1e-9)
+                np.testing.assert_allclose(found["files/00002/tracks/correlation"], np.ones((2, 2)), atol=1e-9)
+            digests.add((panel_bytes, sha256_file(out)))
+    assert len(digests) == 3  # the tasks change nothing
+
+
+def test_less_is_compared_when_less_is_asked_for(three: tuple[list[Path], list[np.ndarray]], tmp_path: Path) -> None:
+    paths = tuple(three[0])
+    for what, within in (("tracks", True), ("none", False)):
+        out = make_statistics(StatsOptions(files=paths, out=tmp_path / f"{what}.h5", correlate=what), Here())
+        with h5py.File(out) as found:
+            assert "correlations" not in found
+            assert ("correlation" in found["files/00001/tracks"]) == within
+
+
+def test_a_constant_track_has_no_correlation(tmp_path: Path) -> None:
+    _, onehot = data(70, 20)
+    write_attributions(tmp_path / "x.h5", np.ones((70, 20), np.float32), onehot, tracks=2, keep=False)
+    with h5py.File(made(tmp_path / "x.h5", tmp_path / "out.h5")) as out:
+        assert np.isnan(out["files/00000/tracks/correlation"]).all()
+
+
+def test_seqlets_by_track(attributions: Path, tmp_path: Path) -> None:
+    _, summary = do_run(SeqletOptions(attributions=attributions, out=tmp_path / "seqlets", threshold=0.05))
+    write_done(tmp_path / "seqlets", "seqlets", summary)
+    out = tmp_path / "out.h5"
+    make_statistics(StatsOptions(files=(tmp_path / "seqlets", attributions), out=out), Here())
+    table = read_seqlets(tmp_path / "seqlets").table
+    assert len(table) > 100
+    with h5py.File(out) as found:
+        assert list(found["files"]) == ["00000"]
+        group = found["seqlets/00000"]
+        assert list(group["track"].asstr()) == ["track 0", "track 1", "track 2"]
+        for track in range(3):
+            own = table[table["track"] == track]
+            assert group["positive"][track] == (own["sign"] > 0).sum()
+            assert group["negative"][track] == (own["sign"] < 0).sum()
+            assert group["regions"][track] == own["row"].nunique()
+            np.testing.assert_allclose(group["attribution"][track], own["attribution"].astype(float).sum(), rtol=1e-9)

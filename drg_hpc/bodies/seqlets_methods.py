@@ -1,0 +1,68 @@
+"""What the methods of drg-seqlets share: stages before the calls, and calls in a block of rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from drg_hpc.errors import InputError
+from drg_hpc.results.seqlet_source import AttributionSource, Track
+from drg_hpc.runs.plan import Plan
+from drg_hpc.runs.signals import check_stop
+from drg_hpc.runs.spec import Part, Shard
+
+Float32 = NDArray[np.float32]
+
+
+class Method(ABC):
+    """One method's stages; built once per worker."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.stages = plan.folder / "stages"
+
+    def work(self, stage: str, source: AttributionSource, tracks: list[Track], shard: Shard, out: Path) -> None:
+        """One shard of a stage before the calls."""
+        raise AssertionError(f"no stage {stage}")
+
+    def merge(self, stage: str, parts: list[Part], out: Path) -> None:
+        """One file of a stage before the calls."""
+        raise AssertionError(f"no stage {stage}")
+
+    def begin(self, source: AttributionSource, tracks: list[Track], shard: Shard) -> None:  # noqa: B027
+        """Read what the calls of a shard need besides their rows."""
+
+    @abstractmethod
+    def call(self, source: AttributionSource, number: int, track: Track, first: int, values: Float32) -> pd.DataFrame:
+        """Seqlets of a block of rows (n, L) that begins at row ``first``, those not kept being 0; rows from 0 on.
+
+        ``number`` is the track's place among those that are used.
+        """
+
+    @abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """What the output's attributes say of the null."""
+
+    def constant(self) -> list[int]:
+        """Places of the tracks whose attributions are all equal, where the method knows."""
+        return []
+
+
+def kept_blocks(source: AttributionSource, track: Track, shard: Shard) -> Any:
+    """``(first row, kept rows (n, L))`` of a shard, block by block."""
+    for first, values in source.blocks(track, shard.start, shard.stop):
+        check_stop()
+        yield first, values[source.kept(first, first + len(values))]
+
+
+def require_finite(values: Float32) -> None:
+    """Raise :class:`InputError` where a value is NaN or infinite."""
+    if not np.isfinite(values).all():
+        raise InputError(
+            "attributions hold NaN or infinite values", fix="look at the model's outputs; run drg-attr again"
+        )

@@ -1,0 +1,177 @@
+"""What a run of drg-variants works on: alleles, values, scores, sizes and cost, settled in the plan. Light."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from drg_hpc.attribution.cost import PASS_BYTES, PASS_SIZES, Work
+from drg_hpc.attribution.ism_recipe import RATIOS, IsmRecipe
+from drg_hpc.attribution.recipe import parse_shifts
+from drg_hpc.attribution.transform_spec import plan_target
+from drg_hpc.attribution.transform_tracks import GROUP
+from drg_hpc.bodies.groups import read_groups
+from drg_hpc.bodies.ism_cost import CPU_MACS, mutants_of_pass
+from drg_hpc.bodies.selection import describe_models, require_alike, worker_base
+from drg_hpc.bodies.user_code import source_of
+from drg_hpc.bodies.value_rows import used_tracks
+from drg_hpc.bodies.variants_options import Options
+from drg_hpc.config import nearest
+from drg_hpc.digests import describe_input
+from drg_hpc.errors import UsageError
+from drg_hpc.genome.vcf import select_variants
+from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header, track_links
+from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
+from drg_hpc.store.header import describe_store, genome_contigs
+
+Header = Mapping[str, Any]
+STATS = ("SAD", "logSAD", "D2")
+_SHARD_S = 300.0
+_ROW_BYTES = 160
+"""Of an allele in the table of the result, and of a worker's list."""
+
+
+def settle(options: Options) -> RunSpec:
+    """See :func:`drg_hpc.bodies.variants_plan.plan_shards`."""
+    recipe = _recipe(options)
+    paths = model_paths(options.model)
+    headers = [read_model_header(path) for path in paths]
+    require_alike(paths, headers)
+    header, length = headers[0], _length(headers[0])
+    target, files, notes = _target(options, header, recipe)
+    used = used_tracks(target, header)
+    if options.rc_average:
+        other_strand(header["strand_partners"], used, header["tracks"])
+    shifts = parse_shifts(options.shifts, length=length)
+    variants, skipped = select_variants(options.vcf, genome_contigs(options.genome), length=length)
+    rows = len(variants) if options.limit is None else min(len(variants), options.limit)
+    stats = _stats(options, target, [track_links(header)[track] for track in used])
+    params = {
+        "rows": rows,
+        "length": length,
+        "bins": int(header["bins"]),
+        "span": int(header["span"]),
+        "target": target,
+        "compare": recipe.compare,
+        "pseudo": recipe.pseudo,
+        "stats": list(stats),
+        "backgrounds": options.backgrounds,
+        "rc_average": options.rc_average,
+        "shifts": list(shifts),
+        "skipped": dict(sorted(skipped.items())),
+        "format": options.format,
+        "seed": options.seed,
+        "batch": options.batch_size,
+    }
+    inputs = {"genome": describe_store(options.genome), "vcf": describe_input(options.vcf), **files}
+    views = len(shifts) * (2 if options.rc_average else 1)
+    work = Work(header, values=len(target["names"]), tracks=False, references=0, views=views, models=len(paths))
+    left = [f"{count} alleles left out: {reason}" for reason, count in sorted(skipped.items())]
+    return _spec(options, params, inputs | describe_models(paths), headers, work, notes=(*notes, *left))
+
+
+def _recipe(options: Options) -> IsmRecipe:
+    """How values are compared.
+
+    Raises
+    ------
+    UsageError : a pseudo count without a ratio, a single background, or a batch that is no power of two up to 64
+    """
+    if options.pseudo and options.compare not in RATIOS:
+        raise UsageError(f"--pseudo {options.pseudo:g} has no effect with --compare {options.compare}",
+                         fix="leave it out, or take --compare log2fc")  # fmt: skip
+    if options.backgrounds == 1:
+        raise UsageError("--backgrounds 1: one shuffle has no standard deviation", fix="--backgrounds 20")
+    if options.batch_size not in (None, *PASS_SIZES):
+        raise UsageError(f"--batch-size {options.batch_size} is no power of two up to {BLOCK_ROWS}",
+                         fix=f"take one of {', '.join(map(str, PASS_SIZES))}")  # fmt: skip
+    return IsmRecipe(compare=options.compare, pseudo=options.pseudo)
+
+
+def _length(header: Header) -> int:
+    """Bases of the one input of a model.
+
+    Raises
+    ------
+    UsageError : it takes several
+    """
+    inputs = model_inputs(header)
+    if len(inputs) > 1:
+        raise UsageError(f"the model takes {len(inputs)} sequences ({', '.join(inputs)}), a variant has one window",
+                         fix="score a model of one input")  # fmt: skip
+    return next(iter(inputs.values()))
+
+
+def _target(
+    options: Options, header: Header, recipe: IsmRecipe
+) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
+    """The record of the statistic, the files it takes, and notes."""
+    if options.groups is not None and GROUP not in f"{options.tracks}{options.transform}":
+        raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
+    groups, files = read_groups(options.groups, header)
+    scale = options.scale if options.transform and recipe.compare not in RATIOS else recipe.scale(options.scale)
+    target = plan_target(header, tracks=options.tracks, transform=options.transform, groups=groups, scale=scale)
+    record = dict(target.record())
+    notes: tuple[str, ...] = ()
+    if target.kind == "user":
+        code = source_of(record["factory"])
+        files |= {} if code is None else {"transform": code}
+        if code is None:
+            notes = (f"the code of {record['factory']} is not found here: workers take theirs unchecked",)
+    return record, {name: describe_input(path) for name, path in files.items()}, notes
+
+
+def _stats(options: Options, target: Mapping[str, Any], links: Sequence[str]) -> tuple[str, ...]:
+    """Scores of the bins that are asked for; logSAD only of outputs that cannot be below 0.
+
+    Raises
+    ------
+    UsageError : no such score, or one that these values do not have
+    """
+    plain, signed = target["kind"] == "tracks", "identity" in links
+    if options.stats is None:
+        return tuple(name for name in STATS if plain and not (signed and name == "logSAD"))
+    if options.stats == "none":
+        return ()
+    asked = [name.strip() for name in options.stats.split(",")]
+    for name in asked:
+        if name not in STATS:
+            raise UsageError(f"--stats: no score {name!r}", fix=nearest(name, (*STATS, "none")))
+    if not plain:
+        raise UsageError(f"--stats {options.stats} with groups or a transform: scores are of the bins of tracks",
+                         fix="name tracks, or --stats none")  # fmt: skip
+    if signed and "logSAD" in asked:
+        raise UsageError("--stats logSAD: outputs of a track with the link identity may be negative",
+                         fix="--stats SAD,D2")  # fmt: skip
+    return tuple(name for name in STATS if name in asked)
+
+
+def _spec(
+    options: Options, params: dict[str, Any], inputs: dict[str, Any], headers: Sequence[Header], work: Work, *,
+    notes: tuple[str, ...],
+) -> RunSpec:  # fmt: skip
+    rows, values = params["rows"], len(params["target"]["names"])
+    passes = 2 * (1 + options.backgrounds) * work.views * work.models
+    row_s = max(1e-6, passes * work.macs / CPU_MACS)
+    default = max(BLOCK_ROWS, int(_SHARD_S / row_s) // BLOCK_ROWS * BLOCK_ROWS)
+    shards = block_shards(
+        rows, shards=options.shards, shard_size=options.shard_size, default_size=min(default, 1 << 16)
+    )
+    sizes = {kind: options.batch_size or max(1, min(BLOCK_ROWS, mutants_of_pass(work, kind))) for kind in PASS_BYTES}
+    row = _ROW_BYTES + 4 * values * (3 + len(params["stats"]) + 4 * bool(options.backgrounds))
+    profiles = 8 * 4 * len(headers[0]["tracks"]) * max(1, params["bins"]) * sizes["cpu"]
+    return RunSpec(
+        command="variants",
+        params=params,
+        inputs=inputs,
+        stages=(Stage("variants", shards),),
+        threads=options.threads,
+        estimate=Estimate(
+            bytes=rows * row * (4 if options.format == "both" else 2),
+            files=2 * len(shards) + 9,
+            memory=worker_base(headers) + 3 * rows * _ROW_BYTES + sizes["cpu"] * work.row_bytes + profiles
+            + 2 * shards[0].rows * row,
+        ),
+        notes=notes,
+        aside={"pass_rows": sizes},
+    )  # fmt: skip
