@@ -15,8 +15,10 @@ class MotifsOptions(Options):
     """Options of drg-motifs."""
 
     seqlets: Path = positional(help="seqlet run, or its out.h5", metavar="SEQLETS")
-    method: Literal["linkage", "leiden"] = flag(
-        "linkage", help="first groups: linkage of a sample; leiden (an extra): communities of nearest neighbours"
+    method: Literal["linkage", "leiden", "modisco"] = flag(
+        "linkage",
+        help="first groups: linkage of a sample; leiden (an extra): communities of nearest neighbours; modisco: the "
+        "patterns of modisco-lite, where that is installed, in the attributions that the seqlets come from",
     )
     linkage: Literal["average", "complete", "single"] = flag("average", help="distance of two groups, of linkage")
     neighbours: int = flag(15, help="neighbours of a seqlet, of leiden", ge=2, le=200, metavar="N")
@@ -29,7 +31,7 @@ class MotifsOptions(Options):
     min_seqlets: int = flag(20, help="seqlets of a motif, at least", ge=2, metavar="N")
     max_seqlets: int = flag(
         3000,
-        help="seqlets per sign that linkage sees: all up to N, else the strongest half and a draw",
+        help="seqlets per sign that linkage sees: all up to N, else the strongest half and a draw; modisco's -n",
         ge=10,
         le=20_000,
         metavar="N",
@@ -58,11 +60,18 @@ class MotifsOptions(Options):
     out: Path = flag(help="folder to write", metavar="DIR", short="-o")
 
 
-_OTHERS = {"linkage": ("neighbours", "resolution"), "leiden": ("linkage", "max_seqlets")}
+_OTHERS: dict[str, tuple[str, ...]] = {
+    "linkage": ("neighbours", "resolution"),
+    "leiden": ("linkage", "max_seqlets"),
+    "modisco": (
+        "linkage", "neighbours", "resolution", "split_by_effects", "similarity", "merge", "metric", "min_overlap",
+        "min_positions", "min_information", "seed",
+    ),
+}  # fmt: skip
 
 
 def check_method(options: MotifsOptions) -> None:
-    """Refuse flags of the other method.
+    """Refuse flags of other methods.
 
     Raises
     ------
@@ -71,4 +80,4 @@ def check_method(options: MotifsOptions) -> None:
     given = changed(options, _OTHERS[options.method])
     if given:
         words = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise UsageError(f"{words} with --method {options.method}", fix="leave out, or choose the other method")
+        raise UsageError(f"{words} with --method {options.method}", fix="leave out, or choose another method")

@@ -126,8 +126,12 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
 
     Raises
     ------
-    UsageError : more overlap is asked for than the windows are wide
+    UsageError : more overlap is asked for than the windows are wide, or modisco-lite is wanted and not there
     """
+    if options.method == "modisco":
+        from drg_hpc.interpretation.modisco_method import modisco_motifs
+
+        return modisco_motifs(seqlets, options)
     width = seqlets.sequence.shape[2] if len(seqlets.table) else options.min_overlap
     if options.min_overlap > width:
         raise UsageError(f"--min-overlap {options.min_overlap} is more than the seqlets' windows of {width}")

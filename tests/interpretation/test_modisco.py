@@ -21,7 +21,7 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.genome.motifs import read_meme
 from drg_hpc.interpretation import modisco_method
 from drg_hpc.interpretation.config import MotifsOptions
-from drg_hpc.interpretation.motifs import find_motifs
+from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.results.modisco_file import Pattern, Patterns, read_patterns, write_patterns
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlets import read_seqlets
@@ -222,7 +222,8 @@ def test_modisco_itself_finds_the_same_motif(tmp_path: Path, monkeypatch: pytest
         return result
 
     monkeypatch.setattr(modisco_method, "read_patterns", read)
-    found = modisco_method.modisco_motifs(read_seqlets(world[1]), MotifsOptions(seqlets=world[1], out=Path("x")))
+    options = MotifsOptions(seqlets=world[1], out=Path("x"), method="modisco")
+    found = motifs_of(read_seqlets(world[1]), options)
     (pattern,) = kept
     assert len(found) == 1 and len(pattern.row) > 100
     assert len(found[0].members) > 0.9 * len(pattern.row)  # nearly each of its seqlets lies over one of ours
@@ -236,3 +237,15 @@ def test_modisco_itself_finds_the_same_motif(tmp_path: Path, monkeypatch: pytest
             if part.any():
                 scores.append(np.corrcoef(part.ravel(), other.ravel())[0, 1])
     assert max(scores) >= 0.95
+
+
+def test_without_modisco_lite_or_with_flags_of_our_own_methods(
+    world: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = MotifsOptions(seqlets=world[1], out=tmp_path / "motifs", method="modisco")
+    with pytest.raises(UsageError, match="needs modisco-lite, which is not installed"):
+        find_motifs(options)
+    with pytest.raises(UsageError, match="--similarity with --method modisco"):
+        find_motifs(options.model_copy(update={"similarity": 0.6}))
+    assert not (tmp_path / "motifs").exists()
