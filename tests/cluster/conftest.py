@@ -110,7 +110,7 @@ def own_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 def chain_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """For slurm/pipeline.sh, of a test alone: a chain's waiting job holds what another chain's job for both nodes
     needs, and that job, at the head of the queue, holds back the array that the first one waits for."""
-    name = request.module.__name__.removeprefix("test_")[:7]  # short: sockets lie below the folder
+    name = request.path.stem.removeprefix("test_")[:7]  # short: sockets lie below the folder
     yield from _shared_bed(f"chain-{name}", **KINDS["plain"])
 
 
