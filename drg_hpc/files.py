@@ -13,7 +13,7 @@ import random
 import shutil
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,13 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
         raise
     fsync_dir(path.parent)
+
+
+def table_text(rows: Iterable[Iterable[object]]) -> str:
+    """Lines of cells separated by tabs; floating point numbers with six digits."""
+    return "".join(
+        "\t".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) + "\n" for row in rows
+    )
 
 
 def write_json(path: Path, value: Any) -> None:

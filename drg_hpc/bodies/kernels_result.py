@@ -16,6 +16,7 @@ from drg_hpc.interpretation.kernel_effects import statistics
 from drg_hpc.interpretation.kernel_files import write_tables
 from drg_hpc.interpretation.kernel_motifs import direct_ppm, probabilities
 from drg_hpc.interpretation.naming import best_matches
+from drg_hpc.interpretation.splitting import split_by_effects
 from drg_hpc.results.kernels import Float64, Kernel, KernelCluster, KernelResult, write_kernels
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS
@@ -122,7 +123,9 @@ def _clusters(plan: Plan, kernels: Sequence[Kernel], effects: Float64) -> list[K
     params, pfms = plan.params, [kernel.pfm for kernel in kernels]
     pairs = clustering.motif_pairs(pfms)
     labels = clustering.cluster_motifs(pairs, method=params["linkage"], limit=params["distance"])
-    labels = clustering.by_size(clustering.split_by_effect(labels, effects, limit=params["split_distance"]))
+    if effects.shape[1] > 1:  # one track has nothing to correlate
+        labels = split_by_effects(labels, effects, max_distance=params["split_distance"])
+    labels = clustering.by_size(labels)
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
     means = [clustering.average_motif(pfms, own, pairs) for own in members]
     return [

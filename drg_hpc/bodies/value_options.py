@@ -16,6 +16,9 @@ TRANSFORM_HELP = (
     "[:compare=divide|subtract|log2fc][:bins=…][:over-bins=sum]; profile-shape[:tracks=A,B][:bins=…][:joint=yes]; or "
     "package.module:factory[:key=value][:values=NAME,NAME]. name=TEXT names the one value of the first three"
 )
+RC_AVERAGE_HELP = "mean over both strands; stranded tracks by their partner, bins turned"
+SHIFTS_HELP = "mean over these shifts in bases, to the right where positive; bases that come in are unknown"
+BATCH_SIZE_HELP = "rows of a pass: 1, 2, 4, … 64 (default: what memory and caches are good for)"
 
 
 class ModelOptions(FanoutOptions):
@@ -40,14 +43,9 @@ class ValueOptions(GeneOptions, RowOptions, ModelOptions):  # the last one comes
     scale: Literal["link", "output"] | None = flag(
         None, help="attribute logits and log rates, or what they become (default: link; ratios: output)"
     )
-    rc_average: bool = flag(False, help="mean over both strands; stranded tracks by their partner, bins turned")
-    shifts: str | None = flag(
-        None, help="mean over these shifts in bases, to the right where positive; bases that come in are unknown",
-        metavar="A,B",
-    )  # fmt: skip
-    batch_size: int | None = flag(
-        None, help="rows of a pass: 1, 2, 4, … 64 (default: what memory and caches are good for)", metavar="N"
-    )
+    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
+    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
+    batch_size: int | None = flag(None, help=BATCH_SIZE_HELP, metavar="N")
     store_dtype: Literal["float16", "float32"] = flag("float16", help="precision of stored attributions")
     export: str | None = flag(
         None,

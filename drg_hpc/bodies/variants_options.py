@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from drg_hpc.bodies.value_options import TRANSFORM_HELP, ModelOptions
+from drg_hpc.bodies.value_options import (
+    BATCH_SIZE_HELP,
+    RC_AVERAGE_HELP,
+    SHIFTS_HELP,
+    TRANSFORM_HELP,
+    ModelOptions,
+)
 from drg_hpc.config import flag
 
 
@@ -44,12 +50,7 @@ class Options(ModelOptions):
         0, help="also z and p of each effect against those of the same alleles in N dinucleotide shuffles of its "
         "window", metavar="N", ge=0,
     )  # fmt: skip
-    rc_average: bool = flag(False, help="mean over both strands; stranded tracks by their partner, bins turned")
-    shifts: str | None = flag(
-        None, help="mean over these shifts in bases, to the right where positive; bases that come in are unknown",
-        metavar="A,B",
-    )  # fmt: skip
-    batch_size: int | None = flag(
-        None, help="rows of a pass: 1, 2, 4, … 64 (default: what memory and caches are good for)", metavar="N"
-    )
+    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
+    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
+    batch_size: int | None = flag(None, help=BATCH_SIZE_HELP, metavar="N")
     format: Literal["both", "h5"] = flag("both", help="out.h5 and out.tsv, or out.h5 alone")

@@ -58,22 +58,22 @@ class Scorer:
         self._bins = Bins.of(length=params["length"], span=params["span"], count=max(1, params["bins"]))
         self._statistics: dict[tuple[int, View], Statistic] = {}
 
-    def score(self, ref: Codes, alt: Codes, gained: Sequence[int]) -> dict[str, Array]:
+    def score(self, ref: Codes, alt: Codes, gained: Sequence[int] | None) -> dict[str, Array]:
         """``ref``, ``alt``, ``effect`` and each of the scores, float64 (n, k).
 
         Parameters
         ----------
         ref, alt : base codes (n, length) with either allele
-        gained : bases by which each alternative allele is longer
+        gained : bases by which each alternative allele is longer; None: without the scores, which alone need them
         """
         found: list[dict[str, Array]] = []
         for first in range(0, len(ref), self._rows):
             part = slice(first, first + self._rows)
+            moved = (None, None) if gained is None else ([0] * len(ref[part]), gained[part])
             of_models = [
-                self._compared(self._seen(model, ref[part], [0] * len(ref[part])),
-                               self._seen(model, alt[part], gained[part]))
+                self._compared(self._seen(model, ref[part], moved[0]), self._seen(model, alt[part], moved[1]))
                 for model in range(len(self._modules))
-            ]  # fmt: skip
+            ]
             found.append({name: np.mean([each[name] for each in of_models], axis=0) for name in of_models[0]})
         return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
@@ -89,8 +89,8 @@ class Scorer:
         ]
         return found | {name: np.stack([row[name] for row in rows]) for name in self._stats}
 
-    def _seen(self, model: int, codes: Codes, gained: Sequence[int]) -> _Seen:
-        """What a model says of at most ``rows`` sequences (n, length)."""
+    def _seen(self, model: int, codes: Codes, gained: Sequence[int] | None) -> _Seen:
+        """What a model says of at most ``rows`` sequences (n, length); no profiles without ``gained``."""
         module, count = self._modules[model], len(codes)
         device, dtype = module_place(module)
         onehot = array_tensor(codes_to_onehot(codes).transpose(0, 2, 1)).to(dtype)
@@ -104,6 +104,8 @@ class Scorer:
                     continue
                 value, profile = self._tracks(module, x, view, count)
             values.append(value)
+            if gained is None:
+                continue
             at, turned = self._bins.holding(self._centre + view.shift), []
             for row, more in enumerate(gained):
                 there, known = aligned(profile[row], at=at, moved=self._bins.moved(more))

@@ -88,7 +88,7 @@ class Body:
                 for number, window in enumerate(windows)
             ]
             ref, alt = np.stack([ref for ref, _ in pairs]), np.stack([alt for _, alt in pairs])
-            effects.append(scorer.score(ref, alt, gained)["effect"])
+            effects.append(scorer.score(ref, alt, None)["effect"])
         compared = against_backgrounds(scores["effect"], np.stack(effects))
         return found | {f"background/{name}": values for name, values in compared.items()}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from drg_hpc.files import write_atomic
+from drg_hpc.files import table_text, write_atomic
 from drg_hpc.interpretation.cooccurrence import Pairs, cooccurrence
 from drg_hpc.interpretation.effects import (
     STATISTICS,
@@ -70,7 +70,7 @@ def write_effect_files(
         _spacing_lines(names, gaps),
     )
     for table, lines in zip(TABLES, texts, strict=True):
-        write_atomic(folder / table, "".join("\t".join(_cell(value) for value in line) + "\n" for line in lines))
+        write_atomic(folder / table, table_text(lines))
     log.info("effects of %d motifs in %d regions; %d pairs", len(names), len(regions["row"]), len(pairs.first))
 
 
@@ -80,10 +80,6 @@ def _regions(seqlets: Seqlets, rows: np.ndarray[Any, np.dtype[np.int64]]) -> dic
     every, first = np.unique(seqlets.table["row"].to_numpy(np.int64), return_index=True)
     own = seqlets.table.iloc[first[np.searchsorted(every, wanted)]]
     return {"row": wanted, **{name: [str(text) for text in own[name]] for name in ("name", "chrom", "origin")}}
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _track_lines(names: list[str], tracks: list[str], found: TrackEffects) -> Iterable[Sequence[Any]]:

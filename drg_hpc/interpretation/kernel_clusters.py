@@ -59,45 +59,12 @@ def motif_pairs(pfms: Sequence[Float64]) -> Pairs:
     return found
 
 
-def _cut(distance: Float64, method: Linkage, limit: float) -> NDArray[np.int64]:
-    if len(distance) < 2:
-        return np.zeros(len(distance), np.int64)
-    tree = linkage(squareform(distance, checks=False), method)
-    return np.asarray(fcluster(tree, limit, "distance"), np.int64) - 1
-
-
 def cluster_motifs(pairs: Pairs, *, method: Linkage, limit: float) -> NDArray[np.int64]:
     """Labels of an agglomerative clustering cut at a distance, (n,)."""
-    return _cut(pairs.distance, method, limit)
-
-
-def effect_distance(effects: Float64) -> Float64:
-    """1 - Pearson of rows (n, tracks) over tracks; a row that does not vary has correlation 0 with all."""
-    centred = effects - effects.mean(1, keepdims=True)
-    spread = np.sqrt((centred**2).sum(1))
-    unit = centred / np.where(spread > 0, spread, 1.0)[:, None]
-    distance = 1.0 - unit @ unit.T
-    np.fill_diagonal(distance, 0.0)
-    return np.asarray(np.clip((distance + distance.T) / 2, 0.0, 2.0))
-
-
-def split_by_effect(labels: NDArray[np.int64], effects: Float64, *, limit: float) -> NDArray[np.int64]:
-    """Cut every cluster where effects (n, tracks) do not go together: complete linkage of :func:`effect_distance`.
-
-    Parameters
-    ----------
-    limit : largest distance within a cluster; 2 leaves clusters whole
-    """
-    found = np.zeros_like(labels)
-    count = 0
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        parts = np.zeros(len(members), np.int64) if limit >= 2 else _cut(
-            effect_distance(effects[members]), "complete", limit
-        )  # fmt: skip
-        found[members] = parts + count
-        count += int(parts.max()) + 1
-    return found
+    if len(pairs.distance) < 2:
+        return np.zeros(len(pairs.distance), np.int64)
+    tree = linkage(squareform(pairs.distance, checks=False), method)
+    return np.asarray(fcluster(tree, limit, "distance"), np.int64) - 1
 
 
 def by_size(labels: NDArray[np.int64]) -> NDArray[np.int64]:

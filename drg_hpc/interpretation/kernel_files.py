@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.files import write_atomic
+from drg_hpc.files import table_text, write_atomic
 from drg_hpc.genome.motifs import Motif, write_meme
 from drg_hpc.interpretation.kernel_motifs import consensus
 from drg_hpc.results.kernels import KernelResult
@@ -34,20 +33,20 @@ def write_tables(folder: Path, result: KernelResult) -> None:
         [k.name, label[i], consensus(k.pfm), k.kmers, k.constant, *_means(effect[i]), k.match, k.q]
         for i, k in enumerate(result.kernels)
     ]
-    write_atomic(folder / "kernels.tsv", _text(KERNEL_COLUMNS, rows))
+    write_atomic(folder / "kernels.tsv", table_text([KERNEL_COLUMNS, *rows]))
     means = result.cluster_effects()["effect"]
     rows = [
         [c.name, len(c.members), c.models, consensus(c.pfm), *_means(mean), c.match, c.q,
          ",".join(result.kernels[i].name for i in c.members)]
         for c, mean in zip(result.clusters, means, strict=True)
     ]  # fmt: skip
-    write_atomic(folder / "clusters.tsv", _text(CLUSTER_COLUMNS, rows))
+    write_atomic(folder / "clusters.tsv", table_text([CLUSTER_COLUMNS, *rows]))
     names = [kernel.name for kernel in result.kernels]
     for file, statistic in TABLES.items():
         if statistic in result.effects:
             columns = result.classes if statistic == "class_correlation" else result.tracks
             rows = [[name, *values.tolist()] for name, values in zip(names, result.effects[statistic], strict=True)]
-            write_atomic(folder / f"{file}.tsv", _text(("kernel", *columns), rows))
+            write_atomic(folder / f"{file}.tsv", table_text([("kernel", *columns), *rows]))
     _write_motifs(folder, result)
 
 
@@ -61,9 +60,3 @@ def _write_motifs(folder: Path, result: KernelResult) -> None:
 
 def _means(effects: NDArray[np.float64]) -> tuple[float, float]:
     return float(effects.mean()), float(np.abs(effects).mean())
-
-
-def _text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) for row in rows]
-    return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.files import write_atomic
+from drg_hpc.files import table_text, write_atomic
 from drg_hpc.genome.motifs import Motif, write_meme
 from drg_hpc.interpretation.averages import FoundMotif
 from drg_hpc.interpretation.naming import Match
@@ -39,7 +39,8 @@ def write_motif_files(folder: Path, named: Sequence[NamedMotif], *, attributes: 
     """Write the three files into ``folder``; returns the rows of matches.tsv."""
     rows = [_row(item) for item in named]
     write_motifs(folder / "out.h5", [_record(item, row) for item, row in zip(named, rows, strict=True)], attributes)
-    write_atomic(folder / "matches.tsv", _table(rows))
+    cells = ([row.get(name, "") for name in COLUMNS] for row in rows)
+    write_atomic(folder / "matches.tsv", table_text([COLUMNS, *cells]))
     limit = float(attributes["params"]["max_q"])
     write_meme(folder / "motifs.meme", [_meme(item, limit) for item in named])
     return rows
@@ -60,14 +61,6 @@ def _row(item: NamedMotif) -> dict[str, Any]:
         row |= found | {"strand": match.strand, "overlap": match.overlap, "database": match.database}
         row["runners_up"] = "; ".join(f"{name} (q={q:.2g})" for name, q in match.runners_up)
     return row
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ["\t".join(COLUMNS)]
-    for row in rows:
-        cells = (row.get(name, "") for name in COLUMNS)
-        lines.append("\t".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells))
-    return "\n".join(lines) + "\n"
 
 
 def _record(item: NamedMotif, row: dict[str, Any]) -> MotifRecord:

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from drg_hpc.interpretation import kernel_clusters as clusters
+from drg_hpc.interpretation.splitting import split_by_effects
 
 
 def motif(seed: int, width: int) -> np.ndarray:
@@ -67,9 +68,9 @@ def test_clusters_are_divided_by_effect() -> None:
     labels = np.array([0, 0, 0, 1, 1, 2])
     ramp = np.array([0.0, 1.0, 2.0, 4.0])
     effects = np.array([ramp, 2 * ramp + 1, -ramp, ramp, ramp, np.zeros(4)])
-    found = clusters.split_by_effect(labels, effects, limit=0.7)
+    found = split_by_effects(labels, effects, max_distance=0.7)
     assert len(set(found)) == 4
     assert found[0] == found[1] != found[2]
     assert found[3] == found[4]
-    np.testing.assert_array_equal(clusters.split_by_effect(labels, effects, limit=2.0), labels)
+    np.testing.assert_array_equal(split_by_effects(labels, effects, max_distance=2.0), labels)
     np.testing.assert_array_equal(clusters.by_size(np.array([5, 2, 2, 9, 9, 9])), [2, 1, 1, 0, 0, 0])
