@@ -72,12 +72,13 @@ def adjusted_rand(a: Any, b: Any) -> float:
 
 
 def _clustered(n: int) -> dict[str, Any]:
-    from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+    from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, unit_windows
+    from drg_hpc.runs.launch.dask_pools import Here
 
     windows, truth = planted(n, 0)
-    rule = ClusterRule(similarity=0.5, merge=0.8, min_overlap=15, min_size=20, sample=3000, seed=0)
+    rule = ClusterRule(similarity=None, merge=0.9, min_overlap=15, min_size=20, sample=3000, seed=0)
     started = time.perf_counter()
-    found = cluster_windows(windows, np.abs(windows).sum(axis=(1, 2)), rule)
+    found = cluster_windows(unit_windows(windows), np.abs(windows).sum(axis=(1, 2)), rule, pool=Here())
     seconds = time.perf_counter() - started
     labels = np.full(n, -1)
     for k, cluster in enumerate(found):
@@ -88,13 +89,16 @@ def _clustered(n: int) -> dict[str, Any]:
 
 
 def _neighbours(n: int) -> dict[str, Any]:
+    from drg_hpc.interpretation.clusters import CELLS_SEARCHED
     from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
     from drg_hpc.interpretation.products import best_values
+    from drg_hpc.runs.launch.dask_pools import Here
 
     windows, _ = planted(n, 0)
     pivots = math.isqrt(4 * n)
     started = time.perf_counter()
-    found = nearest_neighbours(windows, NeighbourRule(k=15, min_overlap=15, pivots=pivots, probes=24, seed=0))
+    rule = NeighbourRule(k=15, min_overlap=15, pivots=pivots, probes=min(pivots, CELLS_SEARCHED), seed=0)
+    found = nearest_neighbours(windows, rule, pool=Here())
     seconds = time.perf_counter() - started
     probes = np.random.default_rng(1).choice(n, min(2000, n), replace=False)
     hits = 0

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.interpretation.config import SUMMARY
+from drg_hpc.cli.dask_cluster import cluster_of
+from drg_hpc.config import changed
+from drg_hpc.errors import UsageError
+from drg_hpc.interpretation.config import EPILOG, SUMMARY
+from drg_hpc.interpretation.dask_config import DaskFlags
 from drg_hpc.interpretation.effects_config import EffectFlags
+from drg_hpc.runs.launch.dask import LOCAL, Cluster, connect
+from drg_hpc.runs.plan import pin_threads
+from drg_hpc.runs.signals import stop_on_signals
 
 _SHOWN = 5
+_FEW = 20_000
 _HEAD = ("motif", "seqlets", "strength", "consensus", "target", "q")
 
 
@@ -41,19 +49,40 @@ def _cells(row: dict[str, Any], max_q: float) -> tuple[str, ...]:
     return (str(row["motif"]), str(row["n_seqlets"]), f"{float(row['strength']):.4g}", str(row["consensus"]), target, q)
 
 
-def _action(options: EffectFlags) -> Result:
+class MotifFlags(EffectFlags, DaskFlags):
+    """All options."""
+
+
+def _action(options: MotifFlags) -> Result:
+    pin_threads(1, compiled=options.threads)
     from drg_hpc.files import read_json
-    from drg_hpc.runs.plan import pin_threads
 
-    pin_threads(options.threads)
-    from drg_hpc.interpretation.motifs import find_motifs
+    with stop_on_signals(), connect(_cluster(options)) as pool:
+        from drg_hpc.interpretation.motifs import find_motifs
 
-    folder: Path = find_motifs(options)
+        folder: Path = find_motifs(options, pool)
     lines = top_lines(read_json(folder / "motifs.json")["motifs"], max_q=options.max_q)
     message = f"motifs: {folder / 'motifs.meme'}, {folder / 'matches.tsv'}"
     return {"message": message, "out": str(folder), "lines": lines}
 
 
+def _cluster(options: MotifFlags) -> Cluster:
+    """Who compares the seqlets; a few are done before workers have started.
+
+    Raises
+    ------
+    UsageError : workers for modisco-lite, which has none
+    """
+    if options.method == "modisco" and changed(options, ("scheduler", "workers")):
+        raise UsageError("--scheduler and --workers do not go with --method modisco", fix="leave them out")
+    workers = options.workers
+    if workers is None and options.scheduler == LOCAL:
+        from drg_hpc.results.seqlets import count_seqlets
+
+        workers = 1 if options.method == "modisco" or count_seqlets(options.seqlets) < _FEW else None
+    return cluster_of(options, workers=workers)
+
+
 def main() -> NoReturn:
     """drg-motifs."""
-    run_command(prog="drg-motifs", summary=SUMMARY, options=EffectFlags, action=_action)
+    run_command(prog="drg-motifs", summary=SUMMARY, options=MotifFlags, action=_action, epilog=EPILOG)

@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import NoReturn
 
 from drg_hpc.cli.common import Result, run_command
+from drg_hpc.cli.dask_cluster import cluster_of
 from drg_hpc.interpretation.statistics_config import EPILOG, SUMMARY, SchedulerFlags
-from drg_hpc.runs.launch.dask import Cluster, connect
+from drg_hpc.runs.launch.dask import connect
 from drg_hpc.runs.plan import pin_threads
 from drg_hpc.runs.signals import stop_on_signals
 
 
 def _action(options: SchedulerFlags) -> Result:
     pin_threads(1)
-    cluster = Cluster(
-        scheduler=options.scheduler,
-        beside=options.out,
-        workers=options.workers,
-        interface=options.interface,
-        wait_s=options.timeout,
-        tls=(options.tls_ca, options.tls_cert, options.tls_key),
-    )
-    with stop_on_signals(), connect(cluster) as pool:
+    with stop_on_signals(), connect(cluster_of(options, workers=options.workers)) as pool:
         from drg_hpc.interpretation.statistics_files import make_statistics
 
         out = make_statistics(options, pool)

@@ -1,31 +1,44 @@
 """Clusters of seqlet windows: first groups by linkage or Leiden, centres for all, every seqlet to its nearest centre.
 
-Linkage needs all pairs, so it sees at most ``sample`` seqlets: the strongest half of them, and a seeded draw from the
-rest, so that motifs with weak or rare seqlets are represented. Leiden sees all seqlets, by their nearest neighbours
-only. The groups' centres are refined on all seqlets (aligned mean, two rounds), centres that say the same are merged,
-and each seqlet ends in the cluster of the nearest centre, or in none when that is less similar than the cut.
+Linkage needs all pairs, so it sees at most ``sample`` seqlets at a time: the strongest half of them, and a seeded draw
+from the rest, so that motifs with weak or rare seqlets are represented; then it sees what found no cluster, in the same
+way. Leiden sees all seqlets, by their nearest neighbours only. The groups' centres are refined on all seqlets (aligned
+mean, two rounds), centres that say the same are joined, and each seqlet ends in the cluster of the nearest centre, or
+in none.
+
+How alike is alike enough is read off shuffled windows (:mod:`.shuffled`): the cut of the tree is the similarity that
+one pair in 1,000 of them reaches, groups as large as shuffled windows form are left out, and a seqlet is a member if
+few shuffled windows would be (:mod:`.membership`). With a fixed ``similarity`` that number is cut and membership.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.interpretation.communities import communities
+from drg_hpc.interpretation.joining import confused_centres
 from drg_hpc.interpretation.linkage import Linkage, linkage_labels
+from drg_hpc.interpretation.membership import Nearest, likely_members, nearest_centres
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
-from drg_hpc.interpretation.products import distance_matrix
-from drg_hpc.interpretation.similarity import Float32, Metric, Similarity, compare, place
+from drg_hpc.interpretation.pool import Pool
+from drg_hpc.interpretation.products import distance_matrix, pooled_distances
+from drg_hpc.interpretation.shuffled import shuffled_windows, similarity_by_chance
+from drg_hpc.interpretation.similarity import Float32, Metric, compare, place
 from drg_hpc.rng import row_generator
 
 _BLOCK = 8192
 _ROUNDS = 2
 _MEDOID = 500
-_CELLS_SEARCHED = 24
+CELLS_SEARCHED = 32
+_SHUFFLED = 20_000
+_CHANCE_LINKED = 3000
+_CUTS = (0.999, 0.999, 0.99)
+"""Quantiles of the similarity of shuffled pairs, of each look at the seqlets without a cluster."""
 Method = Literal["linkage", "leiden"]
 
 
@@ -35,16 +48,18 @@ class ClusterRule:
 
     Parameters
     ----------
-    similarity : cut of the tree (mean similarity within a cluster) and least similarity of a member to its centre
-    merge : centres at least this similar become one
+    similarity : cut of the tree (mean similarity within a cluster) and least similarity of a member to its centre;
+        None: from shuffled windows
+    merge : centres at least this similar become one, as do those whose members are confusable
     min_overlap : shared positions of two windows
     min_size : seqlets of a cluster
     sample : seqlets that linkage sees
     method, linkage : how the first groups are made
     neighbours, resolution : of Leiden's graph
+    by_chance : share of a cluster's members that shuffled windows would be, at most
     """
 
-    similarity: float
+    similarity: float | None
     merge: float
     min_overlap: int
     min_size: int
@@ -55,6 +70,7 @@ class ClusterRule:
     linkage: Linkage = "average"
     neighbours: int = 15
     resolution: float = 1.0
+    by_chance: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -77,27 +93,34 @@ class Cluster:
     centre: Float32
 
 
-def cluster_windows(profiles: Float32, strength: NDArray[np.floating], rule: ClusterRule) -> list[Cluster]:
+def cluster_windows(
+    units: Float32, strength: NDArray[np.floating], rule: ClusterRule, *, pool: Pool, task: Any = None
+) -> list[Cluster]:
     """Clusters of at least ``rule.min_size`` seqlets, largest first.
 
     Parameters
     ----------
-    profiles : (n, 4, W) contributions, any scale
+    units : (n, 4, W) windows of :func:`unit_windows`
     strength : (n,) decides which seqlets linkage sees
+    task : a task of ``pool`` that gives the same windows, so that they need not travel with every task
     """
-    units = _units(profiles)
-    chosen = sample_rows(strength, rule.sample, rule.seed) if rule.method == "linkage" else np.arange(len(units))
-    if len(chosen) < 2:
+    if len(units) < 2:
         return []
-    share = len(chosen) / len(units)
-    groups = _linkage_groups(units[chosen], rule) if rule.method == "linkage" else _leiden_groups(units, rule)
-    centres = _group_centres(units[chosen], groups, rule, least=max(2, int(rule.min_size * share / 2)))
-    for _ in range(_ROUNDS):
-        if not len(centres):
-            return []
-        centres = np.stack([cluster.centre for cluster in _assign(units, centres, rule, least=2)] or [centres[0]])
-        centres = _merge_similar(centres, rule)
-    found = _assign(units, centres, rule, least=rule.min_size)
+    work = _Work(units, units if task is None else task, pool, rule)
+    free, centres = np.arange(len(units)), np.zeros((0, *units.shape[1:]), np.float32)
+    found: list[Cluster] = []
+    for quantile in _CUTS if rule.similarity is None and rule.method == "linkage" else _CUTS[:1]:
+        if len(free) < max(2, rule.min_size):
+            break
+        new = work.first_centres(free, strength, quantile)
+        if not len(new):
+            continue
+        centres = work.refined(np.concatenate([centres, new]))
+        found = work.clusters(centres, least=rule.min_size)
+        taken = np.zeros(len(units), bool)
+        for cluster in found:
+            taken[cluster.members] = True
+        free = np.flatnonzero(~taken)
     return sorted(found, key=lambda cluster: (-len(cluster.members), int(cluster.members[0])))
 
 
@@ -111,25 +134,100 @@ def sample_rows(strength: NDArray[np.floating], size: int, seed: int) -> NDArray
     return np.sort(np.concatenate([top, drawn]))
 
 
-def _units(windows: Float32) -> Float32:
+def unit_windows(windows: NDArray[np.floating]) -> Float32:
+    """(n, 4, W) of norm 1; a window of zeros stays one."""
     norm = np.sqrt((windows.astype(np.float64) ** 2).sum(axis=(1, 2), keepdims=True))
     return np.asarray(windows / np.maximum(norm, 1e-30), np.float32)
 
 
-def _linkage_groups(units: Float32, rule: ClusterRule) -> NDArray[np.int64]:
-    distance = distance_matrix(units, metric=rule.metric, min_overlap=rule.min_overlap)
-    return linkage_labels(distance, rule.linkage, cut=1.0 - rule.similarity)
+class _Work:
+    """The windows, real and shuffled, and what is done to them."""
+
+    def __init__(self, units: Float32, task: Any, pool: Pool, rule: ClusterRule) -> None:
+        self.units, self.task, self.pool, self.rule = units, task, pool, rule
+        self.alike: dict[str, Any] = {"metric": rule.metric, "min_overlap": rule.min_overlap}
+        none = np.zeros((0, *units.shape[1:]), np.float32)
+        self.chance = shuffled_windows(units, size=_SHUFFLED, seed=rule.seed) if rule.similarity is None else none
+
+    def first_centres(self, free: NDArray[np.int64], strength: NDArray[np.floating], quantile: float) -> Float32:
+        """Centres (c, 4, W) of groups among the windows ``free``."""
+        rule = self.rule
+        cut = rule.similarity or similarity_by_chance(self.chance, quantile, **self.alike)
+        if rule.method == "leiden":
+            return _group_centres(self.units, self._leiden_groups(cut), rule, least=max(2, rule.min_size // 2))
+        chosen = free[sample_rows(strength[free], rule.sample, rule.seed)]
+        if len(chosen) < 2:
+            return np.zeros((0, *self.units.shape[1:]), np.float32)
+        rows = self.pool.submit(_rows_of, self.task, chosen)
+        distance = pooled_distances(self.pool, rows, len(chosen), **self.alike)
+        groups = linkage_labels(distance, rule.linkage, cut=1.0 - cut)
+        del distance
+        least = max(2, int(rule.min_size * len(chosen) / len(free) / 2))
+        if rule.similarity is None:
+            least = max(least, self._chance_group(cut, len(chosen)) + 1)
+        return _group_centres(self.units[chosen], groups, rule, least=least)
+
+    def _chance_group(self, cut: float, size: int) -> int:
+        """Members of the largest group that as many shuffled windows form (of 3,000, in proportion)."""
+        linked = self.chance[: min(size, _CHANCE_LINKED)]
+        groups = linkage_labels(distance_matrix(linked, **self.alike), self.rule.linkage, cut=1.0 - cut)
+        return math.ceil(int(np.bincount(groups).max()) * size / len(linked))
+
+    def _leiden_groups(self, cut: float) -> NDArray[np.int64]:
+        """Communities; about 2 sqrt(n) cells, so that finding a window's cells and searching them cost alike."""
+        rule, n = self.rule, len(self.units)
+        pivots = min(n, max(1, math.isqrt(4 * n)))
+        search = NeighbourRule(
+            k=min(rule.neighbours, n - 1), pivots=pivots, probes=min(pivots, CELLS_SEARCHED), seed=rule.seed,
+            **self.alike,
+        )  # fmt: skip
+        found = nearest_neighbours(self.units, search, pool=self.pool, task=self.task)
+        return communities(found, least=cut, resolution=rule.resolution, seed=rule.seed)
+
+    def refined(self, centres: Float32) -> Float32:
+        """Aligned means of the members, twice, with joins in between."""
+        least = 2 if self.rule.similarity is not None else max(2, self.rule.min_size)
+        for _ in range(_ROUNDS):
+            found = self.clusters(centres, least=least, last=False)
+            if not found:
+                return centres[:0]
+            members, centres = [cluster.members for cluster in found], np.stack([cluster.centre for cluster in found])
+            centres = centres[confused_centres(self.units, centres, members, **self.alike)]
+            centres = merge_similar(centres, self.rule.merge, **self.alike)
+        return centres
+
+    def clusters(self, centres: Float32, *, least: int, last: bool = True) -> list[Cluster]:
+        """Every window to its nearest centre, if it belongs there; clusters smaller than ``least`` are dropped.
+
+        Parameters
+        ----------
+        last : by the discriminant too, which needs good centres
+        """
+        if not len(centres):
+            return []
+        near = nearest_centres(self.pool, self.task, len(self.units), centres, **self.alike)
+        fixed = self.rule.similarity is not None
+        by_chance = None if fixed else nearest_centres(self.pool, self.chance, len(self.chance), centres, **self.alike)
+        found = []
+        for k in range(len(centres)):
+            if by_chance is None:
+                members = np.flatnonzero((near.label == k) & (near.value >= (self.rule.similarity or 0)))
+            else:
+                pair = ((self.units, near), (self.chance, by_chance))
+                members = likely_members(*pair, k, rate=self.rule.by_chance, discriminate=last)
+            if len(members) >= least:
+                found.append(_cluster(self.units, near, members))
+        return found
 
 
-def _leiden_groups(units: Float32, rule: ClusterRule) -> NDArray[np.int64]:
-    """Communities; about 2 sqrt(n) cells, so that finding a window's cells and searching them cost alike."""
-    pivots = min(len(units), max(1, math.isqrt(4 * len(units))))
-    search = NeighbourRule(
-        k=min(rule.neighbours, len(units) - 1), min_overlap=rule.min_overlap, pivots=pivots,
-        probes=min(pivots, _CELLS_SEARCHED), seed=rule.seed, metric=rule.metric,
-    )  # fmt: skip
-    found = nearest_neighbours(units, search)
-    return communities(found, least=rule.similarity, resolution=rule.resolution, seed=rule.seed)
+def _rows_of(windows: Float32, rows: NDArray[np.int64]) -> Float32:
+    return windows[rows]
+
+
+def _cluster(units: Float32, near: Nearest, members: NDArray[np.int64]) -> Cluster:
+    offset, flipped = near.offset[members], near.flipped[members]
+    centre, shift = _centre(units[members], offset, flipped)
+    return Cluster(members, offset - shift, flipped, near.value[members], centre)
 
 
 def _group_centres(units: Float32, groups: NDArray[np.int64], rule: ClusterRule, *, least: int) -> Float32:
@@ -156,49 +254,26 @@ def _centre(units: Float32, offset: NDArray[np.int64], flipped: NDArray[np.bool_
     Without the shift a cluster whose first centre happened to lie at the edge of its window would lose the far side.
     """
     width = units.shape[2]
-    mean = place(units, offset + width, flipped, width=3 * width).mean(axis=0)
+    total = np.zeros((units.shape[1], 3 * width))
+    for i in range(0, len(units), _BLOCK):
+        part = slice(i, i + _BLOCK)
+        total += place(units[part], offset[part] + width, flipped[part], width=3 * width).sum(axis=0)
+    mean = total / len(units)
     weight = np.abs(mean).sum(axis=0)
     middle = float((weight * np.arange(3 * width)).sum() / max(weight.sum(), 1e-30))
     first = int(np.clip(round(middle - (width - 1) / 2), 0, 2 * width))
     return mean[:, first : first + width].astype(np.float32), first - width
 
 
-def _nearest(units: Float32, centres: Float32, rule: ClusterRule) -> Similarity:
-    """Similarity to all centres, in blocks of rows so that memory stays bounded."""
-    blocks = [
-        compare(units[i : i + _BLOCK], centres, metric=rule.metric, min_overlap=rule.min_overlap)
-        for i in range(0, len(units), _BLOCK)
-    ]
-    value, offset, flipped = (
-        np.concatenate([getattr(block, name) for block in blocks]) for name in ("value", "offset", "flipped")
-    )
-    return Similarity(value, offset, flipped)
-
-
-def _assign(units: Float32, centres: Float32, rule: ClusterRule, *, least: int) -> list[Cluster]:
-    """Every window to its nearest centre, if similar enough; clusters smaller than ``least`` are dropped."""
-    near = _nearest(units, centres, rule)
-    label = near.value.argmax(axis=1)
-    value = near.value[np.arange(len(units)), label]
-    found = []
-    for k in range(len(centres)):
-        members = np.flatnonzero((label == k) & (value >= rule.similarity))
-        if len(members) < least:
-            continue
-        offset, flipped = near.offset[members, k].astype(np.int64), near.flipped[members, k]
-        centre, shift = _centre(units[members], offset, flipped)
-        found.append(Cluster(members, offset - shift, flipped, value[members], centre))
-    return found
-
-
-def _merge_similar(centres: Float32, rule: ClusterRule) -> Float32:
-    """Join the most similar pair of centres until none reaches ``rule.merge``."""
+def merge_similar(centres: Float32, least: float, *, metric: Metric, min_overlap: int) -> Float32:
+    """Join the most similar pair of centres until none reaches ``least``."""
     weights = np.ones(len(centres))
     while len(centres) > 1:
-        pairs = compare(_units(centres), _units(centres), metric=rule.metric, min_overlap=rule.min_overlap)
+        units = unit_windows(centres)
+        pairs = compare(units, units, metric=metric, min_overlap=min_overlap)
         np.fill_diagonal(pairs.value, -1.0)
         i, j = np.unravel_index(int(pairs.value.argmax()), pairs.value.shape)
-        if pairs.value[i, j] < rule.merge:
+        if pairs.value[i, j] < least:
             break
         offset, flipped = pairs.offset[[i], j].astype(np.int64), pairs.flipped[[i], j]
         moved = place(centres[[i]], offset, flipped, width=centres.shape[2])[0]

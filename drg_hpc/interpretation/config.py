@@ -10,6 +10,14 @@ from drg_hpc.errors import UsageError
 
 SUMMARY = "Cluster seqlets into motifs, average them, and name them by a motif database."
 
+EPILOG = """\
+Comparing seqlets is shared out to worker processes, or to the tasks of one srun: rank 0 schedules, rank 1 reads the
+results and writes the folder, the others work (three tasks at least). A worker that dies is made up for by the others
+if srun lets it, and the folder is the same, byte for byte, for any number of workers of one kind of CPU:
+
+  srun -N2 -n6 --kill-on-bad-exit=0 drg-motifs seqlets --scheduler slurm --database motifs.meme -o motifs
+"""
+
 
 class MotifsOptions(Options):
     """Options of drg-motifs."""
@@ -36,10 +44,27 @@ class MotifsOptions(Options):
         le=20_000,
         metavar="N",
     )
-    similarity: float = flag(
-        0.5, help="cut of the tree and least similarity of a seqlet to its motif", gt=0, lt=1, metavar="S"
+    by_chance: float = flag(
+        0.05,
+        help="share of a motif's seqlets that windows of shuffled letters would be, at most",
+        gt=0,
+        lt=1,
+        metavar="F",
     )
-    merge: float = flag(0.8, help="motifs at least this similar become one", gt=0, le=1, metavar="S")
+    similarity: float | None = flag(
+        None,
+        help="cut of the tree and least similarity of a seqlet to its motif (default: from shuffled windows)",
+        gt=0,
+        lt=1,
+        metavar="S",
+    )
+    merge: float = flag(
+        0.9,
+        help="motifs at least this similar become one, as do those whose seqlets mostly pass as the other's",
+        gt=0,
+        le=1,
+        metavar="S",
+    )
     metric: Literal["cosine", "pearson"] = flag("cosine", help="similarity of two windows")
     min_overlap: int = flag(15, help="shared bases of two windows, at least", ge=4, metavar="N")
     trim: float = flag(
@@ -64,8 +89,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "linkage": ("neighbours", "resolution"),
     "leiden": ("linkage", "max_seqlets"),
     "modisco": (
-        "linkage", "neighbours", "resolution", "split_by_effects", "similarity", "merge", "metric", "min_overlap",
-        "min_positions", "min_information", "seed",
+        "linkage", "neighbours", "resolution", "split_by_effects", "by_chance", "similarity", "merge", "metric",
+        "min_overlap", "min_positions", "min_information", "seed",
     ),
 }  # fmt: skip
 
@@ -75,8 +100,10 @@ def check_method(options: MotifsOptions) -> None:
 
     Raises
     ------
-    UsageError : naming the flags
+    UsageError : naming the flags, or two that exclude each other
     """
+    if options.similarity is not None and changed(options, ("by_chance",)):
+        raise UsageError("--by-chance with --similarity, which replaces it", fix="leave one out")
     given = changed(options, _OTHERS[options.method])
     if given:
         words = ", ".join("--" + name.replace("_", "-") for name in given)

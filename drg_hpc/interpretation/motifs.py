@@ -19,25 +19,31 @@ from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus, conserved_positions
 from drg_hpc.interpretation.cluster_effects import split_clusters, table_effects
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, unit_windows
 from drg_hpc.interpretation.config import MotifsOptions, check_method
 from drg_hpc.interpretation.effect_files import write_effect_files
 from drg_hpc.interpretation.effects_config import EffectFlags, effect_params
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
 from drg_hpc.interpretation.naming import best_matches
+from drg_hpc.interpretation.pool import Pool
 from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
+from drg_hpc.runs.launch.dask_pools import Here
 
 log = logging.getLogger(__name__)
 FORMAT = "drg-motifs/1"
 _CENTRED = ("hypothetical", "corrected")
 _PARAMS = (
-    "method", "min_seqlets", "max_seqlets", "similarity", "merge", "metric", "min_overlap", "trim",
+    "method", "min_seqlets", "max_seqlets", "by_chance", "similarity", "merge", "metric", "min_overlap", "trim",
     "min_information", "min_positions", "max_q", "seed", "linkage", "neighbours", "resolution", "split_by_effects",
 )  # fmt: skip
 
 
-def find_motifs(options: MotifsOptions) -> Path:
+def find_motifs(options: MotifsOptions, pool: Pool | None = None) -> Path:
     """Cluster, average, name; returns the folder written.
+
+    Parameters
+    ----------
+    pool : who compares windows; None: this process
 
     Raises
     ------
@@ -57,7 +63,7 @@ def find_motifs(options: MotifsOptions) -> Path:
             _warn_of_nothing(int(made["seqlets"]), options)
         return options.out
     seqlets = read_seqlets(source)
-    named = name_motifs(motifs_of(seqlets, options), options)
+    named = name_motifs(motifs_of(seqlets, options, pool or Here(), source=source), options)
     by = {"inputs": {name: record["path"] for name, record in inputs.items()}, "by": digests.who_and_where()}
     facts = {"command": "motifs", **by, "versions": digests.versions()}
     with publish_dir(options.out) as folder:
@@ -121,8 +127,14 @@ def _is_there(out: Path, header: dict[str, Any]) -> bool:
     raise UsageError(f"{out} was made with other {', '.join(changed)}", fix="choose another -o, or remove the folder")
 
 
-def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
+def motifs_of(
+    seqlets: Seqlets, options: MotifsOptions, pool: Pool | None = None, *, source: Path | None = None
+) -> list[FoundMotif]:
     """Unnamed motifs of both signs, strongest first.
+
+    Parameters
+    ----------
+    source : the file that ``seqlets`` are from, so that the pool's workers read it themselves
 
     Raises
     ------
@@ -145,6 +157,7 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
         metric=options.metric,
         method=options.method,
         linkage=options.linkage,
+        by_chance=options.by_chance,
         neighbours=options.neighbours,
         resolution=options.resolution,
     )
@@ -153,8 +166,10 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
     found: list[FoundMotif] = []
     for sign in (1, -1):
         rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
-        profiles = _profiles(seqlets, rows, sign)
-        clusters = cluster_windows(profiles, attribution[rows], rule)
+        pool = pool or Here()
+        units = unit_profiles(seqlets, sign)
+        task = None if source is None else pool.submit(_read_units, source, sign)
+        clusters = cluster_windows(units, attribution[rows], rule, pool=pool, task=task)
         if effects is not None and options.split_by_effects is not None:
             cut = options.split_by_effects
             clusters = split_clusters(clusters, effects[rows], max_distance=cut, min_size=options.min_seqlets)
@@ -174,19 +189,26 @@ def motifs_of(seqlets: Seqlets, options: MotifsOptions) -> list[FoundMotif]:
     return sorted(found, key=lambda motif: (-motif.strength, int(motif.members[0])))
 
 
-def _profiles(seqlets: Seqlets, rows: NDArray[np.int64], sign: int) -> NDArray[np.float32]:
-    """What windows are compared by: four-base forms that are centred, else the contribution of the base that is there.
+def _read_units(source: Path, sign: int) -> NDArray[np.float32]:
+    """What the workers compare; a task."""
+    return unit_profiles(read_seqlets(source), sign)
 
-    Raw and global forms carry an arbitrary constant per position, which would drown the motif. Positions whose base
-    contributes in the other direction are left out: a window often reaches into a strong motif of the other sign
-    next door, and negative seqlets would then be grouped by their positive neighbour.
+
+def unit_profiles(seqlets: Seqlets, sign: int) -> NDArray[np.float32]:
+    """What windows of one sign are compared by, (n, 4, W) of norm 1.
+
+    Four-base forms that are centred, else the contribution of the base that is there: raw and global forms carry an
+    arbitrary constant per position, which would drown the motif. Positions whose base contributes in the other
+    direction are left out: a window often reaches into a strong motif of the other sign next door, and negative seqlets
+    would then be grouped by their positive neighbour.
     """
+    rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
     form = seqlets.contribution[rows]
     there = form * seqlets.sequence[rows]
     along = (there.sum(axis=1, keepdims=True) * sign > 0).astype(np.float32)
     if seqlets.attributes.get("form") in _CENTRED:
-        return np.asarray(form * along, np.float32)
-    return np.asarray(there * along, np.float32)
+        return unit_windows(form * along)
+    return unit_windows(there * along)
 
 
 def name_motifs(motifs: list[FoundMotif], options: MotifsOptions) -> list[NamedMotif]:

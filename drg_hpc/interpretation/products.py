@@ -7,13 +7,17 @@ Blocks have fixed sizes, so the result does not depend on how many threads share
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.interpretation.pool import Pool
 from drg_hpc.interpretation.similarity import Float32, Metric, flip, overlaps
 
 _ROWS = 1024
 _COLUMNS = 2048
+_UNDER_WAY = 8
 _TINY = 1e-12
 
 
@@ -66,19 +70,43 @@ def distance_matrix(windows: Float32, *, metric: Metric, min_overlap: int) -> Fl
     n = len(windows)
     out = np.empty((n, n), np.float32)
     for i in range(0, n, _ROWS):
-        rows = windows[i : i + _ROWS]
-        for j in range(i, n, _COLUMNS):
-            value = best_values(rows, windows[j : j + _COLUMNS], metric=metric, min_overlap=min_overlap)
-            block = np.clip(1 - value, 0, 2)
-            out[i : i + len(rows), j : j + block.shape[1]] = block
-            out[j : j + block.shape[1], i : i + len(rows)] = block.T
-    _symmetric(out, _ROWS)
+        _fill(out, i, distance_rows(windows, i, metric, min_overlap))
     return out
 
 
-def _symmetric(matrix: Float32, step: int) -> None:
-    """Take the upper triangle of the blocks on the diagonal for both, and zero the diagonal."""
-    for i in range(0, len(matrix), step):
-        block = matrix[i : i + step, i : i + step]
-        upper: NDArray[np.float32] = np.triu(block, 1)
-        block[...] = upper + upper.T
+def pooled_distances(pool: Pool, windows: Any, count: int, *, metric: Metric, min_overlap: int) -> Float32:
+    """The same matrix by the tasks of a pool; a few blocks of 1,024 rows are under way at a time.
+
+    Parameters
+    ----------
+    windows : (count, 4, W), or a task that gives them
+    """
+    out = np.empty((count, count), np.float32)
+    starts = range(0, count, _ROWS)
+    for first in range(0, len(starts), _UNDER_WAY):
+        some = starts[first : first + _UNDER_WAY]
+        blocks = pool.collect([pool.submit(distance_rows, windows, i, metric, min_overlap) for i in some])
+        for i, block in zip(some, blocks, strict=True):
+            _fill(out, i, block)
+    return out
+
+
+def distance_rows(windows: Float32, first: int, metric: Metric, min_overlap: int) -> Float32:
+    """Distances of up to 1,024 windows from ``first`` on to all from ``first`` on, (rows, n - first); a task."""
+    rows = windows[first : first + _ROWS]
+    blocks = [
+        best_values(rows, windows[j : j + _COLUMNS], metric=metric, min_overlap=min_overlap)
+        for j in range(first, len(windows), _COLUMNS)
+    ]
+    distance = np.hstack(blocks)
+    np.subtract(1, distance, out=distance)
+    return np.clip(distance, 0, 2, out=distance)
+
+
+def _fill(matrix: Float32, first: int, block: Float32) -> None:
+    """Rows and columns from ``first`` on; the upper triangle counts for both, the diagonal is zero."""
+    end = first + len(block)
+    upper: NDArray[np.float32] = np.triu(block[:, : len(block)], 1)
+    block[:, : len(block)] = upper + upper.T
+    matrix[first:end, first:] = block
+    matrix[first:, first:end] = block.T

@@ -6,15 +6,16 @@ Tasks carry a path and a range of rows, never data or open files; the process th
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from drg_hpc import digests
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import failpoint, new_file
 from drg_hpc.interpretation import statistics as s
+from drg_hpc.interpretation.pool import Pool
 from drg_hpc.interpretation.statistics_config import StatsOptions
 from drg_hpc.interpretation.statistics_pairs import merge_comoments
 from drg_hpc.interpretation.statistics_plan import (
@@ -36,20 +37,6 @@ from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 log = logging.getLogger(__name__)
-
-
-class Pool(Protocol):
-    """Who computes; :mod:`drg_hpc.runs.launch.dask` has them."""
-
-    progress: Progress | None
-
-    def submit(self, function: Callable[..., Any], *arguments: Any, rows: int = 0) -> Any:
-        """Have a task done; the handle may be an argument of another one. ``rows`` count as progress."""
-        ...
-
-    def collect(self, tasks: Sequence[Any]) -> list[Any]:
-        """Results, in order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,10 +61,10 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     InputError, IncompleteError, CorruptError : a file is neither attributions nor seqlets, not merged, damaged
     """
     found = _find(options)
-    described = digests.describe_inputs({str(i): path for i, path in enumerate(found.paths)})
-    header = _header([digests.input_identity(record) for record in described.values()], options)
+    # submitted first: whole files are hashed by one worker each, while the others begin with the tasks
+    described = [pool.submit(digests.describe_input, path) for path in found.paths]
     if options.out.exists():
-        if stored.find_digest(options.out) != header["digest"]:
+        if stored.find_digest(options.out) != _header(pool.collect(described), options)["digest"]:
             raise UsageError(
                 f"{options.out} was made from other files or with other flags", fix="choose another -o, or remove it"
             )
@@ -91,8 +78,9 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     with Progress(total, "statistics") as progress:
         pool.progress = progress
         tasks = [pool.submit(seqlet_record, path) for path in found.seqlets]
-        done = pool.collect(tasks + _submit(found.sources, groups, pool, options))
-    seqlets, results = done[: len(found.seqlets)], iter(done[len(found.seqlets) :])
+        done = iter(pool.collect([*described, *tasks, *_submit(found.sources, groups, pool, options)]))
+    header = _header([next(done) for _ in described], options)
+    seqlets, results = [next(done) for _ in tasks], done
     files: dict[int, stored.FileRecord] = {}
     compared = []
     for group in groups:
@@ -126,11 +114,11 @@ def _find(options: StatsOptions) -> Found:
     return found
 
 
-def _header(inputs: list[dict[str, Any]], options: StatsOptions) -> dict[str, Any]:
+def _header(described: list[dict[str, Any]], options: StatsOptions) -> dict[str, Any]:
     """The root attributes: all that determines the numbers."""
     header = {
         "command": "stats",
-        "inputs": inputs,
+        "inputs": [digests.input_identity(record) for record in described],
         "bins_per_octave": s.BINS_PER_OCTAVE,
         "quantile_levels": list(s.LEVELS),
         "top_fraction": s.TOP,

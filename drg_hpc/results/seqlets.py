@@ -132,6 +132,12 @@ def _table(group: h5py.Group) -> pd.DataFrame:
     return table
 
 
+def count_seqlets(path: Path) -> int:
+    """Seqlets of a file; errors as :func:`read_seqlets`."""
+    with _opened(path) as (group, _):
+        return int(group["row"].shape[0])
+
+
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Columns and root attributes, without the windows; errors as :func:`read_seqlets`."""
     with _opened(path) as (group, attributes):

@@ -278,6 +278,13 @@ def environment_for(threads: int) -> dict[str, str]:
     return {name: str(threads) for name in names} | {"BLOSC_NTHREADS": "1", "PYTHONHASHSEED": "0"}
 
 
-def pin_threads(threads: int) -> None:
-    """Pin this process; call before numpy or torch is imported."""
+def pin_threads(threads: int, *, compiled: int | None = None) -> None:
+    """Pin this process; call before numpy or torch is imported.
+
+    Parameters
+    ----------
+    compiled : threads of compiled loops, where they differ from those of matrix products
+    """
     os.environ.update(environment_for(threads))
+    if compiled is not None:
+        os.environ["NUMBA_NUM_THREADS"] = str(compiled)

@@ -10,13 +10,14 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, unit_windows
 from drg_hpc.interpretation.config import MotifsOptions, check_method
 from drg_hpc.interpretation.linkage import Linkage, linkage_tree
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.products import best_values, distance_matrix
 from drg_hpc.interpretation.similarity import Metric, compare
 from drg_hpc.interpretation.splitting import reproducibility, site_effects, split_by_effects
+from drg_hpc.runs.launch.dask_pools import Here
 
 
 @pytest.mark.parametrize("method", ["average", "complete", "single"])
@@ -37,13 +38,13 @@ def test_products_and_all_neighbours(metric: Metric) -> None:
     distance = distance_matrix(windows, metric=metric, min_overlap=6)
     np.testing.assert_array_equal(distance, distance.T)
     rule = NeighbourRule(k=5, min_overlap=6, pivots=12, probes=12, seed=0, metric=metric)
-    found = nearest_neighbours(windows, rule)
+    found = nearest_neighbours(windows, rule, pool=Here())
     np.fill_diagonal(value, -np.inf)
     np.testing.assert_allclose(found.value, -np.sort(-value, axis=1)[:, :5], atol=3e-6)
     picked = np.take_along_axis(value, found.index.astype(np.int64), axis=1)
     np.testing.assert_allclose(picked, found.value, atol=3e-6)
     with pytest.raises(UsageError, match="13 of 12 cells"):
-        nearest_neighbours(windows, NeighbourRule(k=5, min_overlap=6, pivots=12, probes=13, seed=0))
+        nearest_neighbours(windows, NeighbourRule(k=5, min_overlap=6, pivots=12, probes=13, seed=0), pool=Here())
 
 
 def test_splits_and_models() -> None:
@@ -66,9 +67,9 @@ def test_leiden(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = ClusterRule(similarity=0.7, merge=0.9, min_overlap=12, min_size=5, sample=60, seed=0, method="leiden")
     if importlib.util.find_spec("leidenalg") is None:
         with pytest.raises(UsageError, match="leidenalg, which is not installed"):
-            cluster_windows(windows.astype(np.float32), np.ones(90), rule)
+            cluster_windows(unit_windows(windows), np.ones(90), rule, pool=Here())
         return
-    found = cluster_windows(windows.astype(np.float32), np.ones(90), rule)
+    found = cluster_windows(unit_windows(windows), np.ones(90), rule, pool=Here())
     assert sorted(tuple(np.unique(c.members // 30)) for c in found) == [(0,), (1,), (2,)]
 
 

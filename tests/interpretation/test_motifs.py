@@ -16,7 +16,7 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file, walk_files
 from drg_hpc.genome.motifs import read_meme, write_meme
 from drg_hpc.interpretation.averages import consensus, trim_core
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows, unit_windows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
@@ -24,6 +24,7 @@ from drg_hpc.interpretation.seqlet_methods import call_seqlets
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
 from drg_hpc.results.seqlets import merge_parts, read_seqlets, write_part
+from drg_hpc.runs.launch.dask_pools import Here
 
 NAMES, SIGNS = ("CTCF", "GATA1", "SPI1", "REST"), [1, 1, -1, 1]
 
@@ -185,7 +186,7 @@ def test_clusters_do_not_depend_on_scale() -> None:
     windows = np.repeat(base, 30, axis=0) + rng.normal(0, 0.1, (90, 4, 20)).astype(np.float32)
     windows *= rng.uniform(0.5, 5, (90, 1, 1)).astype(np.float32)
     rule = ClusterRule(similarity=0.7, merge=0.9, min_overlap=12, min_size=5, sample=60, seed=0)
-    found = cluster_windows(windows, np.ones(90), rule)
+    found = cluster_windows(unit_windows(windows), np.ones(90), rule, pool=Here())
     assert sorted(tuple(np.unique(cluster.members // 30)) for cluster in found) == [(0,), (1,), (2,)]
     assert sum(len(cluster.members) for cluster in found) == 90
 
