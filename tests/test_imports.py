@@ -53,7 +53,7 @@ DOWNHILL: dict[str, set[str]] = {
         "api",
     },
 }
-RUN_FACTS = ("drg_hpc.runs.spec", "drg_hpc.runs.outputs", "drg_hpc.runs.devices")
+RUN_FACTS = ("drg_hpc.runs.spec", "drg_hpc.runs.outputs", "drg_hpc.runs.devices", "drg_hpc.runs.here")
 ONLY_IN = {
     "zarr": {"store"},
     "numcodecs": {"store"},

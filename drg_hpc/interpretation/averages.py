@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.clusters import Cluster
+from drg_hpc.interpretation.centres import Cluster
 from drg_hpc.interpretation.similarity import flip, place
 
 _MIN_WIDTH = 4

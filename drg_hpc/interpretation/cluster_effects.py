@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.clusters import Cluster
+from drg_hpc.interpretation.centres import Cluster
 from drg_hpc.interpretation.splitting import site_effects, split_by_effects
 
 

@@ -20,20 +20,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.interpretation.centres import Cluster, cluster_of, group_centres
 from drg_hpc.interpretation.communities import communities
-from drg_hpc.interpretation.joining import confused_centres
+from drg_hpc.interpretation.joining import confused_centres, merge_similar
 from drg_hpc.interpretation.linkage import Linkage, linkage_labels
-from drg_hpc.interpretation.membership import Nearest, likely_members, nearest_centres
+from drg_hpc.interpretation.membership import likely_members, nearest_centres
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.pool import Pool
 from drg_hpc.interpretation.products import distance_matrix, pooled_distances
 from drg_hpc.interpretation.shuffled import shuffled_windows, similarity_by_chance
-from drg_hpc.interpretation.similarity import Float32, Metric, compare, place
+from drg_hpc.interpretation.similarity import Float32, Metric
 from drg_hpc.rng import row_generator
 
-_BLOCK = 8192
 _ROUNDS = 2
-_MEDOID = 500
 CELLS_SEARCHED = 32
 _SHUFFLED = 20_000
 _CHANCE_LINKED = 3000
@@ -57,6 +56,7 @@ class ClusterRule:
     method, linkage : how the first groups are made
     neighbours, resolution : of Leiden's graph
     by_chance : share of a cluster's members that shuffled windows would be, at most
+    device : where all pairs are compared
     """
 
     similarity: float | None
@@ -71,26 +71,7 @@ class ClusterRule:
     neighbours: int = 15
     resolution: float = 1.0
     by_chance: float = 0.05
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Members, and how each lies over the cluster's frame of window width.
-
-    Parameters
-    ----------
-    members : (k,) seqlet numbers, ascending
-    offset : (k,) start of the (flipped) window relative to the frame
-    flipped : (k,) bool
-    similarity : (k,) to the centre
-    centre : (4, W) mean of the aligned unit windows
-    """
-
-    members: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    flipped: NDArray[np.bool_]
-    similarity: Float32
-    centre: Float32
+    device: str = "cpu"
 
 
 def cluster_windows(
@@ -134,43 +115,38 @@ def sample_rows(strength: NDArray[np.floating], size: int, seed: int) -> NDArray
     return np.sort(np.concatenate([top, drawn]))
 
 
-def unit_windows(windows: NDArray[np.floating]) -> Float32:
-    """(n, 4, W) of norm 1; a window of zeros stays one."""
-    norm = np.sqrt((windows.astype(np.float64) ** 2).sum(axis=(1, 2), keepdims=True))
-    return np.asarray(windows / np.maximum(norm, 1e-30), np.float32)
-
-
 class _Work:
     """The windows, real and shuffled, and what is done to them."""
 
     def __init__(self, units: Float32, task: Any, pool: Pool, rule: ClusterRule) -> None:
         self.units, self.task, self.pool, self.rule = units, task, pool, rule
         self.alike: dict[str, Any] = {"metric": rule.metric, "min_overlap": rule.min_overlap}
+        self.pairs: dict[str, Any] = {**self.alike, "device": rule.device}
         none = np.zeros((0, *units.shape[1:]), np.float32)
         self.chance = shuffled_windows(units, size=_SHUFFLED, seed=rule.seed) if rule.similarity is None else none
 
     def first_centres(self, free: NDArray[np.int64], strength: NDArray[np.floating], quantile: float) -> Float32:
         """Centres (c, 4, W) of groups among the windows ``free``."""
         rule = self.rule
-        cut = rule.similarity or similarity_by_chance(self.chance, quantile, **self.alike)
+        cut = rule.similarity or similarity_by_chance(self.chance, quantile, **self.pairs)
         if rule.method == "leiden":
-            return _group_centres(self.units, self._leiden_groups(cut), rule, least=max(2, rule.min_size // 2))
+            return group_centres(self.units, self._leiden_groups(cut), least=max(2, rule.min_size // 2), **self.alike)
         chosen = free[sample_rows(strength[free], rule.sample, rule.seed)]
         if len(chosen) < 2:
             return np.zeros((0, *self.units.shape[1:]), np.float32)
         rows = self.pool.submit(_rows_of, self.task, chosen)
-        distance = pooled_distances(self.pool, rows, len(chosen), **self.alike)
+        distance = pooled_distances(self.pool, rows, len(chosen), **self.pairs)
         groups = linkage_labels(distance, rule.linkage, cut=1.0 - cut)
         del distance
         least = max(2, int(rule.min_size * len(chosen) / len(free) / 2))
         if rule.similarity is None:
             least = max(least, self._chance_group(cut, len(chosen)) + 1)
-        return _group_centres(self.units[chosen], groups, rule, least=least)
+        return group_centres(self.units[chosen], groups, least=least, **self.alike)
 
     def _chance_group(self, cut: float, size: int) -> int:
         """Members of the largest group that as many shuffled windows form (of 3,000, in proportion)."""
         linked = self.chance[: min(size, _CHANCE_LINKED)]
-        groups = linkage_labels(distance_matrix(linked, **self.alike), self.rule.linkage, cut=1.0 - cut)
+        groups = linkage_labels(distance_matrix(linked, **self.pairs), self.rule.linkage, cut=1.0 - cut)
         return math.ceil(int(np.bincount(groups).max()) * size / len(linked))
 
     def _leiden_groups(self, cut: float) -> NDArray[np.int64]:
@@ -179,7 +155,7 @@ class _Work:
         pivots = min(n, max(1, math.isqrt(4 * n)))
         search = NeighbourRule(
             k=min(rule.neighbours, n - 1), pivots=pivots, probes=min(pivots, CELLS_SEARCHED), seed=rule.seed,
-            **self.alike,
+            **self.pairs,
         )  # fmt: skip
         found = nearest_neighbours(self.units, search, pool=self.pool, task=self.task)
         return communities(found, least=cut, resolution=rule.resolution, seed=rule.seed)
@@ -216,69 +192,9 @@ class _Work:
                 pair = ((self.units, near), (self.chance, by_chance))
                 members = likely_members(*pair, k, rate=self.rule.by_chance, discriminate=last)
             if len(members) >= least:
-                found.append(_cluster(self.units, near, members))
+                found.append(cluster_of(self.units, near, members))
         return found
 
 
 def _rows_of(windows: Float32, rows: NDArray[np.int64]) -> Float32:
     return windows[rows]
-
-
-def _cluster(units: Float32, near: Nearest, members: NDArray[np.int64]) -> Cluster:
-    offset, flipped = near.offset[members], near.flipped[members]
-    centre, shift = _centre(units[members], offset, flipped)
-    return Cluster(members, offset - shift, flipped, near.value[members], centre)
-
-
-def _group_centres(units: Float32, groups: NDArray[np.int64], rule: ClusterRule, *, least: int) -> Float32:
-    """Centres (c, 4, W) of the groups with at least ``least`` members, each laid around its medoid.
-
-    The medoid of a large group is that of evenly spaced members, as it needs all their pairs.
-    """
-    centres = []
-    for group, size in zip(*np.unique(groups, return_counts=True), strict=True):
-        if size < least:
-            continue
-        members = np.flatnonzero(groups == group)
-        some = members[:: -(-len(members) // _MEDOID)]
-        total = distance_matrix(units[some], metric=rule.metric, min_overlap=rule.min_overlap).sum(0, dtype=np.float64)
-        medoid = units[some[int(np.argmin(total))]][None]
-        pairs = compare(units[members], medoid, metric=rule.metric, min_overlap=rule.min_overlap)
-        centres.append(_centre(units[members], pairs.offset[:, 0].astype(np.int64), pairs.flipped[:, 0])[0])
-    return np.stack(centres) if centres else np.zeros((0, *units.shape[1:]), np.float32)
-
-
-def _centre(units: Float32, offset: NDArray[np.int64], flipped: NDArray[np.bool_]) -> tuple[Float32, int]:
-    """Aligned mean, cut to window width around its centre of mass, and the shift of the frame that this took.
-
-    Without the shift a cluster whose first centre happened to lie at the edge of its window would lose the far side.
-    """
-    width = units.shape[2]
-    total = np.zeros((units.shape[1], 3 * width))
-    for i in range(0, len(units), _BLOCK):
-        part = slice(i, i + _BLOCK)
-        total += place(units[part], offset[part] + width, flipped[part], width=3 * width).sum(axis=0)
-    mean = total / len(units)
-    weight = np.abs(mean).sum(axis=0)
-    middle = float((weight * np.arange(3 * width)).sum() / max(weight.sum(), 1e-30))
-    first = int(np.clip(round(middle - (width - 1) / 2), 0, 2 * width))
-    return mean[:, first : first + width].astype(np.float32), first - width
-
-
-def merge_similar(centres: Float32, least: float, *, metric: Metric, min_overlap: int) -> Float32:
-    """Join the most similar pair of centres until none reaches ``least``."""
-    weights = np.ones(len(centres))
-    while len(centres) > 1:
-        units = unit_windows(centres)
-        pairs = compare(units, units, metric=metric, min_overlap=min_overlap)
-        np.fill_diagonal(pairs.value, -1.0)
-        i, j = np.unravel_index(int(pairs.value.argmax()), pairs.value.shape)
-        if pairs.value[i, j] < least:
-            break
-        offset, flipped = pairs.offset[[i], j].astype(np.int64), pairs.flipped[[i], j]
-        moved = place(centres[[i]], offset, flipped, width=centres.shape[2])[0]
-        joined = (weights[i] * moved + weights[j] * centres[j]) / (weights[i] + weights[j])
-        keep = [k for k in range(len(centres)) if k not in (i, j)]
-        weights = np.append(weights[keep], weights[i] + weights[j])
-        centres = np.concatenate([centres[keep], joined[None].astype(np.float32)])
-    return centres

@@ -81,6 +81,7 @@ class MotifsOptions(Options):
     )
     max_q: float = flag(0.05, help="largest q value at which a match names a motif", gt=0, le=1, metavar="Q")
     seed: int = flag(0, help="seed of the draw of seqlets", ge=0, metavar="N")
+    device: Literal["cpu", "cuda"] = flag("cpu", help="where all pairs of windows are compared")
     threads: int = flag(1, help="threads of the database search; the result does not depend on it", ge=1, metavar="N")
     out: Path = flag(help="folder to write", metavar="DIR", short="-o")
 
@@ -90,7 +91,7 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     "leiden": ("linkage", "max_seqlets"),
     "modisco": (
         "linkage", "neighbours", "resolution", "split_by_effects", "by_chance", "similarity", "merge", "metric",
-        "min_overlap", "min_positions", "min_information", "seed",
+        "min_overlap", "min_positions", "min_information", "seed", "device",
     ),
 }  # fmt: skip
 

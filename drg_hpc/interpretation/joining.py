@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.similarity import Float32, Metric, compare
+from drg_hpc.interpretation.centres import unit_windows
+from drg_hpc.interpretation.similarity import Float32, Metric, compare, place
 
 _LOOKED_AT = 500
 _LOW, _CONFUSED = 10, 0.5
@@ -52,3 +53,22 @@ def confused_centres(
         keep[j if len(members[i]) >= len(members[j]) else i] = False
         both[[i, j]] = both[:, [i, j]] = 0
     return np.flatnonzero(keep)
+
+
+def merge_similar(centres: Float32, least: float, *, metric: Metric, min_overlap: int) -> Float32:
+    """Join the most similar pair of centres until none reaches ``least``."""
+    weights = np.ones(len(centres))
+    while len(centres) > 1:
+        units = unit_windows(centres)
+        pairs = compare(units, units, metric=metric, min_overlap=min_overlap)
+        np.fill_diagonal(pairs.value, -1.0)
+        i, j = np.unravel_index(int(pairs.value.argmax()), pairs.value.shape)
+        if pairs.value[i, j] < least:
+            break
+        offset, flipped = pairs.offset[[i], j].astype(np.int64), pairs.flipped[[i], j]
+        moved = place(centres[[i]], offset, flipped, width=centres.shape[2])[0]
+        joined = (weights[i] * moved + weights[j] * centres[j]) / (weights[i] + weights[j])
+        keep = [k for k in range(len(centres)) if k not in (i, j)]
+        weights = np.append(weights[keep], weights[i] + weights[j])
+        centres = np.concatenate([centres[keep], joined[None].astype(np.float32)])
+    return centres

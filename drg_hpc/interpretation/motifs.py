@@ -18,8 +18,9 @@ from drg_hpc import digests
 from drg_hpc.errors import CorruptError, UsageError
 from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
 from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus, conserved_positions
+from drg_hpc.interpretation.centres import unit_windows
 from drg_hpc.interpretation.cluster_effects import split_clusters, table_effects
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, unit_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.config import MotifsOptions, check_method
 from drg_hpc.interpretation.effect_files import write_effect_files
 from drg_hpc.interpretation.effects_config import EffectFlags, effect_params
@@ -27,7 +28,7 @@ from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
 from drg_hpc.interpretation.naming import best_matches
 from drg_hpc.interpretation.pool import Pool
 from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
-from drg_hpc.runs.launch.dask_pools import Here
+from drg_hpc.runs.here import Here
 
 log = logging.getLogger(__name__)
 FORMAT = "drg-motifs/1"
@@ -35,6 +36,7 @@ _CENTRED = ("hypothetical", "corrected")
 _PARAMS = (
     "method", "min_seqlets", "max_seqlets", "by_chance", "similarity", "merge", "metric", "min_overlap", "trim",
     "min_information", "min_positions", "max_q", "seed", "linkage", "neighbours", "resolution", "split_by_effects",
+    "device",
 )  # fmt: skip
 
 
@@ -158,6 +160,7 @@ def motifs_of(
         method=options.method,
         linkage=options.linkage,
         by_chance=options.by_chance,
+        device=options.device,
         neighbours=options.neighbours,
         resolution=options.resolution,
     )

@@ -64,6 +64,7 @@ class NeighbourRule:
     probes: int
     seed: int
     metric: Metric = "cosine"
+    device: str = "cpu"
 
 
 Found = tuple[NDArray[np.int64], NDArray[np.int32], Float32]
@@ -105,7 +106,7 @@ def pivot_block(windows: Float32, chosen: NDArray[np.int64], first: int, rule: N
     """Cells of up to 2,048 windows from ``first`` on, nearest first, and the angles to their pivots; a task."""
     part = windows[first : first + _BLOCK]
     least = 1 if rule.metric == "cosine" else rule.min_overlap  # the bound needs all offsets
-    value = best_values(part, windows[chosen], metric=rule.metric, min_overlap=least)
+    value = best_values(part, windows[chosen], metric=rule.metric, min_overlap=least, device=rule.device)
     near = np.argsort(-value, axis=1, kind="stable")[:, : rule.probes]
     return near.astype(np.int32), np.arccos(np.clip(np.take_along_axis(value, near, axis=1), -1, 1))
 
@@ -117,7 +118,9 @@ def search_cells(windows: Float32, jobs: list[Job], rule: NeighbourRule) -> Foun
     for wanted, members in jobs:
         for i in range(0, len(wanted), _BLOCK):
             part = wanted[i : i + _BLOCK]
-            found = best_values(windows[part], windows[members], metric=rule.metric, min_overlap=rule.min_overlap)
+            found = best_values(
+                windows[part], windows[members], metric=rule.metric, min_overlap=rule.min_overlap, device=rule.device
+            )
             found[part[:, None] == members[None, :]] = -np.inf  # a window is not its own neighbour
             names, found = _top(found, members, rule.k)
             at = np.searchsorted(rows, part)

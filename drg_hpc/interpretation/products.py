@@ -22,7 +22,13 @@ _TINY = 1e-12
 
 
 def best_values(
-    queries: Float32, references: Float32, *, metric: Metric = "cosine", min_overlap: int, both_strands: bool = True
+    queries: Float32,
+    references: Float32,
+    *,
+    metric: Metric = "cosine",
+    min_overlap: int,
+    both_strands: bool = True,
+    device: str = "cpu",
 ) -> Float32:
     """What :func:`~drg_hpc.interpretation.similarity.compare` calls ``value``, for a block that fits the cache.
 
@@ -31,23 +37,46 @@ def best_values(
     queries : (n, 4, W)
     references : (m, 4, V)
     min_overlap : shared positions
+    device : where the products are computed, ``cpu`` (numpy) or ``cuda`` (torch, float32 throughout)
 
     Returns
     -------
     (n, m) largest similarity over all offsets and strands
     """
     width, other = queries.shape[2], references.shape[2]
-    best = np.full((len(queries), len(references)), -np.inf, np.float32)
-    found = np.empty_like(best)
+    shape = (len(queries), len(references))
+    largest = _Largest(*shape) if device == "cpu" else _largest_by_torch(*shape, device)
     for flipped in (False, True) if both_strands else (False,):
         turned = flip(queries).astype(np.float32, copy=False) if flipped else queries
         for _, here, there in overlaps(width, other, min_overlap):
             cells = 4 * (width + other - (here.stop - here.start))
             left = _scaled(turned, here, metric, cells=cells, side=-1)
             right = _scaled(references, there, metric, cells=cells, side=1)
-            np.matmul(left, right.T, out=found)
-            np.maximum(best, found, out=best)
-    return best
+            largest.add(left, right)
+    return largest.value()
+
+
+class _Largest:
+    """The largest of several matrix products, cell by cell."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._best = np.full((rows, columns), -np.inf, np.float32)
+        self._found = np.empty_like(self._best)
+
+    def add(self, left: Float32, right: Float32) -> None:
+        """Take ``left @ right.T`` into account."""
+        np.matmul(left, right.T, out=self._found)
+        np.maximum(self._best, self._found, out=self._best)
+
+    def value(self) -> Float32:
+        """What was the largest, (rows, columns)."""
+        return self._best
+
+
+def _largest_by_torch(rows: int, columns: int, device: str) -> Any:
+    from drg_hpc.interpretation.products_torch import LargestByTorch
+
+    return LargestByTorch(rows, columns, device)
 
 
 def _scaled(windows: Float32, part: slice, metric: Metric, *, cells: int, side: int) -> Float32:
@@ -62,7 +91,7 @@ def _scaled(windows: Float32, part: slice, metric: Metric, *, cells: int, side: 
     return np.asarray(np.hstack([cut, mean]) / spread, np.float32)
 
 
-def distance_matrix(windows: Float32, *, metric: Metric, min_overlap: int) -> Float32:
+def distance_matrix(windows: Float32, *, metric: Metric, min_overlap: int, device: str = "cpu") -> Float32:
     """All pairs' ``1 - similarity``, (n, n) and symmetric with a zero diagonal; ``4 n**2`` bytes and one block more.
 
     Only pairs on and above the diagonal are computed.
@@ -70,11 +99,13 @@ def distance_matrix(windows: Float32, *, metric: Metric, min_overlap: int) -> Fl
     n = len(windows)
     out = np.empty((n, n), np.float32)
     for i in range(0, n, _ROWS):
-        _fill(out, i, distance_rows(windows, i, metric, min_overlap))
+        _fill(out, i, distance_rows(windows, i, metric, min_overlap, device))
     return out
 
 
-def pooled_distances(pool: Pool, windows: Any, count: int, *, metric: Metric, min_overlap: int) -> Float32:
+def pooled_distances(
+    pool: Pool, windows: Any, count: int, *, metric: Metric, min_overlap: int, device: str = "cpu"
+) -> Float32:
     """The same matrix by the tasks of a pool; a few blocks of 1,024 rows are under way at a time.
 
     Parameters
@@ -85,17 +116,17 @@ def pooled_distances(pool: Pool, windows: Any, count: int, *, metric: Metric, mi
     starts = range(0, count, _ROWS)
     for first in range(0, len(starts), _UNDER_WAY):
         some = starts[first : first + _UNDER_WAY]
-        blocks = pool.collect([pool.submit(distance_rows, windows, i, metric, min_overlap) for i in some])
+        blocks = pool.collect([pool.submit(distance_rows, windows, i, metric, min_overlap, device) for i in some])
         for i, block in zip(some, blocks, strict=True):
             _fill(out, i, block)
     return out
 
 
-def distance_rows(windows: Float32, first: int, metric: Metric, min_overlap: int) -> Float32:
+def distance_rows(windows: Float32, first: int, metric: Metric, min_overlap: int, device: str = "cpu") -> Float32:
     """Distances of up to 1,024 windows from ``first`` on to all from ``first`` on, (rows, n - first); a task."""
     rows = windows[first : first + _ROWS]
     blocks = [
-        best_values(rows, windows[j : j + _COLUMNS], metric=metric, min_overlap=min_overlap)
+        best_values(rows, windows[j : j + _COLUMNS], metric=metric, min_overlap=min_overlap, device=device)
         for j in range(first, len(windows), _COLUMNS)
     ]
     distance = np.hstack(blocks)

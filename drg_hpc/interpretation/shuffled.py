@@ -42,10 +42,12 @@ def shuffled_windows(windows: Float32, *, size: int, seed: int) -> Float32:
     return out
 
 
-def similarity_by_chance(shuffled: Float32, quantile: float, *, metric: Metric, min_overlap: int) -> float:
+def similarity_by_chance(
+    shuffled: Float32, quantile: float, *, metric: Metric, min_overlap: int, device: str = "cpu"
+) -> float:
     """Quantile of the similarity of pairs of shuffled windows (m, 4, W), of at most 1,500 with 1,500 others."""
     half = min(_PAIRED, len(shuffled) // 2)
-    pairs = best_values(shuffled[:half], shuffled[-half:], metric=metric, min_overlap=min_overlap)
+    pairs = best_values(shuffled[:half], shuffled[-half:], metric=metric, min_overlap=min_overlap, device=device)
     return float(np.quantile(pairs, quantile))
 
 

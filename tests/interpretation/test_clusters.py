@@ -6,18 +6,20 @@ import importlib.util
 
 import numpy as np
 import pytest
+import torch
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, unit_windows
+from drg_hpc.errors import InputError, UsageError
+from drg_hpc.interpretation.centres import unit_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.config import MotifsOptions, check_method
 from drg_hpc.interpretation.linkage import Linkage, linkage_tree
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.products import best_values, distance_matrix
 from drg_hpc.interpretation.similarity import Metric, compare
 from drg_hpc.interpretation.splitting import reproducibility, site_effects, split_by_effects
-from drg_hpc.runs.launch.dask_pools import Here
+from drg_hpc.runs.here import Here
 
 
 @pytest.mark.parametrize("method", ["average", "complete", "single"])
@@ -45,6 +47,18 @@ def test_products_and_all_neighbours(metric: Metric) -> None:
     np.testing.assert_allclose(picked, found.value, atol=3e-6)
     with pytest.raises(UsageError, match="13 of 12 cells"):
         nearest_neighbours(windows, NeighbourRule(k=5, min_overlap=6, pivots=12, probes=13, seed=0), pool=Here())
+
+
+@pytest.mark.parametrize("metric", ["cosine", "pearson"])
+def test_products_by_torch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU would do, on torch's CPU."""
+    windows = np.random.default_rng(1).normal(0.2, 1, (60, 4, 12)).astype(np.float32)
+    want = best_values(windows, windows[:40], metric=metric, min_overlap=6)
+    found = best_values(windows, windows[:40], metric=metric, min_overlap=6, device="cpu:0")
+    np.testing.assert_allclose(found, want, atol=3e-6)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="--device cuda: torch finds no GPU"):
+        distance_matrix(windows, metric=metric, min_overlap=6, device="cuda")
 
 
 def test_splits_and_models() -> None:

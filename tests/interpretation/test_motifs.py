@@ -16,7 +16,8 @@ from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file, walk_files
 from drg_hpc.genome.motifs import read_meme, write_meme
 from drg_hpc.interpretation.averages import consensus, trim_core
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows, unit_windows
+from drg_hpc.interpretation.centres import unit_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows, sample_rows
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
@@ -24,7 +25,7 @@ from drg_hpc.interpretation.seqlet_methods import call_seqlets
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
 from drg_hpc.results.seqlets import merge_parts, read_seqlets, write_part
-from drg_hpc.runs.launch.dask_pools import Here
+from drg_hpc.runs.here import Here
 
 NAMES, SIGNS = ("CTCF", "GATA1", "SPI1", "REST"), [1, 1, -1, 1]
 

@@ -16,7 +16,7 @@ from drg_hpc.files import sha256_file
 from drg_hpc.interpretation.statistics_config import StatsOptions
 from drg_hpc.interpretation.statistics_files import make_statistics
 from drg_hpc.results import seqlets
-from drg_hpc.runs.launch.dask_pools import Here
+from drg_hpc.runs.here import Here
 from tests.bodies.seqlet_runs import do_run, write_done
 from tests.results.attribution_files import Truth, make_truth, plain, write_file
 

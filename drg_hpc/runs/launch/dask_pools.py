@@ -1,4 +1,4 @@
-"""Who computes a reduction: this process, or the workers of a Dask scheduler. Both take tasks and give results."""
+"""The workers of a Dask scheduler compute a reduction: they take tasks and give results, as :mod:`drg_hpc.runs.here`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,6 @@ ALLOWED_FAILURES = 3
 """Workers that may die at one task before the task is blamed."""
 _COUNTED = ("drg_hpc", "numpy", "h5py")
 _POLL_S, _LOOK_S = 0.05, 1.0
-
-
-class Here:
-    """Computes in this process, task by task."""
-
-    progress: Progress | None = None
-
-    def submit(self, function: Callable[..., Any], *arguments: Any, rows: int = 0) -> Any:
-        """The result itself; ``rows`` count as progress."""
-        check_stop()
-        result = function(*arguments)
-        if self.progress and rows:
-            self.progress.add(rows)
-        return result
-
-    def collect(self, tasks: Sequence[Any]) -> list[Any]:
-        """``tasks``, which are results already."""
-        return list(tasks)
 
 
 class Workers:

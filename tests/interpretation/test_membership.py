@@ -1,0 +1,135 @@
+"""Members against planted truth, joins of what is the same, and clusters whoever computes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from interpretation.planted import named
+from numpy.typing import NDArray
+
+from drg_hpc.interpretation.centres import cluster_of, unit_windows
+from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+from drg_hpc.interpretation.joining import confused_centres, confusion, merge_similar
+from drg_hpc.interpretation.membership import likely_members, nearest_block, nearest_centres
+from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
+from drg_hpc.interpretation.products import distance_matrix, pooled_distances
+from drg_hpc.interpretation.shuffled import shuffled_windows
+from drg_hpc.interpretation.similarity import compare
+from drg_hpc.runs.here import Here
+from drg_hpc.runs.launch.dask import Cluster, connect
+
+NAMES = ("CTCF", "GATA1", "SPI1", "REST", "MAFK", "NRF1", "TEAD4", "RFX3")
+WIDTH = 30
+ALIKE = {"metric": "cosine", "min_overlap": 15}
+
+
+def planted(n: int, *, noise: float, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Unit windows with a site of one of eight motifs, or (a fifth of them) a word without meaning: -1."""
+    rng = np.random.default_rng(seed)
+    pfms = [motif.pfm for motif in named(*NAMES)]
+    truth = np.where(rng.random(n) < 0.2, -1, rng.integers(0, len(pfms), n))
+    out = np.zeros((n, 4, WIDTH), np.float32)
+    for row, which in enumerate(truth):
+        width = int(rng.integers(6, 11)) if which < 0 else pfms[which].shape[1]
+        start = int(np.clip((WIDTH - width) // 2 + rng.integers(-5, 6), 0, WIDTH - width))
+        bases, heights = rng.integers(0, 4, WIDTH), np.zeros(WIDTH)
+        heights[start : start + width] = 1.0
+        if which >= 0:
+            pfm = pfms[which]
+            site = np.array([rng.choice(4, p=column / column.sum()) for column in pfm.T])
+            content = 2 + (pfm * np.log2(np.maximum(pfm, 1e-9))).sum(axis=0)
+            bases[start : start + width] = site
+            heights[start : start + width] = content * pfm[site, np.arange(width)]
+        out[row, bases, np.arange(WIDTH)] = heights + rng.normal(0, noise * heights.max(), WIDTH)
+        if rng.random() < 0.5:
+            out[row] = out[row, ::-1, ::-1].copy()
+    return unit_windows(out), truth
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    return planted(1600, noise=0.1, seed=0)
+
+
+def test_clusters_are_the_planted_motifs(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    units, truth = world
+    rule = ClusterRule(similarity=None, merge=0.9, min_overlap=15, min_size=20, sample=1000, seed=0)
+    found = cluster_windows(units, np.ones(len(units)), rule, pool=Here())
+    assert len(found) == len(NAMES)
+    label = np.full(len(units), -1)
+    for cluster in found:
+        which = np.bincount(truth[cluster.members] + 1, minlength=9)
+        assert which[1:].max() > 0.9 * len(cluster.members)
+        label[cluster.members] = int(which[1:].argmax())
+    sites = truth >= 0
+    assert (label[sites] == truth[sites]).mean() > 0.95  # with a fixed cut of 0.5: 0.67
+    assert (label[~sites] >= 0).mean() < 0.1
+
+
+def test_few_members_come_by_chance(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    """Of windows without a motif, no more than the rate become members; the discriminant keeps more of the sites."""
+    units, truth = world
+    centres = np.stack([units[np.flatnonzero(truth == k)[0]] for k in range(8)])
+    chance = shuffled_windows(units, size=5000, seed=0)
+    more = shuffled_windows(units, size=len(units), seed=1)
+    mixed = np.concatenate([units[truth >= 0], more])
+    real = np.arange(len(mixed)) < (truth >= 0).sum()
+    near, by_chance = (nearest_centres(Here(), w, len(w), centres, **ALIKE) for w in (mixed, chance))
+    kept = {}
+    for discriminate in (False, True):
+        members = [
+            likely_members((mixed, near), (chance, by_chance), k, rate=0.05, discriminate=discriminate)
+            for k in range(8)
+        ]
+        false = sum(int((~real[rows]).sum()) for rows in members)
+        assert 0 < false < 0.1 * sum(map(len, members))
+        kept[discriminate] = sum(int(real[rows].sum()) for rows in members)
+    assert kept[True] > kept[False] > 0.5 * real.sum()
+
+
+def test_blocks_make_no_difference(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    units, _ = world
+    whole = compare(units[:700], units[700:705], **ALIKE)
+    block = nearest_block(units, 100, 300, units[700:705], "cosine", 15)
+    np.testing.assert_array_equal(block.label, whole.value[100:300].argmax(axis=1))
+    np.testing.assert_allclose(block.value, whole.value[100:300].max(axis=1), atol=1e-6)
+
+
+def test_the_same_motif_twice_becomes_one(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+    units, truth = world
+    rows = [np.flatnonzero(truth == k) for k in (0, 1, 2)]
+    members = [rows[0][::2], rows[0][1::2], rows[1], rows[2]]
+    first = [units[part[0]] for part in members]
+    centres = []
+    for part, start in zip(members, first, strict=True):
+        near = nearest_centres(Here(), units[part], len(part), start[None], **ALIKE)
+        centres.append(cluster_of(units[part], near, np.arange(len(part))).centre)
+    both = confusion(units, np.stack(centres), members, **ALIKE)
+    assert both[0, 1] > 0.7 and both[2:, :2].max() < 0.1 and both[2, 3] < 0.1
+    kept = confused_centres(units, np.stack(centres), members, **ALIKE)
+    assert kept.tolist() == ([0, 2, 3] if len(members[0]) >= len(members[1]) else [1, 2, 3])
+    assert len(merge_similar(np.stack(centres), 0.9, **ALIKE)) == 3
+
+
+def test_pools_agree(world: tuple[NDArray[np.float32], NDArray[np.int64]], tmp_path: Path) -> None:
+    """Two worker processes, which read the windows themselves, give what this process gives."""
+    units, _ = world
+    np.save(tmp_path / "units.npy", units)
+    rule = ClusterRule(similarity=None, merge=0.9, min_overlap=15, min_size=20, sample=600, seed=0)
+    search = NeighbourRule(k=5, min_overlap=15, pivots=40, probes=8, seed=0)
+    here = cluster_windows(units, np.ones(len(units)), rule, pool=Here())
+    near = nearest_neighbours(units, search, pool=Here())
+    with connect(Cluster("local", beside=tmp_path / "x", workers=2)) as pool:
+        task = pool.submit(np.load, tmp_path / "units.npy")
+        there = cluster_windows(units, np.ones(len(units)), rule, pool=pool, task=task)
+        found = nearest_neighbours(units, search, pool=pool, task=task)
+        distance = pooled_distances(pool, task, len(units), **ALIKE)
+    assert len(here) == len(there) > 3
+    for one, two in zip(here, there, strict=True):
+        for name in ("members", "offset", "flipped", "similarity", "centre"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+    np.testing.assert_array_equal(near.index, found.index)
+    np.testing.assert_array_equal(near.value, found.value)
+    np.testing.assert_array_equal(distance, distance_matrix(units, **ALIKE))
