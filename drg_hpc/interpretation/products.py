@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.interpretation.pool import Pool
-from drg_hpc.interpretation.similarity import Float32, Metric, flip, overlaps
+from drg_hpc.interpretation.similarity import Float32, Metric, aligned, flip, overlaps
 
 _ROWS = 1024
 _COLUMNS = 2048
@@ -43,6 +43,7 @@ def best_values(
     -------
     (n, m) largest similarity over all offsets and strands
     """
+    queries, references = aligned(queries), aligned(references)
     width, other = queries.shape[2], references.shape[2]
     shape = (len(queries), len(references))
     largest = _Largest(*shape) if device == "cpu" else _largest_by_torch(*shape, device)

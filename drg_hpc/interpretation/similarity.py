@@ -42,6 +42,14 @@ def flip(windows: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.ascontiguousarray(windows[..., ::-1, ::-1])
 
 
+def aligned(windows: Float32) -> Float32:
+    """The same values where a processor likes them, copied only if they are not there.
+
+    What another process sent may begin at any byte; numpy multiplies such arrays in another way, with other last bits.
+    """
+    return np.require(windows, np.float32, ["C_CONTIGUOUS", "ALIGNED"])
+
+
 def overlaps(query: int, reference: int, min_overlap: int) -> Iterator[tuple[int, slice, slice]]:
     """``(offset, positions of the query, positions of the reference)`` for each allowed offset, nearest to 0 first."""
     span = range(min_overlap - query, reference - min_overlap + 1)
@@ -74,6 +82,7 @@ def compare(
     ------
     UsageError : ``min_overlap`` is not within the windows
     """
+    queries, references = aligned(queries), aligned(references)
     width, other = queries.shape[2], references.shape[2]
     if not 1 <= min_overlap <= min(width, other):
         raise UsageError(f"overlap of {min_overlap} positions is not possible between widths {width} and {other}")

@@ -14,7 +14,7 @@ from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
 from drg_hpc.interpretation.joining import confused_centres, confusion, merge_similar
 from drg_hpc.interpretation.membership import likely_members, nearest_block, nearest_centres
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
-from drg_hpc.interpretation.products import distance_matrix, pooled_distances
+from drg_hpc.interpretation.products import best_values, distance_matrix, pooled_distances
 from drg_hpc.interpretation.shuffled import shuffled_windows
 from drg_hpc.interpretation.similarity import compare
 from drg_hpc.runs.here import Here
@@ -95,6 +95,31 @@ def test_blocks_make_no_difference(world: tuple[NDArray[np.float32], NDArray[np.
     block = nearest_block(units, 100, 300, units[700:705], "cosine", 15)
     np.testing.assert_array_equal(block.label, whole.value[100:300].argmax(axis=1))
     np.testing.assert_allclose(block.value, whole.value[100:300].max(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_where_an_array_begins_makes_no_difference(
+    world: tuple[NDArray[np.float32], NDArray[np.int64]], count: int
+) -> None:
+    """What Dask hands over may begin at any byte, and numpy multiplies that without its library."""
+
+    def moved(array: NDArray[np.float32]) -> NDArray[np.float32]:
+        buffer = bytearray(array.nbytes + 64)
+        start = (-np.frombuffer(buffer, np.uint8).ctypes.data) % 64 + 7
+        out = np.frombuffer(buffer, np.float32, count=array.size, offset=start).reshape(array.shape)
+        out[...] = array
+        assert not out.flags.aligned
+        return out
+
+    units, _ = world
+    centres = units[:count]
+    for one, two in ((units, centres), (moved(units), centres), (units, moved(centres))):
+        found = nearest_block(one, 0, len(one), two, "cosine", 15)
+        value = best_values(one, two, **ALIKE)
+        if one is units and two is centres:
+            want, pairs = found, value
+        np.testing.assert_array_equal(found.value, want.value)
+        np.testing.assert_array_equal(value, pairs)
 
 
 def test_the_same_motif_twice_becomes_one(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
