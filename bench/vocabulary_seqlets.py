@@ -1,14 +1,15 @@
 """Calling seqlets: in memory against tangermeme on one core each, and as a run over a file of 2 GB in bounded memory.
 
 ``recursive`` is timed twice: compat (positive seqlets only, what tangermeme calls) against tangermeme in turn, and the
-two-sided default. tfmodisco and zscore are timed alone. The file is projected attributions of one track; the memory is
-the peak of the drg-seqlets processes, of which there is one worker.
+two-sided default. tfmodisco and zscore are timed alone. The memory is that of the largest process of drg-seqlets while
+it reads 2 GB of attributions of two tracks, beside what its plan says; the plan is also made for 100 GB. Shards are
+counted on a tenth of the file: other numbers of them may not change a byte.
 """
 
 from __future__ import annotations
 
-import os
-import resource
+import json
+import shutil
 import statistics
 import subprocess
 import time
@@ -18,9 +19,13 @@ from typing import Any
 
 import numpy as np
 from common import ROOT, argv, environment, show
+from stores_fill import Memory
 
-LENGTH = 1000
+from drg_hpc.files import sha256_file
+
+LENGTH, TRACKS = 1000, 2
 REPEATS = 7
+METHODS = ("recursive", "tfmodisco", "zscore")
 
 
 def tracks(rows: int, seed: int) -> Any:
@@ -76,43 +81,92 @@ def _in_memory(scratch: Path, rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _write(path: Path, rows: int) -> None:
-    from bodies.seqlet_runs import write_attributions
+class _Rows:
+    """An array (rows, LENGTH) that is made block by block, as it is asked for."""
 
-    values = np.concatenate([tracks(min(10_000, rows - at), at) for at in range(0, rows, 10_000)])
-    onehot = np.zeros((rows, 4, LENGTH), np.int8)
-    onehot[:, 0] = 1
-    write_attributions(path, values, onehot, tracks=1, keep=False)
+    def __init__(self, rows: int) -> None:
+        self.shape = (rows, LENGTH)
+
+    def __getitem__(self, block: slice) -> Any:
+        return tracks(block.stop - block.start, block.start)
+
+
+class _Bases:
+    """One-hot rows of one base."""
+
+    def __getitem__(self, block: slice) -> Any:
+        onehot = np.zeros((block.stop - block.start, 4, LENGTH), np.int8)
+        onehot[:, 0] = 1
+        return onehot
+
+
+def _attributions(folder: Path, rows: int, planned: int | None = None) -> Path:
+    """An attribution run; with ``planned``, one that says it has so many rows."""
+    from bodies.seqlet_runs import write_attributions, write_done
+
+    folder.mkdir()
+    write_attributions(folder / "out.h5", _Rows(rows), _Bases(), tracks=TRACKS, keep=False)  # type: ignore[arg-type]
+    names = [f"track {i}" for i in range(TRACKS)]
+    write_done(folder, "attr", {"rows": planned or rows, "length": LENGTH, "tracks": names})
+    return folder
+
+
+def _seqlets(source: Path, out: Path, method: str, *more: object) -> Any:
+    """The result of one drg-seqlets."""
+    code = argv("drg-seqlets", source, "-o", out, "--method", method, "--workers", 1, "--json", *more)
+    done = subprocess.run(code, check=True, env=environment(), capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def _plan(source: Path, scratch: Path, method: str, rows: int) -> dict[str, Any]:
+    """What the plan says, in numbers."""
+    told = _seqlets(source, scratch / "never", method, "--dry-run")
+    shards = told["shards"]["calls"]
+    return {
+        "rows": rows, "gb_of_values": round(rows * LENGTH * TRACKS * 4 / 1e9, 1), "shards": told["shards"],
+        "mb_a_shard_reads": round(-(-rows // shards) * LENGTH * TRACKS * 4 / 1e6),
+        "gb_on_disk": round(told["bytes"] / 1e9, 1), "memory_mb": round(told["memory"] / 1e6),
+    }  # fmt: skip
 
 
 def _as_runs(scratch: Path, rows: int) -> dict[str, Any]:
-    source = scratch / "attr.h5"
-    child = os.fork()  # what makes the file may not count as memory of what reads it
-    if child == 0:
-        _write(source, rows)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    results: dict[str, Any] = {"rows": rows, "length": LENGTH, "bytes": rows * LENGTH * 4}
-    for method in ("recursive", "tfmodisco", "zscore"):
-        digests = []
-        for shards in (1 if rows < 20_000 else rows // 20_000, 3):
-            out = scratch / f"{method}{shards}"
-            code = argv("drg-seqlets", source, "-o", out, "--method", method, "--shards", shards, "--workers", 1)
-            started = time.perf_counter()
-            subprocess.run(code, check=True, env=environment(OMP_NUM_THREADS="1"), capture_output=True)
-            seconds = time.perf_counter() - started
-            digests.append(
-                subprocess.run(["sha256sum", out / "out.h5"], capture_output=True, text=True).stdout.split()[0]
-            )
-            if len(digests) == 1:
-                peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-                results[method] = {"shards": shards, "seconds": seconds, "peak_mib_so_far": peak}
-        assert len(set(digests)) == 1, f"{method}: other bytes with other shards"
+    large, part = _attributions(scratch / "large", rows), _attributions(scratch / "part", rows // 10)
+    huge = _attributions(scratch / "huge", 64, planned=50 * rows)
+    results: dict[str, Any] = {}
+    for method in METHODS:
+        plans = {"plan": _plan(large, scratch, method, rows), "plan_50_times": _plan(huge, scratch, method, 50 * rows)}
+        started = time.perf_counter()
+        with Memory() as memory:
+            found = _seqlets(large, scratch / method, method)
+        seconds = time.perf_counter() - started
+        shutil.rmtree(scratch / method)
+        results[method] = {
+            "seconds": round(seconds, 1), "seqlets": found["summary"]["rows"], "largest_process_mb": round(memory.largest / 1e6),
+            "processes_mb": round(memory.total / 1e6), **plans, "sharded_equal": _same_bytes(part, scratch, method),
+        }  # fmt: skip
+        assert memory.largest <= plans["plan"]["memory_mb"] * 1e6, f"{method}: more memory than planned"
     return results
 
 
+def _same_bytes(source: Path, scratch: Path, method: str) -> list[int]:
+    """Numbers of shards that gave one and the same file."""
+    counts, digests = [1, 3, 7], set()
+    for shards in counts:
+        out = scratch / f"{method}-{shards}"
+        _seqlets(source, out, method, "--shards", shards)
+        digests.add(sha256_file(out / "out.h5"))
+        shutil.rmtree(out)
+    assert len(digests) == 1, f"{method}: other bytes with other shards"
+    return counts
+
+
 def run(scratch: Path, *, small: bool) -> dict[str, Any]:
-    """Both parts; prints a table."""
+    """Both parts; prints tables."""
+    return {"memory": in_memory(scratch, small=small), "runs": as_runs(scratch, small=small)}
+
+
+def in_memory(scratch: Path, *, small: bool) -> dict[str, Any]:
+    """The first part."""
     memory = _in_memory(scratch, 2_000 if small else 20_000)
     theirs = memory["seconds"]["tangermeme"]
     show(
@@ -120,14 +174,19 @@ def run(scratch: Path, *, small: bool) -> dict[str, Any]:
         [("side", "seconds", "seqlets", "speed against tangermeme")]
         + [(n, f"{s:.3f}", str(memory["seqlets"][n]), f"{theirs / s:.2f}") for n, s in memory["seconds"].items()],
     )
-    runs = _as_runs(scratch, 4_000 if small else 500_000)
-    show(
-        f"drg-seqlets on {runs['bytes'] / 1e9:.1f} GB, one worker",
-        [("method", "shards", "seconds", "peak MiB so far")]
-        + [
-            (name, str(item["shards"]), f"{item['seconds']:.1f}", f"{item['peak_mib_so_far']:.0f}")
-            for name, item in runs.items()
-            if isinstance(item, dict)
-        ],
-    )
-    return {"memory": memory, "runs": runs}
+    return memory
+
+
+def as_runs(scratch: Path, *, small: bool) -> dict[str, Any]:
+    """The second part."""
+    runs = _as_runs(scratch, 4_000 if small else 250_000)
+    table = [("method", "GB", "rows", "shards", "MB a shard reads", "planned MB", "largest process MB", "seconds")]
+    for method, found in runs.items():
+        for plan in ("plan", "plan_50_times"):
+            said, here = found[plan], plan == "plan"
+            shards = " + ".join(f"{count} {stage}" for stage, count in said["shards"].items())
+            measured = (str(found["largest_process_mb"]), str(found["seconds"])) if here else ("", "")
+            numbers = (said["gb_of_values"], said["rows"], shards, said["mb_a_shard_reads"], said["memory_mb"])
+            table.append((method, *map(str, numbers), *measured))
+    show("drg-seqlets over attributions of two tracks, one worker", table)
+    return runs

@@ -50,6 +50,10 @@ class ModelEffects:
         )  # fmt: skip
         self._motifs: Arrays = {}
 
+    @property
+    def _sums_motifs(self) -> bool:
+        return self._params["kmers"] == "data" and not self._params["unique"]
+
     def begin(self, device: str) -> None:
         """Set all sums to zero."""
         classes = tuple(tuple(members) for _, members in self._params["classes"])
@@ -59,7 +63,7 @@ class ModelEffects:
             measured=self._params["measured"],
         )  # fmt: skip
         self._collector = Collector(shape, device)
-        if self._params["kmers"] == "data":
+        if self._sums_motifs:
             self._motifs = {}
             for item in self._kernels:
                 self._motifs[f"{item.tag}_sums"] = np.zeros((len(item.weight), 4 * item.width))
@@ -68,23 +72,33 @@ class ModelEffects:
     def add(
         self, onehot: Onehot, kept: NDArray[np.int64], *, measured: NDArray[np.float64] | None,
         classes: NDArray[np.int64] | None,
-    ) -> None:  # fmt: skip
-        """A block of rows, of which some are kept."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:  # fmt: skip
+        """A block of rows, of which some are kept.
+
+        Returns
+        -------
+        with ``per_row``, losses of the kept rows (n, classes, kernels), and what is lost from (n, classes)
+        """
         device, dtype = self._place
         x = [pad_block(array_tensor(each).to(device=device, dtype=dtype)) for each in onehot]
         rows = torch.from_numpy(kept).to(device)
         prediction = self._ablation.block(x)
         y, regions = (None if v is None else torch.from_numpy(v).to(device) for v in (measured, classes))
         self._collector.rows(prediction[rows], y, regions)
-        first = 0
+        first, losses = 0, []
         for number, item in enumerate(self._kernels):
             for chosen, without in self._ablation.without(number):
                 check_stop()
                 here = slice(first + chosen.start, first + chosen.stop)
-                self._collector.without(here, without[:, rows])
+                loss = self._collector.without(here, without[:, rows])
+                if self._params["per_row"] and loss is not None:
+                    losses.append(loss.float().cpu().numpy())
             first += item.branch.kernels
-            if self._params["kmers"] == "data":
+            if self._sums_motifs:
                 self._add_motifs(item, [each[kept] for each in onehot])
+        if not losses:
+            return None
+        return np.concatenate(losses).transpose(1, 2, 0), self._collector.row_correlations.float().cpu().numpy()
 
     def _add_motifs(self, item: Kernels, onehot: Onehot) -> None:
         spread, choice = spread_on_rows(item, self._scanned), choice_of(self._params)

@@ -30,6 +30,7 @@ class Options(RowOptions):
     kmer_strands: Literal["both", "forward"] = flag(
         "both", help="k-mers with their reverse complements, or as they are (as DRG does)"
     )
+    unique: bool = flag(False, help="count each k-mer of a motif once, however often it occurs")
     activated: Literal["none", "exp", "model"] = flag(
         "none", help="activation of w.x + b before k-mers are chosen and weighted: exp, or the model's own"
     )
@@ -47,11 +48,21 @@ class Options(RowOptions):
     min_correlation: float = flag(
         0.3, help="rows count in it whose prediction correlates at least this well", ge=-1, le=1, metavar="R"
     )
+    per_row: bool = flag(
+        False, help="also write kernattperpnt.h5, the loss of that correlation by row, class of tracks and kernel"
+    )
     region_classes: Path | None = flag(
         None, help="table of region name and class, for effects by class of regions", metavar="TSV"
     )
     linkage: Literal["complete", "average", "single"] = flag("complete", help="of the clustering of motifs")
-    distance: float = flag(0.3, help="cut of its tree, 1 - Pearson of two motifs", gt=0, le=2, metavar="D")
+    metric: Literal["correlation", "cosine", "mse", "correlation_pvalue", "jaccard"] = flag(
+        "correlation", help="distance of two motifs, of their information over the union: 1 - Pearson, 1 - cosine, "
+        "mean squared difference, p-value of Pearson, or 1 - continuous Jaccard"
+    )  # fmt: skip
+    distance: float | None = flag(
+        None, help="cut of its tree (default: 0.3 of correlation, 0.05 of correlation_pvalue, as DRG)", gt=0,
+        metavar="D",
+    )  # fmt: skip
     split_distance: float = flag(
         0.7, help="clusters are divided until effects over tracks are within this, 1 - Pearson; 2: never", gt=0, le=2,
         metavar="D",

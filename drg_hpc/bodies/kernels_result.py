@@ -17,6 +17,9 @@ from drg_hpc.interpretation.kernel_files import write_tables
 from drg_hpc.interpretation.kernel_motifs import direct_ppm, probabilities
 from drg_hpc.interpretation.naming import best_matches
 from drg_hpc.interpretation.splitting import split_by_effects
+from drg_hpc.results.h5 import PartFile
+from drg_hpc.results.kernel_rows import NAME as ROWS_FILE
+from drg_hpc.results.kernel_rows import merge_rows
 from drg_hpc.results.kernels import Float64, Kernel, KernelCluster, KernelResult, write_kernels
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS
@@ -25,12 +28,16 @@ Arrays = Mapping[str, NDArray[Any]]
 _OF_KERNELS = ("effect", "impact", "correlation", "rmse", "class_correlation")
 
 
-def write_result(plan: Plan, kernels: Sequence[Kernels], scanned: Arrays, sums: Arrays, out: Path) -> dict[str, Any]:
+def write_result(
+    plan: Plan, kernels: Sequence[Kernels], scanned: Arrays, sums: Arrays, *, rows_parts: Sequence[PartFile],
+    out: Path,
+) -> dict[str, Any]:  # fmt: skip
     """Write the outputs of a run; returns its summary.
 
     Parameters
     ----------
     scanned, sums : merged arrays of the two stages
+    rows_parts : with ``per_row``, the files of losses
     """
     params = plan.params
     table = _kernels(kernels, scanned, sums, params)
@@ -44,6 +51,9 @@ def write_result(plan: Plan, kernels: Sequence[Kernels], scanned: Arrays, sums: 
     )  # fmt: skip
     write_kernels(out / "out.h5", result, plan.result_attributes() | {"conventions": _conventions(params)})
     write_tables(out, result)
+    if params["per_row"]:
+        names = {"kernels": [kernel.name for kernel in table], "classes": result.classes}
+        merge_rows(rows_parts, out / ROWS_FILE, plan.result_attributes(), **names)
     return {
         "rows": params["rows"],
         "counted_rows": int(sums["m0_rows"]),
@@ -64,7 +74,7 @@ def _conventions(params: Mapping[str, Any]) -> dict[str, Any]:
         "constant": f"{constant}, at every position and on both strands of a kernel's channel",
         "effect": "with all kernels minus without the kernel, summed over rows",
         "bins": "predictions and measured values of a track with bins are their means",
-        "clusters": "by motif, then by effect over tracks",
+        "clusters": f"by motif ({params['metric']} of information over the union), then by effect over tracks",
         "block_rows": BLOCK_ROWS,
     }
 
@@ -73,7 +83,9 @@ def _kernels(kernels: Sequence[Kernels], scanned: Arrays, sums: Arrays, params: 
     found = []
     several = len({item.model for item in kernels}) > 1
     for item in kernels:
-        source, prefix = (sums, item.tag) if params["kmers"] == "data" else (scanned, f"{item.tag}_random")
+        on_rows = params["kmers"] == "data"
+        source = sums if on_rows and not params["unique"] else scanned
+        prefix = item.tag if on_rows else f"{item.tag}_random"
         pfms = probabilities(source[f"{prefix}_sums"], item.width)
         ppms, constant = direct_ppm(item.weight, item.bias), constants(item, scanned, params)
         before = f"model{item.model + 1}_" if several else ""
@@ -121,7 +133,7 @@ def _named(kernel: Kernel, found: tuple[str, float]) -> Kernel:
 
 def _clusters(plan: Plan, kernels: Sequence[Kernel], effects: Float64) -> list[KernelCluster]:
     params, pfms = plan.params, [kernel.pfm for kernel in kernels]
-    pairs = clustering.motif_pairs(pfms)
+    pairs = clustering.motif_pairs(pfms, metric=params["metric"])
     labels = clustering.cluster_motifs(pairs, method=params["linkage"], limit=params["distance"])
     if effects.shape[1] > 1:  # one track has nothing to correlate
         labels = split_by_effects(labels, effects, max_distance=params["split_distance"])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drg_hpc.bodies.kernels_layers import find_branches, own_activation
 from drg_hpc.interpretation import kernel_counts as counts
 from drg_hpc.interpretation import kernel_motifs as motifs
+from drg_hpc.interpretation import kernel_words as words
 from drg_hpc.interpretation.kernel_ablation import Branch
 from drg_hpc.models.base import SequenceModel
 
@@ -37,6 +38,11 @@ class Kernels:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32] | None
     activation: motifs.Activation
+
+    @property
+    def words(self) -> str:
+        """Key of the k-mers that the rows have for it; of one width and of the same inputs they are the same."""
+        return f"words_{self.width}_{'-'.join(map(str, self.branch.inputs))}"
 
     @property
     def width(self) -> int:
@@ -107,14 +113,45 @@ def uses_rows(params: Mapping[str, Any]) -> bool:
 def scan_random(kernels: Sequence[Kernels], params: Mapping[str, Any]) -> Arrays:
     """Means, medians and motifs on random k-mers."""
     found: Arrays = {}
+    both = params["kmer_strands"] == "both"
     for item in kernels:
+        kmers, choice = motifs.random_kmers(params["seed"], params["n_kmers"], item.width), choice_of(params)
         made = motifs.on_random_kmers(
-            item.weight, item.bias, kmers=motifs.random_kmers(params["seed"], params["n_kmers"], item.width),
-            both_strands=params["kmer_strands"] == "both", activation=item.activation, choice=choice_of(params),
-        )  # fmt: skip
+            item.weight, item.bias, kmers=kmers, both_strands=both, activation=item.activation, choice=choice
+        )
         for name in ("mean", "median", "sums", "counts"):
             found[f"{item.tag}_random_{name}"] = getattr(made, name)
+        if params["unique"]:
+            found |= _on_words(item, words.distinct_words(kmers, both_strands=both), params, tag=f"{item.tag}_random")
     return found
+
+
+def _on_words(item: Kernels, found: words.Words, params: Mapping[str, Any], *, tag: str) -> Arrays:
+    sums, counted = words.motifs_of_words(
+        item.weight, item.bias, found, activation=item.activation, choice=choice_of(params)
+    )
+    return {f"{tag}_sums": sums, f"{tag}_counts": counted}
+
+
+def distinct_of(
+    kernels: Sequence[Kernels], onehot: Sequence[NDArray[Any]], params: Mapping[str, Any]
+) -> dict[str, words.Words]:
+    """The distinct k-mers of a block of rows, by :attr:`Kernels.words`."""
+    return {
+        item.words: np.unique(np.concatenate([
+            np.zeros(0, np.uint64),
+            *(words.window_words(windows, item.width) for windows in windows_of(item, onehot, params)),
+        ]))
+        for item in {item.words: item for item in kernels}.values()
+    }  # fmt: skip
+
+
+def motifs_of_distinct(kernels: Sequence[Kernels], found: Arrays, params: Mapping[str, Any]) -> Arrays:
+    """A merged scan with the motifs of its distinct k-mers in place of these."""
+    kept = {name: values for name, values in found.items() if not name.startswith("words_")}
+    for item in kernels:
+        kept |= _on_words(item, found[item.words], params, tag=item.tag)
+    return kept
 
 
 def windows_of(

@@ -22,9 +22,11 @@ REGION_CLASSES = "region_classes"
 _GROUPS_OF_ROWS = 64
 _SUMS = 5  # per kernel and track
 _KERNELS = 512  # where a description does not tell
+_WORDS = 64  # bytes a base: a word of 8 of each strand, while two sets are united
+_DISTANCES = {"correlation": 0.3, "correlation_pvalue": 0.05}
 _PARAMS = (
-    "scale", "nullify", "nullify_on", "kmers", "n_kmers", "kmer_strands", "activated", "cutoff", "max_activation",
-    "min_correlation", "linkage", "distance", "split_distance", "max_q", "seed",
+    "scale", "nullify", "nullify_on", "kmers", "n_kmers", "kmer_strands", "unique", "activated", "cutoff",
+    "max_activation", "min_correlation", "per_row", "linkage", "metric", "split_distance", "max_q", "seed",
 )  # fmt: skip
 
 
@@ -74,9 +76,22 @@ def _require_uses(options: Options, *, measured: bool) -> None:
         raise UsageError("--n-kmers without random k-mers", fix="leave it out")
     if options.max_q != 0.05 and not options.database:
         raise UsageError("--max-q without --database", fix="give a database, or leave it out")
-    if not measured and (options.classes is not None or changed(options, ["min_correlation"])):
+    if not measured and (options.classes is not None or changed(options, ["min_correlation", "per_row"])):
         raise UsageError("correlations by class need measured values, which only a dataset store has",
-                         fix="leave --classes and --min-correlation out, or give a store")  # fmt: skip
+                         fix="leave --classes, --min-correlation and --per-row out, or give a store")  # fmt: skip
+
+
+def _cut_of(options: Options) -> float:
+    """Distance at which the tree of motifs is cut.
+
+    Raises
+    ------
+    UsageError : none is given, and none is usual for the metric
+    """
+    found = _DISTANCES.get(options.metric) if options.distance is None else options.distance
+    if found is None:
+        raise UsageError(f"--metric {options.metric} without --distance: it has no usual one", fix="give one")
+    return found
 
 
 def _shards(options: Options, rows: int, group: int) -> tuple[tuple[Shard, ...], tuple[Shard, ...]]:
@@ -101,6 +116,9 @@ def settle(options: Options) -> RunSpec:
     measured = chosen.kind == "store"
     _require_uses(options, measured=measured)
     tracks = select_tracks(options.tracks, models[0]["tracks"])
+    classes = _track_classes(options, models[0], tracks) if measured else []
+    if options.per_row and not classes:
+        raise UsageError("--per-row is of correlations over tracks, and no class has two", fix="leave it out")
     regions = None if options.region_classes is None else read_region_classes(options.region_classes)
     group = BLOCK_ROWS * -(-chosen.rows // (BLOCK_ROWS * _GROUPS_OF_ROWS))
     scan, shards = _shards(options, chosen.rows, group)
@@ -110,7 +128,8 @@ def settle(options: Options) -> RunSpec:
         "inputs_of_model": [[name, length] for name, length in model_inputs(models[0]).items()],
         "tracks": [[index, name] for index, name in tracks],
         "measured": measured,
-        "classes": _track_classes(options, models[0], tracks) if measured else [],
+        "classes": classes,
+        "distance": _cut_of(options),
         "region_classes": [] if regions is None else sorted(set(regions.values())),
         "group": group,
         "databases": len(options.database),
@@ -138,8 +157,11 @@ def _estimate(chosen: Selection, models: list[dict[str, Any]], params: Mapping[s
     sums = 8 * kernels * len(params["tracks"]) * (_SUMS + len(params["region_classes"]))
     groups = -(-chosen.rows // params["group"])
     kmers = 2 * params["n_kmers"] * 4 * 25 * 4
+    if params["unique"] and params["kmers"] == "data":
+        kmers += _WORDS * chosen.rows * sum(length for _, length in params["inputs_of_model"])
+    by_row = 4 * chosen.rows * len(params["classes"]) * (kernels + len(models)) if params["per_row"] else 0
     return Estimate(
-        bytes=(groups + 2) * sums + (1 << 20),
+        bytes=(groups + 2) * sums + 2 * by_row + (1 << 20),
         files=2 * shards + 20,
         memory=chosen.memory + sum(worker_memory(model) for model in models) + kmers + 4 * sums,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from drg_hpc.bodies.kernels_scan import (
     Arrays,
     Kernels,
     RowScan,
+    distinct_of,
     kernels_of,
+    motifs_of_distinct,
     scan_random,
     uses_random,
     uses_rows,
@@ -31,6 +34,8 @@ from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import device_model
 from drg_hpc.models.header import read_model_header
 from drg_hpc.prediction.rows import Rows, check_bins, track_places
+from drg_hpc.results import h5
+from drg_hpc.results.kernel_rows import RowsWriter
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import Attempt, Part, Shard
@@ -38,6 +43,7 @@ from drg_hpc.store.reader import open_dataset
 
 _GROUP = "group_"
 """Arrays with a first axis of groups of rows, whose values are combined."""
+LOSSES = "rows.h5"
 Onehot = Sequence[NDArray[Any]]
 
 
@@ -57,7 +63,7 @@ class Body:
         attempt.notes |= {"device": device_model(attempt.device), "torch": torch.__version__}
         modules = self._run.modules("cpu" if stage == SCAN else attempt.device)
         kernels = kernels_of(modules, self._params["activated"])
-        made = self._scan(shard, kernels) if stage == SCAN else self._effects(shard, modules, kernels, attempt.device)
+        made = self._scan(shard, kernels) if stage == SCAN else self._effects(shard, modules, kernels, attempt)
         np.savez(attempt.out / f"{stage}.npz", **made)  # type: ignore[arg-type]
 
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
@@ -66,10 +72,21 @@ class Body:
             found = _added(parts, SCAN)
             if any(not value for name, value in found.items() if name.endswith("_kmers")):
                 raise InputError("the rows have no k-mer of known bases", fix="take random k-mers")
+            if self._counts_words:
+                found = motifs_of_distinct(kernels_of(*self._of_models), found, self._params)
             np.savez(out / "scan.npz", **found)  # type: ignore[arg-type]
             return {}
-        kernels = kernels_of(self._run.modules("cpu"), self._params["activated"])
-        return write_result(self._plan, kernels, self._scanned, _added(parts, EFFECTS), out)
+        losses = [h5.PartFile(part.path / LOSSES, part.shard.start, part.shard.stop) for part in parts]
+        return write_result(self._plan, kernels_of(*self._of_models), self._scanned, _added(parts, EFFECTS),
+                            rows_parts=losses, out=out)  # fmt: skip
+
+    @property
+    def _of_models(self) -> tuple[list[SequenceModel], str]:
+        return self._run.modules("cpu"), self._params["activated"]
+
+    @property
+    def _counts_words(self) -> bool:
+        return bool(self._params["unique"] and self._params["kmers"] == "data")
 
     @cached_property
     def _scanned(self) -> Arrays:
@@ -96,20 +113,38 @@ class Body:
             return found
         groups: list[Arrays] = []
         histograms: dict[str, NDArray[np.int64]] = {}
+        words: Arrays = {}
         for group in self._groups(shard):
             scans = {item.tag: RowScan(item, self._params) for item in kernels}
             for _, onehot, kept in group:
+                onehot = [x[kept] for x in onehot]
                 for scan in scans.values():
-                    scan.add([x[kept] for x in onehot])
+                    scan.add(onehot)
+                if self._counts_words:
+                    words = _united(words, distinct_of(kernels, onehot, self._params))
             groups.append({f"{tag}_{name}": v for tag, scan in scans.items() for name, v in scan.sums().items()})
             for tag, scan in scans.items():
                 if scan.histogram is not None:
                     histograms[tag] = histograms.get(tag, 0) + scan.histogram
         found |= {f"{_GROUP}{name}": np.stack([group[name] for group in groups]) for name in groups[0]}
-        return found | {f"{_GROUP}{tag}_histogram": values[None] for tag, values in histograms.items()}
+        return found | words | {f"{_GROUP}{tag}_histogram": values[None] for tag, values in histograms.items()}
 
     def _effects(
-        self, shard: Shard, modules: Sequence[SequenceModel], kernels: list[Kernels], device: str
+        self, shard: Shard, modules: Sequence[SequenceModel], kernels: list[Kernels], attempt: Attempt
+    ) -> Arrays:  # fmt: skip
+        with ExitStack() as stack:
+            losses = None
+            if self._params["per_row"]:
+                losses = stack.enter_context(RowsWriter(
+                    attempt.out / LOSSES, rows=shard.stop - shard.start, classes=len(self._params["classes"]),
+                    kernels=sum(item.branch.kernels for item in kernels), models=len(modules),
+                ))  # fmt: skip
+                losses.regions(self._run.source.regions(shard.start, shard.stop))
+            return self._grouped(shard, modules, kernels, device=attempt.device, losses=losses)
+
+    def _grouped(
+        self, shard: Shard, modules: Sequence[SequenceModel], kernels: list[Kernels], *, device: str,
+        losses: RowsWriter | None,
     ) -> Arrays:  # fmt: skip
         groups: list[Arrays] = []
         runs = [
@@ -122,9 +157,12 @@ class Body:
             for at, onehot, kept in group:
                 regions = self._run.source.regions(at, at + len(onehot[0])).iloc[kept]
                 measured, classes = self._measured(regions), self._classes(regions)
+                found = []
                 for run in runs:
                     check_stop()
-                    run.add(onehot, kept, measured=measured, classes=classes)
+                    found.append(run.add(onehot, kept, measured=measured, classes=classes))
+                if losses is not None:
+                    _write_losses(losses, at - shard.start, found)
             groups.append({name: value for run in runs for name, value in run.sums().items()})
         return {f"{_GROUP}{name}": np.stack([group[name] for group in groups]) for name in groups[0]}
 
@@ -156,14 +194,27 @@ class Body:
         return np.array([self._class_numbers.get(str(name), -1) for name in regions["name"]], np.int64)
 
 
+def _united(words: Arrays, more: Mapping[str, NDArray[Any]]) -> Arrays:
+    return {name: np.union1d(words[name], new) if name in words else new for name, new in more.items()}
+
+
+def _write_losses(
+    losses: RowsWriter, at: int, found: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]] | None]
+) -> None:  # fmt: skip
+    """Those of a block of rows, of all models; rows of a store are all kept."""
+    made = [one for one in found if one is not None]
+    losses.block(at, np.concatenate([loss for loss, _ in made], 2), np.stack([full for _, full in made], 1))
+
+
 def _added(parts: list[Part], stage: str) -> Arrays:
-    """All arrays of a stage: those of groups added up one by one, extremes taken, others as they are."""
+    """All arrays of a stage: those of groups added up one by one, extremes taken, words united, others as they are."""
     found: Arrays = {}
     for part in parts:
         with np.load(part.path / f"{stage}.npz") as stored:
             for name in stored.files:
                 if not name.startswith(_GROUP):
-                    found[name] = stored[name]
+                    words = name.startswith("words_") and name in found
+                    found[name] = np.union1d(found[name], stored[name]) if words else stored[name]
                     continue
                 key = name.removeprefix(_GROUP)
                 combine: Any = {"low": np.minimum, "high": np.maximum}.get(key.rpartition("_")[2], np.add)

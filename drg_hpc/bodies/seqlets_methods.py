@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.errors import InputError
+from drg_hpc.interpretation.null import extremes
 from drg_hpc.results.seqlet_source import AttributionSource, Track
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
@@ -53,16 +55,29 @@ class Method(ABC):
         return []
 
 
-def kept_blocks(source: AttributionSource, track: Track, shard: Shard) -> Any:
-    """``(first row, kept rows (n, L))`` of a shard, block by block."""
+def kept_blocks(source: AttributionSource, track: Track, shard: Shard) -> Iterator[tuple[int, Float32]]:
+    """``(first row, kept rows (n, L))`` of a shard, block by block; errors as :func:`require_finite`."""
     for first, values in source.blocks(track, shard.start, shard.stop):
         check_stop()
-        yield first, values[source.kept(first, first + len(values))]
+        kept = np.flatnonzero(source.kept(first, first + len(values)))
+        require_finite(values, source, track, kept, first)
+        yield first, values[kept]
 
 
-def require_finite(values: Float32) -> None:
-    """Raise :class:`InputError` where a value is NaN or infinite."""
-    if not np.isfinite(values).all():
+def require_finite(
+    values: NDArray[Any], source: AttributionSource, track: Track, rows: NDArray[np.int64], first: int
+) -> None:
+    """Look at ``rows`` of a block (n, …) that begins at row ``first``.
+
+    Raises
+    ------
+    InputError : naming the first row with a value that is NaN or infinite
+    """
+    try:
+        extremes(values[rows])
+    except InputError as error:
+        wrong = rows[~np.isfinite(values[rows]).all(axis=tuple(range(1, values.ndim)))][0]
         raise InputError(
-            "attributions hold NaN or infinite values", fix="look at the model's outputs; run drg-attr again"
-        )
+            f"row {first + wrong} of track {track.name!r} in {source.path} has NaN or infinite attributions",
+            fix=error.fix,
+        ) from None

@@ -9,13 +9,16 @@ from drg_hpc.bodies.seqlets_options import Options, method_params
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.runs.outputs import read_done, resolve_output
-from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage, block_shards
+from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Shard, Stage, block_shards
 
 __all__ = ["SUMMARY", "Options", "plan_shards"]
 
 SUMMARY = "Call seqlets: the stretches of an attribution track that stand out from its background."
-_SEQLETS_PER_ROW = 4  # for the estimate only
-_SAMPLE = 1_000_000  # windows that the thresholds of tfmodisco are found from; more need a draw
+_BASES = 80  # for one seqlet more in a row
+_SEQLET_BYTES = 250  # of one in memory, without its window
+_ROWS, _VALUES, _SEQLETS = 16_384, 1 << 24, 256 << 20  # rows, values and bytes of seqlets of a shard, at most
+_BLOCK_VALUES = 4 << 20  # of the rows that are read at a time, at least those of 64 rows
+_SAMPLE = 1_000_000  # windows that the thresholds of tfmodisco are found from
 
 
 def plan_shards(options: Options) -> RunSpec:
@@ -35,15 +38,14 @@ def plan_shards(options: Options) -> RunSpec:
         raise UsageError(f"no track {options.track!r} in {source}", fix=f"tracks: {', '.join(tracks[:20])}")
     if rows == 0:
         raise InputError(f"no rows in {source}", fix="attribute a split that has rows")
-    if params.get("core", 1) > length:
-        raise UsageError(f"--core {params['core']} is longer than the sequences of {source}, {length} bases")
-    shards = block_shards(rows, shards=options.shards, shard_size=options.shard_size, default_size=16_384)
+    _check_fit(params, source, length)
     used = [options.track] if options.track is not None else tracks
     inputs = {"attributions": describe_input(source)}
     if options.null is not None:
         inputs["null"] = describe_input(_shuffles(options, length, used))
-    size = rows * len(used) * _SEQLETS_PER_ROW * (options.window * 8 + 64)
-    more, memory = _windows(params, shards, length, len(used))
+    calls = len(used) * (1 + length // _BASES)
+    size = min(_ROWS, _VALUES // max(length, 1), _SEQLETS // (calls * (8 * options.window + _SEQLET_BYTES)))
+    shards = block_shards(rows, shards=options.shards, shard_size=options.shard_size, default_size=max(size, 1))
     stages = tuple(Stage(name, (Shard(0, 0, rows),) if name == "draw" else shards) for name in _stages(options, params))
     return RunSpec(
         command="seqlets",
@@ -51,12 +53,34 @@ def plan_shards(options: Options) -> RunSpec:
         inputs=inputs,
         stages=stages,
         threads=options.threads,
-        estimate=Estimate(
-            bytes=2 * size + more,
-            files=3 * sum(len(stage.shards) for stage in stages) + 12,
-            memory=(256 << 20) + 16 * 4096 * length + memory,
-        ),
+        estimate=_estimate(params, stages, length=length, tracks=len(used), calls=calls),
         notes=notes,
+    )
+
+
+def _check_fit(params: dict[str, Any], source: Path, length: int) -> None:
+    """Raise :class:`UsageError` where no seqlet can lie in ``length`` bases."""
+    if "min_length" in params and params["min_length"] > length:
+        which = f"--min-length {params['min_length']}"
+    elif "core" in params and params["core"] + 2 * params["flank"] > length:
+        which = f"--core {params['core']} with --flank {params['flank']} at both ends"
+    elif "min_size" in params and params["min_size"] > length:
+        which = f"--min-size {params['min_size']}"
+    else:
+        return
+    raise UsageError(f"{which} is longer than the sequences of {source}, {length} bases", fix="give a smaller one")
+
+
+def _estimate(params: dict[str, Any], stages: tuple[Stage, ...], *, length: int, tracks: int, calls: int) -> Estimate:
+    """Bytes, files and memory; ``calls``: seqlets of a row in all tracks."""
+    shards = stages[-1].shards
+    rows, largest = shards[-1].stop, max(shard.rows for shard in shards)
+    block = min(max(_BLOCK_VALUES, BLOCK_ROWS * length), largest * length)
+    more, memory = _windows(params, shards, length, tracks)
+    return Estimate(
+        bytes=2 * rows * calls * (8 * params["window"] + 64) + more,
+        files=3 * sum(len(stage.shards) for stage in stages) + 12,
+        memory=(256 << 20) + 56 * block + 2 * largest * calls * (8 * params["window"] + _SEQLET_BYTES) + memory,
     )
 
 
@@ -76,8 +100,7 @@ def _windows(params: dict[str, Any], shards: tuple[Shard, ...], length: int, tra
     if params["method"] != "tfmodisco":
         return 0, 0
     width, rows = length + 1 - params["core"], shards[-1].stop
-    draw = 4 * rows * width if rows * width > _SAMPLE else 0
-    return 8 * rows * width * tracks, max(16 * max(shard.rows for shard in shards) * width, draw, 128 * _SAMPLE)
+    return 8 * rows * width * tracks, max(16 * max(shard.rows for shard in shards) * width, 200 * _SAMPLE)
 
 
 def _shuffles(options: Options, length: int, used: list[str]) -> Path:

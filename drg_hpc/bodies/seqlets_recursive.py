@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ class Recursive(Method):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.rule = recursive_rule(plan.params)
+        self._callers: dict[int, Callable[[Float32], pd.DataFrame]] = {}  # one at a time: a null can be large
 
     def work(self, stage: str, source: AttributionSource, tracks: list[Track], shard: Shard, out: Path) -> None:
         """Extremes and a coarse histogram, or the histogram itself."""
@@ -56,7 +56,7 @@ class Recursive(Method):
     def _histogram(self, source: AttributionSource, track: Track, shard: Shard, index: int) -> NDArray[np.int64]:
         edges = self._edges("range")[index]
         count = compat_histogram if self.rule.compat else histogram
-        total = np.zeros(edges.bins if self.rule.compat else (2, edges.bins), np.int64)
+        total = np.zeros(edges.bins, np.int64)
         for _, values in kept_blocks(source, track, shard):
             total += count(values, edges)
         return total
@@ -71,12 +71,14 @@ class Recursive(Method):
         np.savez(out / "histogram.npz", counts=counts, low=edges["low"], high=edges["high"])
 
     def _merge_range(self, parts: list[Part], out: Path) -> None:
-        loaded = [dict(np.load(part.path / "range.npz")) for part in parts]
-        low = np.min([item["low"] for item in loaded], axis=0)
-        high = np.max([item["high"] for item in loaded], axis=0)
-        keys = sum(item["keys"] for item in loaded)
-        found = [self._range(Survey(float(low[i]), float(high[i]), keys[i])) for i in range(len(low))]
-        np.savez(out / "range.npz", low=[edge.low for edge in found], high=[edge.high for edge in found])
+        total: list[Survey] = []
+        for part in parts:
+            with np.load(part.path / "range.npz") as stored:
+                low, high, keys = (stored[name] for name in ("low", "high", "keys"))
+            found = [Survey(float(low[i]), float(high[i]), keys[i]) for i in range(len(low))]
+            total = [one + other for one, other in zip(total, found, strict=True)] if total else found
+        edges = [self._range(item) for item in total]
+        np.savez(out / "range.npz", low=[edge.low for edge in edges], high=[edge.high for edge in edges])
 
     def _range(self, found: Survey) -> Edges:
         if self.rule.compat:
@@ -87,14 +89,12 @@ class Recursive(Method):
         stored = np.load(self.stages / f"{stage}.npz")
         return [Edges(float(a), float(b), self.rule.bins) for a, b in zip(stored["low"], stored["high"], strict=True)]
 
-    @cached_property
-    def _callers(self) -> list[Callable[[Float32], pd.DataFrame]]:
-        counts = np.load(self.stages / "histogram.npz")["counts"]
-        build = CompatCaller.build if self.rule.compat else Caller.build
-        return [build(self.rule, edges, counts[i]) for i, edges in enumerate(self._edges("histogram"))]
-
     def call(self, source: AttributionSource, number: int, track: Track, first: int, values: Float32) -> pd.DataFrame:
         """Calls with the track's null."""
+        if number not in self._callers:
+            build = CompatCaller.build if self.rule.compat else Caller.build
+            edges, counts = self._edges("histogram")[number], np.load(self.stages / "histogram.npz")["counts"][number]
+            self._callers = {number: build(self.rule, edges, counts, length=source.length)}
         return self._callers[number](values)
 
     def facts(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.bodies.seqlets_methods import Float32, Method, kept_blocks, require_finite
+from drg_hpc.bodies.seqlets_methods import Float32, Method, kept_blocks
 from drg_hpc.interpretation.sorted_pieces import SortedPieces
 from drg_hpc.interpretation.tfmodisco import (
     NONE,
@@ -68,7 +68,6 @@ class Tfmodisco(Method):
     def _fill(self, source: AttributionSource, track: Track, shard: Shard, sums: NDArray[np.float64]) -> None:
         at = 0
         for _, values in kept_blocks(source, track, shard):
-            require_finite(values)
             found = window_sums(values, self.rule.core).reshape(-1)
             sums[at : at + len(found)] = found
             at += len(found)

@@ -100,6 +100,7 @@ class Body:
         with self._source() as source:
             names = [track.name for track in source.tracks]
             form = source.form(self._tracks(source)[0])
+            kept = bool(source.kept(0, source.rows).any())
         attributes = {
             "params": self.plan.params,
             "form": form,
@@ -122,12 +123,14 @@ class Body:
             "window": self.plan.params["window"],
             "form": form,
         }
-        if count == 0:
+        flat = [used[i] for i in self.method.constant()]
+        if not kept:
+            log.warning("no seqlets: no row is kept, see regions/reason in %s", self.path)
+        elif flat:
+            log.warning("no seqlets in %s: all attributions are equal", ", ".join(flat))
+        elif count == 0:
             advice = _ADVICE[self.plan.params["method"]].format(**{**self.plan.params, "rows": rows})
             log.warning("no seqlets: %s and another -o", advice)
-        flat = [used[i] for i in self.method.constant()]
-        if flat:
-            log.warning("no seqlets in %s: all attributions are equal", ", ".join(flat))
         return summary | {"constant_tracks": flat}
 
 

@@ -35,10 +35,11 @@ class Zscore(Method):
         for first, values in source.blocks(track, start, stop):
             check_stop()
             here = slice(first - start, first - start + len(values))
+            kept = np.flatnonzero(source.kept(first, first + len(values)))
+            require_finite(values, source, track, kept, first)
             full = source.full(track, first, first + len(values))
-            kept = source.kept(first, first + len(values))
-            require_finite(full[kept])
-            found[here] = np.where(kept, row_scales(full), 0.0)
+            require_finite(full, source, track, kept, first)
+            found[here] = np.where(source.kept(first, first + len(values)), row_scales(full), 0.0)
         return found
 
     def work(self, stage: str, source: AttributionSource, tracks: list[Track], shard: Shard, out: Path) -> None:
@@ -60,14 +61,18 @@ class Zscore(Method):
             self._begun, self._by_row = shard.start, np.mean(found, axis=0)
 
     @cached_property
+    def _of_tracks(self) -> list[float]:
+        return [float(value) for value in np.load(self.stages / "scales.npz")["mean"]]
+
+    @cached_property
     def _means(self) -> list[float]:
         """The scale of every track."""
-        means = [float(value) for value in np.load(self.stages / "scales.npz")["mean"]]
+        means = self._of_tracks
         return means if self.rule.norm == "condition" else [math.fsum(means) / len(means)] * len(means)
 
     def call(self, source: AttributionSource, number: int, track: Track, first: int, values: Float32) -> pd.DataFrame:
         """Calls with the scale of the rows or of the track."""
-        require_finite(values)
+        require_finite(values, source, track, np.arange(len(values)), first)
         if self.rule.norm == "seq":
             scales = self._by_row[first - self._begun :][: len(values)]
         else:
@@ -79,3 +84,7 @@ class Zscore(Method):
         if self.rule.norm in ("seq", "std"):
             return {}
         return {"scales": self._means}
+
+    def constant(self) -> list[int]:
+        """Tracks whose attributions are all zero."""
+        return [] if self.rule.norm in ("seq", "std") else [i for i, mean in enumerate(self._of_tracks) if mean == 0]

@@ -178,6 +178,11 @@ def kernels() -> NoReturn:
     main("kernels", prog="drg-kernels")
 
 
+def perturb() -> NoReturn:
+    """drg-perturb."""
+    main("perturb", prog="drg-perturb")
+
+
 def predict() -> NoReturn:
     """drg-predict."""
     main("predict", prog="drg-predict")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
+from drg_hpc.cli.inspect_kernels import is_kernels, kernel_facts
 from drg_hpc.cli.inspect_store import store_facts, store_lines
 from drg_hpc.config import Options, flag, positional
 from drg_hpc.errors import CorruptError, InputError
@@ -71,7 +72,7 @@ def _inspect_run(path: Path, *, verify: bool) -> dict[str, Any]:
         raise CorruptError(
             f"{path}: {status.fault or '; '.join(faults)}", fix=f"drg-work {path}, then drg-merge {path}"
         )
-    return facts | held
+    return facts | held | (kernel_facts(path) if status.merged and plan.command == "kernels" else {})
 
 
 def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -156,7 +157,8 @@ def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
 def _inspect_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
     from drg_hpc.results.contents import describe_hdf5
 
-    return {"kind": "HDF5 file"} | describe_hdf5(path, verify=verify)
+    found = describe_hdf5(path, verify=verify)
+    return {"kind": "HDF5 file"} | found | (kernel_facts(path) if is_kernels(found["attributes"]) else {})
 
 
 # What a folder is, by the file that only its kind has; a model has a metrics.json and a training.json too.

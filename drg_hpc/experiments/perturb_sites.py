@@ -1,112 +1,115 @@
-"""Sequences with the sites of motifs replaced, swapped or moved; every one is as long as the sequence it comes from."""
+"""Sites of motifs in a block of sequences, and which sequences a test can be made on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import InputError
-from drg_hpc.experiments.background import Background
+from drg_hpc.experiments.perturb_copies import places
+from drg_hpc.experiments.perturb_tests import Test
+from drg_hpc.experiments.tables import Ints
 
-Codes = NDArray[np.uint8]
-Site = tuple[int, int]
-"""First base of a site and the one after its last."""
-
-
-def replaced(
-    codes: Codes, sites: Sequence[Site], background: Background, *, count: int, generator: np.random.Generator
-) -> Codes:
-    """``count`` sequences (count, L) with each site drawn afresh from the background.
-
-    A base is drawn given the one before it, in the new sequence; with the probabilities of a first base where that one
-    is unknown or there is none.
-
-    Parameters
-    ----------
-    codes : of the sequence (L,), 0 to 3 are A, C, G, T, 4 is unknown
-    """
-    out = np.repeat(codes[None], count, axis=0)
-    table = np.cumsum([*background.following, background.first], axis=1)[:, :3]
-    for start, end in sorted(sites):
-        for at in range(start, end):
-            before = out[:, at - 1] if at else np.full(count, 4, np.uint8)
-            out[:, at] = (generator.random(count)[:, None] >= table[before]).sum(axis=1)
-    return out
+STATUSES = ("tested", "a motif is missing", "sites overlap", "no other place")
+"""What became of a sequence in a test, by number."""
+TESTED, MISSING, OVERLAPPING, UNPLACEABLE = range(len(STATUSES))
 
 
-def swapped(codes: Codes, one: Site, other: Site) -> Codes:
-    """The sequence (L,) with two sites in each other's place; what lies between them stays between them.
+@dataclass(frozen=True)
+class Spans:
+    """Sites of one motif: row (m,) in the block, ascending, and span (m, 2), first base and the one after the last; of
+    several in a row the one that tests of pairs take is last."""
 
-    Raises
-    ------
-    InputError : the sites overlap
-    """
-    left, right = _ordered(one, other)
-    out = codes.copy()
-    parts = (codes[slice(*right)], codes[left[1] : right[0]], codes[slice(*left)])
-    out[left[0] : right[1]] = np.concatenate(parts)
-    return out
+    row: Ints
+    span: Ints
 
 
-def moved(
-    codes: Codes,
-    one: Site,
-    other: Site,
-    *,
-    count: int,
-    generator: np.random.Generator,
-    excluded: tuple[int, int] | None = None,
-) -> Codes:
-    """``count`` sequences (count, L) with both sites cut out and put back at random places, the left one left.
+@dataclass(frozen=True)
+class BlockSites:
+    """Sites of motifs, by name, in ``rows`` sequences of ``length`` bases."""
 
-    All places at which the sites do not overlap are equally likely, without those where the gap, from the end of the
-    left site to the start of the right one, is in ``excluded`` (both ends included).
+    rows: int
+    length: int
+    motifs: Mapping[str, Spans]
 
-    Raises
-    ------
-    InputError : the sites overlap, or no place is left
-    """
-    left, right = _ordered(one, other)
-    rest = np.concatenate([codes[: left[0]], codes[left[1] : right[0]], codes[right[1] :]])
-    gaps = np.arange(len(rest) + 1)
-    places = len(rest) - gaps + 1.0
-    if excluded is not None:
-        places[(gaps >= excluded[0]) & (gaps <= excluded[1])] = 0
-    if not places.any():
-        raise InputError(f"two sites of {left[1] - left[0]} and {right[1] - right[0]} bases in a sequence of "
-                         f"{len(codes)} have no place with another gap",
-                         fix="a narrower range of distances")  # fmt: skip
-    drawn = generator.choice(gaps, size=count, p=places / places.sum())
-    before = generator.integers(0, len(rest) - drawn, endpoint=True)
-    sites = codes[slice(*left)], codes[slice(*right)]
-    return np.stack([
-        np.concatenate([rest[:first], sites[0], rest[first : first + gap], sites[1], rest[first + gap :]])
-        for first, gap in zip(before.tolist(), drawn.tolist(), strict=True)
-    ])  # fmt: skip
+    @staticmethod
+    def of(
+        names: Sequence[str], *, rows: int, length: int, row: Ints, motif: Ints, start: Ints, end: Ints
+    ) -> BlockSites:  # fmt: skip
+        """From a table (m,): row in the block, number of the motif among ``names``, positions; the preferred site of
+        several later."""
+        order = np.argsort(row, kind="stable")
+        span = np.stack([start, end], axis=1).astype(np.int64)
+        found = {}
+        for number, name in enumerate(names):
+            own = order[motif[order] == number]
+            found[name] = Spans(row[own].astype(np.int64), span[own])
+        return BlockSites(rows, length, found)
 
+    def has(self, name: str) -> NDArray[np.bool_]:
+        """Which sequences have a motif, (rows,)."""
+        found = np.zeros(self.rows, np.bool_)
+        found[self.motifs[name].row] = True
+        return found
 
-def slid(codes: Codes, one: Site, other: Site, *, count: int, generator: np.random.Generator) -> Codes:
-    """``count`` sequences (count, L) with the pair, and what lies between, moved as one piece to another random place:
-    the control of :func:`moved`, with order and gap as they were.
+    def chosen(self, name: str) -> Ints:
+        """The site of each sequence that tests of pairs take, (rows, 2), -1 where there is none."""
+        found, own = np.full((self.rows, 2), -1, np.int64), self.motifs[name]
+        last = np.append(np.flatnonzero(np.diff(own.row)), len(own.row) - 1) if len(own.row) else own.row
+        found[own.row[last]] = own.span[last]
+        return found
 
-    Raises
-    ------
-    InputError : the sites overlap, or the pair fills the sequence
-    """
-    left, right = _ordered(one, other)
-    piece = codes[left[0] : right[1]]
-    rest = np.concatenate([codes[: left[0]], codes[right[1] :]])
-    if not len(rest):
-        raise InputError(f"the pair fills the sequence of {len(codes)} bases: it cannot be moved")
-    drawn = generator.integers(0, len(rest), count)
-    firsts = drawn + (drawn >= left[0])
-    return np.stack([np.concatenate([rest[:first], piece, rest[first:]]) for first in firsts.tolist()])
+    def pair(self, names: Sequence[str], used: Ints) -> tuple[Ints, Ints]:
+        """The left and the right site, (k, 2) each, of two motifs in some sequences."""
+        one, other = (self.chosen(name)[used] for name in names)
+        turned = (one[:, 0] > other[:, 0])[:, None]
+        return np.where(turned, other, one), np.where(turned, one, other)
 
+    def all_of(self, names: Sequence[str], used: Ints) -> tuple[Ints, Ints]:
+        """Offsets (k + 1,) and spans of all sites of some motifs in some sequences, by ascending start."""
+        place = np.full(self.rows, -1, np.int64)
+        place[used] = np.arange(len(used))
+        row = np.concatenate([place[self.motifs[name].row] for name in names])
+        span = np.concatenate([self.motifs[name].span for name in names])
+        order = np.lexsort((span[:, 1], span[:, 0], row))
+        order = order[row[order] >= 0]
+        return np.searchsorted(row[order], np.arange(len(used) + 1)), span[order]
 
-def _ordered(one: Site, other: Site) -> tuple[Site, Site]:
-    left, right = sorted([one, other])
-    if right[0] < left[1]:
-        raise InputError(f"sites {left[0]}-{left[1]} and {right[0]}-{right[1]} overlap", fix="take pairs that do not")
-    return left, right
+    def _overlaps(self, one: str, other: str) -> NDArray[np.bool_]:
+        """Sequences in which any site of one motif overlaps any of another."""
+        a, b = self.motifs[one], self.motifs[other]
+        alike = a.row[:, None] == b.row[None]
+        cross = (a.span[:, None, 0] < b.span[None, :, 1]) & (b.span[None, :, 0] < a.span[:, None, 1])
+        found = np.zeros(self.rows, np.bool_)
+        found[a.row[(alike & cross).any(axis=1)]] = True
+        return found
+
+    def status(self, test: Test) -> NDArray[np.uint8]:
+        """Of each sequence in a test, a number of ``STATUSES``, (rows,).
+
+        Presence and interaction replace all sites of a motif, order and distance take one of each.
+        """
+        found = np.full(self.rows, TESTED, np.uint8)
+        found[~np.all([self.has(name) for name in test.motifs], axis=0)] = MISSING
+        if test.kind == "presence":
+            return found
+        here = np.flatnonzero(found == TESTED)
+        if test.kind == "interaction":
+            found[here[self._overlaps(*test.motifs)[here]]] = OVERLAPPING
+            return found
+        left, right = self.pair(test.motifs, here)
+        apart = left[:, 1] <= right[:, 0]
+        found[here[~apart]] = OVERLAPPING
+        if test.kind == "order":
+            return found
+        if test.kind == "shift":
+            free = self.length - (right[:, 1] - left[:, 0])
+            fits = free > 0
+        else:
+            free = self.length - (left[:, 1] - left[:, 0]) - (right[:, 1] - right[:, 0])
+            known = {bases: places(bases, test.excluded) > 0 for bases in np.unique(free[apart]).tolist()}
+            fits = np.array([known.get(bases, False) for bases in free.tolist()], np.bool_)
+        found[here[apart & ~fits]] = UNPLACEABLE
+        return found

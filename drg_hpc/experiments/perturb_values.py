@@ -1,32 +1,32 @@
-"""Values of the perturbation tests of some sequences, all of their copies in one call of the model."""
+"""Effects of perturbation tests on a block of sequences: every changed copy is predicted once, for all tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.experiments.background import Background
-from drg_hpc.experiments.perturb_effects import Array, interaction_effects, logit_effects, loss_effects
-from drg_hpc.experiments.perturb_sites import Codes, Site, moved, replaced, slid, swapped
-from drg_hpc.rng import row_generator
+from drg_hpc.experiments.perturb_copies import Codes, moved, replaced, slid, swapped
+from drg_hpc.experiments.perturb_effects import (
+    Array,
+    interaction_effects,
+    loss_effects,
+    signed,
+    value_effects,
+    value_interaction,
+)
+from drg_hpc.experiments.perturb_sites import TESTED, BlockSites
+from drg_hpc.experiments.perturb_tests import Effect, Part, Test
+from drg_hpc.experiments.tables import Ints
+from drg_hpc.rng import row_keys
 
-Kind = Literal["presence", "order", "distance", "shift", "interaction"]
 Predict = Callable[[Codes], Array]
-"""Logits (n,) of sequences (n, L)."""
-
-
-@dataclass(frozen=True)
-class Test:
-    """A test of one motif (presence) or of a pair; ``shift`` is the control of distance."""
-
-    __test__ = False  # not one of pytest's
-
-    kind: Kind
-    motifs: tuple[str, ...]
+"""Values (n, models, k) of sequences (n, L)."""
+_AT_ONCE = 128 << 20
+"""Bytes of copies that are made before they are predicted."""
 
 
 @dataclass(frozen=True)
@@ -36,65 +36,144 @@ class Perturbation:
     Attributes
     ----------
     background : of what replaces a site
-    copies : per sequence and test; swapped sites give one
-    excluded : gaps that a moved pair may not have, both included; None: it may have any
+    copies : per sequence and change; swapped sites give one
     """
 
     background: Background
     copies: int = 5
-    excluded: tuple[int, int] | None = None
     seed: int = 0
 
-    def make(self, codes: Codes, sites: Mapping[str, Sequence[Site]], test: Test, *, row: int) -> Codes:
-        """Copies (count, L) of one sequence; interaction: with the first motif replaced, the second, and both.
+    def make(self, codes: Codes, sites: BlockSites, part: Part, used: Ints, *, rows: Ints) -> Codes:
+        """Copies (k, count, L) of some sequences of a block.
 
-        Presence and interaction replace all sites of a motif, the others take the last one. Random numbers depend on
-        seed, row and test alone.
+        Random numbers depend on the seed, the row, the change and its motifs alone.
+
+        Parameters
+        ----------
+        codes : of the block, (n, L)
+        used : (k,) numbers in the block
+        rows : (n,) numbers that random numbers depend on
         """
-        rng = row_generator(self.seed, row, f"perturb:{test.kind}:{':'.join(test.motifs)}")
-        if test.kind in ("presence", "interaction"):
-            sets = [[name] for name in test.motifs]
-            if test.kind == "interaction":
-                sets.append(list(test.motifs))
-            chosen = [[site for name in names for site in sites[name]] for names in sets]
-            return np.concatenate([
-                replaced(codes, each, self.background, count=self.copies, generator=rng) for each in chosen
-            ])  # fmt: skip
-        one, other = (max(sites[name]) for name in test.motifs)
-        if test.kind == "order":
-            return swapped(codes, one, other)[None]
-        if test.kind == "shift":
-            return slid(codes, one, other, count=self.copies, generator=rng)
-        return moved(codes, one, other, count=self.copies, generator=rng, excluded=self.excluded)
+        own = codes[used]
+        keys = row_keys(self.seed, rows[used], part.stream)
+        if part.change == "replace":
+            offsets, spans = sites.all_of(part.motifs, used)
+            return replaced(own, offsets, spans, self.background, keys=keys, count=self.copies)
+        left, right = sites.pair(part.motifs, used)
+        if part.change == "swap":
+            return swapped(own, left, right)
+        if part.change == "slide":
+            return slid(own, left, right, keys=keys, count=self.copies)
+        return moved(own, left, right, keys=keys, count=self.copies, excluded=part.excluded)
 
 
-def values_of(
+@dataclass(frozen=True)
+class TestValues:
+    """A test on a block.
+
+    Attributes
+    ----------
+    status : (n,) numbers of :data:`drg_hpc.experiments.perturb_sites.STATUSES`
+    effects : (n, k) each, means over models; NaN where the sequence was not tested, or has no label
+    """
+
+    __test__ = False  # not one of pytest's
+
+    status: NDArray[np.uint8]
+    effects: Mapping[Effect, Array]
+
+
+class _Predicted:
+    """Values of the sequences of a block and of their copies, by the numbers of the sequences."""
+
+    def __init__(self, original: Array, parts: Mapping[Part, Array], place: Mapping[Part, Ints]) -> None:
+        self.original, self._parts, self._place = original, parts, place
+
+    def after(self, part: Part, used: Ints) -> Array:
+        """Of the copies (k, count, models, values) of some sequences."""
+        return self._parts[part][self._place[part][used]]
+
+
+def block_values(
     predict: Predict,
     codes: Codes,
-    labels: Array,
-    sites: Sequence[Mapping[str, Sequence[Site]]],
-    test: Test,
+    labels: Array | None,
+    sites: BlockSites,
+    tests: Sequence[Test],
     how: Perturbation,
     *,
-    rows: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], Array, Array]:
-    """Number of each sequence that has all motifs of the test, its effect in loss and in the signed logit, (k,) each.
+    rows: Ints,
+    effects: Sequence[Effect],
+    values: int,
+) -> list[TestValues]:
+    """All tests on some sequences.
 
     Parameters
     ----------
     codes : (n, L)
-    labels : 0 or 1, (n,)
-    sites : of each sequence, the sites of each motif that it has
-    rows : global number of each sequence
+    labels : 0 or 1 for each value, (n, k), NaN where there is none; None: ``effects`` are of values alone
+    rows : (n,) numbers that random numbers depend on
+    values : k
     """
-    used = np.array([n for n, each in enumerate(sites) if all(each.get(name) for name in test.motifs)], np.int64)
-    if not len(used):
-        return used, np.zeros(0), np.zeros(0)
-    copies = np.stack([how.make(codes[n], sites[n], test, row=int(rows[n])) for n in used.tolist()])
-    logits = predict(np.concatenate([codes[used], copies.reshape(-1, codes.shape[1])]))
-    original, after, own = logits[: len(used)], logits[len(used) :].reshape(copies.shape[:2]), labels[used]
-    if test.kind != "interaction":
-        return used, loss_effects(original, after, own), logit_effects(original, after, own)
-    one, other, both = np.split(after, 3, axis=1)
-    excess = both.mean(axis=1) - one.mean(axis=1) - other.mean(axis=1) + original
-    return used, interaction_effects(original, one, other, both, own), (2 * own - 1) * excess
+    statuses = [sites.status(test) for test in tests]
+    wanted: dict[Part, NDArray[np.bool_]] = {}
+    for test, status in zip(tests, statuses, strict=True):
+        for part in test.parts:
+            wanted[part] = wanted.get(part, np.zeros(len(codes), np.bool_)) | (status == TESTED)
+    predicted = _predict(predict, codes, sites, wanted, how, rows)
+    found = []
+    for test, status in zip(tests, statuses, strict=True):
+        used = np.flatnonzero(status == TESTED)
+        whole = {name: np.full((len(codes), values), np.nan) for name in effects}
+        if len(used):
+            own = None if labels is None else labels[used]
+            for name in effects:
+                whole[name][used] = _effect(name, test, predicted, used, own).mean(axis=1)
+        found.append(TestValues(status, whole))
+    return found
+
+
+def _predict(
+    predict: Predict, codes: Codes, sites: BlockSites, wanted: Mapping[Part, NDArray[np.bool_]], how: Perturbation,
+    rows: Ints,
+) -> _Predicted:  # fmt: skip
+    """Values of every sequence that is tested, and of its copies, many at a time."""
+    length, place, shapes = codes.shape[1], {}, []
+    any_of = np.flatnonzero(np.any([*wanted.values(), np.zeros(len(codes), np.bool_)], axis=0))
+    waiting, values = [codes[any_of]], []
+    for part, mask in wanted.items():
+        used = np.flatnonzero(mask)
+        place[part] = np.cumsum(mask) - 1
+        copies = how.make(codes, sites, part, used, rows=rows)
+        shapes.append(copies.shape[:2])
+        waiting.append(copies.reshape(-1, length))
+        if sum(each.nbytes for each in waiting) > _AT_ONCE:
+            values.append(predict(np.concatenate(waiting)))
+            waiting = []
+    if waiting:
+        values.append(predict(np.concatenate(waiting)))
+    flat = np.concatenate(values)
+    original = np.full((len(codes), *flat.shape[1:]), np.nan)
+    original[any_of] = flat[: len(any_of)]
+    ends = np.cumsum([len(any_of), *(sequences * copies for sequences, copies in shapes)])
+    parts = {
+        part: flat[first:last].reshape(*shape, *flat.shape[1:])
+        for part, shape, first, last in zip(wanted, shapes, ends[:-1], ends[1:], strict=True)
+    }
+    return _Predicted(original, parts, place)
+
+
+def _effect(name: Effect, test: Test, predicted: _Predicted, used: Ints, labels: Array | None) -> Array:
+    """One effect of some sequences by each model, (k, models, values)."""
+    original = predicted.original[used]
+    after = [predicted.after(part, used) for part in test.parts]
+    if name == "value":
+        return value_interaction(original, *after) if test.kind == "interaction" else value_effects(original, after[0])
+    assert labels is not None
+    own = labels[:, None]
+    if name == "loss":
+        if test.kind == "interaction":
+            return interaction_effects(original, *after, labels=own)
+        return loss_effects(original, after[0], own)
+    plain = value_interaction(original, *after) if test.kind == "interaction" else value_effects(original, after[0])
+    return signed(plain, own)

@@ -81,8 +81,18 @@ class Collector:
         for at, (_, counted) in enumerate(self._points):
             s["class_rows"][at] += counted.sum()
 
-    def without(self, kernels: slice, predictions: torch.Tensor) -> None:
-        """Predictions of the block's rows without some kernels, (kernels, n, tracks)."""
+    @property
+    def row_correlations(self) -> torch.Tensor:
+        """R(f, y) of the block's rows over the tracks of each class, (n, classes)."""
+        return torch.stack([full for full, _ in self._points], 1)
+
+    def without(self, kernels: slice, predictions: torch.Tensor) -> torch.Tensor | None:
+        """Predictions of the block's rows without some kernels, (kernels, n, tracks).
+
+        Returns
+        -------
+        (kernels, n, classes) R(f, y) - R(f_k, y) of each row, whatever its R(f, y); None where there are no classes
+        """
         s, fk = self._sums, predictions.double()
         d = self._f - fk
         s["effect"][kernels] += d.sum(1)
@@ -92,15 +102,17 @@ class Collector:
         if self._shape.regions:
             s["region_effect"][:, kernels] += torch.einsum("nc,rnt->crt", self._regions, d)
         if not self._shape.measured:
-            return
+            return None
         known = fk * self._known
         s["kf"][kernels] += known.sum(1)
         s["kff"][kernels] += (known * fk).sum(1)
         s["kfy"][kernels] += torch.einsum("rnt,nt->rt", fk, self._y)
+        losses = []
         for number, tracks in enumerate(self._shape.classes):
             full, counted = self._points[number]
-            loss = torch.where(counted, full - self._row_correlation(fk, tracks), 0.0)
-            s["class_loss"][kernels, number] += loss.sum(1)
+            losses.append(full - self._row_correlation(fk, tracks))
+            s["class_loss"][kernels, number] += torch.where(counted, losses[-1], 0.0).sum(1)
+        return torch.stack(losses, 2) if losses else None
 
     def _class_rows(self, tracks: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         full = self._row_correlation(self._f[None], tracks)[0]

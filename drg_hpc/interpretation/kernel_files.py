@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.files import table_text, write_atomic
 from drg_hpc.genome.motifs import Motif, write_meme
-from drg_hpc.interpretation.kernel_motifs import consensus
-from drg_hpc.results.kernels import KernelResult
+from drg_hpc.results.kernels import KernelResult, consensus
 
 TABLES = {
     "kernattrack": "correlation",

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.results.kernels import consensus as consensus
 from drg_hpc.rng import row_generator
 
 Float64 = NDArray[np.float64]
 Responses = NDArray[np.float32]
 Activation = Callable[[Responses], Responses]
-IUPAC = {
-    "": "N", "A": "A", "C": "C", "G": "G", "T": "T", "AC": "M", "AG": "R", "AT": "W", "CG": "S", "CT": "Y", "GT": "K",
-    "ACG": "V", "ACT": "H", "AGT": "D", "CGT": "B",
-}  # fmt: skip
 PSEUDO_COUNT = 0.025
 """Added to each cell of a motif's sums."""
 _KMER_BLOCK = 4096
@@ -74,11 +71,6 @@ def direct_ppm(weight: NDArray[np.generic], bias: NDArray[np.generic] | None) ->
     spread = values.std(axis=(1, 2), keepdims=True)
     odds = 2.0 ** (values / np.where(spread > 0, spread, 1.0) + np.log2(0.25))
     return np.asarray(odds / odds.sum(1, keepdims=True).max(2, keepdims=True))
-
-
-def consensus(pfm: Float64, *, least: float = 0.3) -> str:
-    """IUPAC letters of a motif (4, w): the bases with more than ``least`` at each position, N where there is none."""
-    return "".join(IUPAC["".join(b for b, p in zip("ACGT", column, strict=True) if p > least)] for column in pfm.T)
 
 
 def random_kmers(seed: int, count: int, width: int) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.files import failpoint
 from drg_hpc.interpretation.pool import Pool
 from drg_hpc.interpretation.shuffled import tail_rows
 from drg_hpc.interpretation.similarity import Float32, Metric, compare, place
@@ -46,6 +47,7 @@ def nearest_block(
     windows: Float32, first: int, end: int, centres: Float32, metric: Metric, min_overlap: int
 ) -> Nearest:
     """Of rows ``first`` to ``end`` of ``windows``; a task."""
+    failpoint("motifs.block")
     found = compare(windows[first:end], centres, metric=metric, min_overlap=min_overlap)
     label = found.value.argmax(axis=1)
     rows = np.arange(end - first)

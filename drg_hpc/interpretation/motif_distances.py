@@ -23,7 +23,8 @@ MotifMetric = Literal["correlation", "cosine", "mse", "correlation_pvalue", "jac
 FLOOR = 1e-127
 """Smallest p-value."""
 _BLOCK = 512
-_TIE = 1e-12
+_TIE = 1e-9
+_NO_BITS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class _Rule:
     exact: bool
 
 
+def information_cells(pfm: Float64, background: float = 0.25) -> Float64:
+    """``max(0, log2((p + 1e-8) / background))`` of each cell; less than 1e-6, such as the 6e-8 of p = 1/4, is 0."""
+    bits = np.log2((np.asarray(pfm, float) + 1e-8) / background)
+    return np.asarray(np.where(bits > _NO_BITS, bits, 0.0))
+
+
 def motif_distances(
     pfms: Sequence[Float64],
     *,
@@ -71,10 +78,10 @@ def motif_distances(
         ``correlation_pvalue`` (two-sided p of r by Student's t with n - 1 degrees of freedom, n cells; 1/p where
         r <= 0; at least 1e-127)
     min_overlap : shared positions; the width of the narrower motif where that is less
-    information : compare ``max(0, log2((p + 1e-8) / background))``; the padding then is ``log2(padding / background)``
+    information : compare :func:`information_cells`; the padding then is ``log2(padding / background)``
     reverse_complement : for all, or per motif: a pair is also compared turned where either motif may be turned
 
-    Ties go to the unturned strand and the offset nearest to 0.
+    Ties go to the unturned strand and the offset nearest to 0. A motif that does not vary correlates 0 with all.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def motif_distances(
     _check(pfms, min_overlap, padding, background)
     turnable = np.broadcast_to(np.asarray(reverse_complement, np.bool_), (len(pfms),))
     rule = _Rule(metric, min_overlap, float(np.log2(padding / background)) if information else padding, exact)
-    cells = [np.maximum(0, np.log2((p + 1e-8) / background)) if information else np.asarray(p, float) for p in pfms]
+    cells = [information_cells(p, background) if information else np.asarray(p, float) for p in pfms]
     n, widths = len(pfms), np.array([pfm.shape[1] for pfm in pfms])
     out = MotifDistances(np.full((n, n), np.inf), np.zeros((n, n), np.int64), np.zeros((n, n), np.int8))
     for left in np.unique(widths):
@@ -114,7 +121,7 @@ def _block(
     best, offsets, turned = np.full(shape, np.inf), np.zeros(shape, np.int64), np.zeros(shape, np.int8)
     for strand in (0, 1):
         distance, offset = _one_strand(np.asarray(flip(a), float) if strand else a, b, rule)
-        better = (distance < best - _TIE * np.where(np.isfinite(best), np.abs(best), 0)) & (may_turn | (strand == 0))
+        better = (distance < best - _tie(best, rule.metric)) & (may_turn | (strand == 0))
         best[better], offsets[better], turned[better] = distance[better], offset[better], strand
     return best, offsets, turned
 
@@ -126,9 +133,15 @@ def _one_strand(a: Float64, b: Float64, rule: _Rule) -> tuple[Float64, NDArray[n
     for offset, left, right in _frames(a, b, rule):
         distance = _distance(left, right, rule.metric)
         order = -(left @ right.T) / left.shape[1] if rule.metric == "mse" else distance
-        better = order < rank - _TIE * np.where(np.isfinite(rank), np.abs(rank), 0)
+        better = order < rank - _tie(rank, rule.metric)
         best[better], rank[better], offsets[better] = distance[better], order[better], offset
     return best, offsets
+
+
+def _tie(best: Float64, metric: MotifMetric) -> Float64:
+    """Gains that may be rounding: of p-values relative to them, of others on the scale of the metric."""
+    size = np.where(np.isfinite(best), np.abs(best), 0)
+    return np.asarray(_TIE * (size if metric == "correlation_pvalue" else np.maximum(size, 1)))
 
 
 def _frames(a: Float64, b: Float64, rule: _Rule) -> Iterator[tuple[int, Float64, Float64]]:

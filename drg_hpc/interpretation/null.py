@@ -8,6 +8,7 @@ p-values of span sums. Spans are summed in bins as well, so observed sums and nu
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from drg_hpc.errors import InputError
 from drg_hpc.interpretation.compiled import compiled
 
 _KEYS = 1 << 16
+_PIECE = 1 << 16
+_OUTPUTS = 2048  # fit the cache with what they are made from
 Float32 = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
@@ -60,6 +63,23 @@ def empty_survey() -> Survey:
     return Survey(math.inf, -math.inf, np.zeros(_KEYS, np.int64))
 
 
+def extremes(values: NDArray[Any]) -> tuple[float, float]:
+    """Least and largest value; infinity and its negative of no values.
+
+    Raises
+    ------
+    InputError : a value is NaN or infinite
+    """
+    if values.size == 0:
+        return math.inf, -math.inf
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise InputError(
+            "attributions hold NaN or infinite values", fix="look at the model's outputs; run drg-attr again"
+        )
+    return low, high
+
+
 def survey(values: Float32) -> Survey:
     """First pass over a block of projected attributions.
 
@@ -72,13 +92,7 @@ def survey(values: Float32) -> Survey:
     InputError : a value is NaN or infinite
     """
     flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
-    if flat.size == 0:
-        return empty_survey()
-    low, high = float(flat.min()), float(flat.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(
-            "attributions hold NaN or infinite values", fix="look at the model's outputs; run drg-attr again"
-        )
+    low, high = extremes(flat)
     keys = np.zeros(_KEYS, np.int64)
     _count_keys(flat.view(np.uint32), keys)
     return Survey(low, high, keys)
@@ -115,43 +129,76 @@ def clipped_edges(found: Survey, *, clip: float, bins: int) -> Edges:
 
 
 @compiled
-def _bin_values(values: Any, low: float, high: float, bins: int, sign: int, out: Any) -> None:  # pragma: no cover
-    scale = bins / (high - low)
+def _bin_values(values: Any, low: float, scale: float, last: float, out: Any) -> None:  # pragma: no cover - compiled
     for i in range(values.size):
-        value = np.float64(values[i])
-        position = (value - low) * scale if sign > 0 else (high - value) * scale
-        if position >= bins:
-            out[i] = bins - 1
-        elif position > 0:
-            out[i] = np.int32(position)
-        else:
-            out[i] = 0
+        out[i] = np.int32(min(max((np.float64(values[i]) - low) * scale, 0.0), last))
 
 
-@compiled
-def _count_bins(values: Any, low: float, high: float, bins: int, counts: Any) -> None:  # pragma: no cover - compiled
-    scale = bins / (high - low)
-    for i in range(values.size):
-        value = np.float64(values[i])
-        counts[0, np.int64(min(max((value - low) * scale, 0.0), bins - 1.0))] += 1
-        counts[1, np.int64(min(max((high - value) * scale, 0.0), bins - 1.0))] += 1
-
-
-def binned(values: Float32, edges: Edges, sign: int) -> NDArray[np.int32]:
-    """Bin numbers 0..bins-1 of ``sign * values``, same shape."""
+def binned(values: Float32, edges: Edges) -> NDArray[np.int32]:
+    """Bin numbers 0..bins-1, same shape; those of the negated values are these from ``bins - 1`` down."""
     flat = np.ascontiguousarray(values, dtype=np.float32).reshape(-1)
     out = np.empty(flat.size, np.int32)
-    _bin_values(flat, edges.low, edges.high, edges.bins, sign, out)
+    _bin_values(flat, edges.low, edges.bins / (edges.high - edges.low), edges.bins - 1.0, out)
     return out.reshape(values.shape)
 
 
-def histogram(values: Float32, edges: Edges) -> Counts:
-    """Second pass: counts (2, bins) of the positive and of the negated values."""
-    if edges.constant:
-        return np.zeros((2, edges.bins), np.int64)
+@compiled
+def _tally(places: Any, counts: Any) -> None:  # pragma: no cover - compiled
+    """Adds to ``counts`` (2, bins) by turns, so that equal neighbours do not wait for each other."""
+    for i in range(places.size):
+        counts[i % 2, places[i]] += 1
+
+
+def tally(values: NDArray[Any], edges: Edges, bin_values: Callable[[NDArray[Any], Edges], NDArray[np.int32]]) -> Counts:
+    """Counts (bins,) of a block of values, as ``bin_values`` puts them into bins."""
     counts = np.zeros((2, edges.bins), np.int64)
-    _count_bins(np.ascontiguousarray(values, dtype=np.float32).reshape(-1), edges.low, edges.high, edges.bins, counts)
-    return counts
+    if not edges.constant:
+        flat = np.ascontiguousarray(values).reshape(-1)
+        for at in range(0, flat.size, _PIECE):
+            _tally(bin_values(flat[at : at + _PIECE], edges), counts)
+    return np.asarray(counts.sum(axis=0))
+
+
+def histogram(values: Float32, edges: Edges) -> Counts:
+    """Second pass: counts (bins,)."""
+    return tally(values, edges, binned)
+
+
+@compiled
+def _convolve(before: Any, places: Any, shares: Any, out: Any) -> None:  # pragma: no cover - compiled
+    """``out[s]``: sum of ``shares[t] * before[s - places[t]]``, from the largest place to the least.
+
+    ``before`` has as many zeros at both ends as the largest place needs; four products are taken at a time.
+    """
+    margin = before.size - out.size
+    for first in range(0, out.size, _OUTPUTS):
+        sums, at = out[first : first + _OUTPUTS], margin + first
+        for t in range(0, places.size, 4):
+            if places[t + 3] >= first + sums.size or places[t] + before.size <= at + margin:
+                continue  # nothing but zeros
+            a, b, c, d = shares[t], shares[t + 1], shares[t + 2], shares[t + 3]
+            p, q = before[at - places[t] :], before[at - places[t + 1] :]
+            r, s = before[at - places[t + 2] :], before[at - places[t + 3] :]
+            for i in range(sums.size):
+                sums[i] = (((sums[i] + p[i] * a) + q[i] * b) + r[i] * c) + s[i] * d
+
+
+def span_densities(counts: Counts, max_length: int) -> list[NDArray[np.float64]]:
+    """Distributions of sums of 1 to ``max_length`` positions drawn independently from ``counts`` (bins,).
+
+    Products are added from the least sum of the shorter span on, as tangermeme does, for the same last bit. Empty bins
+    are left out: they would add zeros.
+    """
+    share = counts.astype(np.float64) / max(int(counts.sum()), 1)
+    filled = np.flatnonzero(counts)[::-1]
+    places = np.concatenate([filled, np.zeros(-len(filled) % 4, np.int64)])
+    shares = np.concatenate([share[filled], np.zeros(len(places) - len(filled))])
+    found = [share]
+    for _ in range(max_length - 1):
+        longer = np.zeros(len(found[-1]) + len(share) - 1)
+        _convolve(np.pad(found[-1], len(share) - 1), places, shares, longer)
+        found.append(longer)
+    return found
 
 
 class Null:
@@ -159,22 +206,25 @@ class Null:
 
     Parameters
     ----------
-    counts : (bins,) positions per bin
-    max_length : longest span
+    densities : of sums of 1, 2, … positions, see :func:`span_densities`
 
     Attributes
     ----------
     tail : ``tail[n][s]`` is the chance that ``n`` positions sum to ``s`` or more (in bins); row 0 is unused
     """
 
-    def __init__(self, counts: Counts, *, max_length: int) -> None:
-        share = counts / max(int(counts.sum()), 1)
-        self.tail: list[NDArray[np.float64]] = [np.ones(1)]
-        density = np.ones(1)
-        for _ in range(max_length):
-            density = np.convolve(density, share)
-            # Cumulated from the top, so that small p-values keep their relative accuracy.
-            self.tail.append(np.minimum(np.cumsum(density[::-1])[::-1], 1.0))
+    def __init__(self, densities: Sequence[NDArray[np.float64]], *, capped: bool = True) -> None:
+        # Cumulated from the top, so that small p-values keep their relative accuracy.
+        tails = [np.cumsum(density[::-1])[::-1] for density in densities]
+        self.tail = [np.ones(1), *([np.minimum(tail, 1.0) for tail in tails] if capped else tails)]
+        self._offsets = np.cumsum([0, *(len(tail) for tail in self.tail[:-1])])
+        self._flat = np.concatenate(self.tail)
+
+    @classmethod
+    def both(cls, counts: Counts, *, max_length: int) -> tuple[Null, Null]:
+        """Of the values and of the negated ones, whose bins are those of the values from the last one down."""
+        densities = span_densities(counts, max_length)
+        return cls(densities), cls([density[::-1] for density in densities])
 
     def cutoffs(self, threshold: float) -> NDArray[np.int64]:
         """Smallest sum (in bins) of each length that is significant; one more than possible where none is."""
@@ -188,5 +238,4 @@ class Null:
 
     def flat(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """All of ``tail`` end to end, and where each length begins."""
-        offsets = np.cumsum([0, *(len(tail) for tail in self.tail[:-1])])
-        return np.concatenate(self.tail), offsets.astype(np.int64)
+        return self._flat, self._offsets

@@ -4,8 +4,8 @@ The rule is that of tangermeme's ``recursive_seqlets`` (Schreiber 2025): the nul
 the distribution of single positions; a span is a seqlet when it and all its inner spans of at least ``min_length`` are
 significant; longer ones are taken first. Chosen differently here, each for a reason:
 
-- Negative seqlets are called on the negated values with their own null; a span whose own sum has the other sign is
-  not taken (a null shifted to one side would otherwise make it "significantly less negative").
+- Negative seqlets are called on the bins counted from the other end, with their own null; a span whose own sum has the
+  other sign is not taken (a null shifted to one side would otherwise make it "significantly less negative").
 - Values beyond the ``clip`` quantile at either end count as that quantile, so that one outlier does not widen all bins.
 - Among spans of one length the largest sum comes first (ties: the leftmost).
 - ``min_length`` of 1 works, and the bins divide the range evenly.
@@ -15,6 +15,7 @@ significant; longer ones are taken first. Chosen differently here, each for a re
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,9 @@ from numpy.typing import NDArray
 
 from drg_hpc.errors import UsageError
 from drg_hpc.interpretation.null import Counts, Edges, Float32, Null, binned
-from drg_hpc.interpretation.spans import decode_rows, span_sums
+from drg_hpc.interpretation.spans import decode_rows
 
+_BLOCK = 1 << 17  # values that are binned at a time
 COLUMNS = ("row", "start", "end", "attribution", "p_value", "sign")
 _KINDS = (np.int64, np.int64, np.int64, np.float64, np.float64, np.int8)
 
@@ -52,6 +54,10 @@ class RecursiveRule:
     clip: float = 0.9999
     compat: bool = False
 
+    def longest(self, length: int) -> int:
+        """The longest span that a row of ``length`` can hold, and no less than the shortest that is asked for."""
+        return max(self.min_length, min(self.max_length, length))
+
     def check(self) -> None:
         """Raise :class:`UsageError` for values that make no sense together."""
         if not 0 < self.threshold < 1:
@@ -72,48 +78,53 @@ class Caller:
     nulls: tuple[Null, Null] | None
 
     @classmethod
-    def build(cls, rule: RecursiveRule, edges: Edges, counts: Counts) -> Caller:
-        """From the global histogram ``counts`` (2, bins)."""
-        if edges.constant:
-            return cls(rule, edges, None)
-        positive, negative = (Null(counts[i], max_length=rule.max_length) for i in (0, 1))
-        return cls(rule, edges, (positive, negative))
+    def build(cls, rule: RecursiveRule, edges: Edges, counts: Counts, *, length: int) -> Caller:
+        """From the global histogram ``counts`` (bins,), for rows of ``length``."""
+        return cls(rule, edges, None if edges.constant else Null.both(counts, max_length=rule.longest(length)))
 
     def __call__(self, projected: Float32) -> pd.DataFrame:
         """Seqlets of ``projected`` (rows, length), sorted by row, start, end; columns :data:`COLUMNS`."""
         if self.nulls is None:
             return frame([])
-        values = np.ascontiguousarray(projected, dtype=np.float32)
-        found = []
-        for sign, null in zip((1, -1), self.nulls, strict=True):
-            cuts = null.cutoffs(self.rule.threshold)
-            found.append(decoded(self.rule, values, binned(values, self.edges, sign), sign, null, cuts))
-        table = pd.concat(found, ignore_index=True)
-        return in_order(table, values.shape[1])
+        return decoded(self.rule, np.ascontiguousarray(projected, dtype=np.float32), self.edges, binned, self.nulls)
 
 
 def decoded(
-    rule: RecursiveRule, values: NDArray[Any], bins: NDArray[np.int32], sign: int, null: Null,
-    cuts: NDArray[np.int64], *, compat: bool = False,
-) -> pd.DataFrame:  # fmt: skip
-    """Seqlets of one sign from binned values, in the order in which they were called row by row.
+    rule: RecursiveRule,
+    values: NDArray[Any],
+    edges: Edges,
+    bin_values: Callable[[NDArray[Any], Edges], NDArray[np.int32]],
+    nulls: Sequence[Null],
+) -> pd.DataFrame:
+    """Seqlets of ``values`` (rows, length), sorted by row, start, end.
 
     Parameters
     ----------
-    values, bins : (rows, length)
-    sign : what the seqlets get in column ``sign``
-    cuts : by length, the smallest sum of bins that is significant
-    compat : order and choice of tangermeme
+    bin_values : puts values into bins
+    nulls : of the positive seqlets, and of the negative ones; the first alone: order and choice of tangermeme
     """
-    room = values.shape[0] * (values.shape[1] // rule.min_length) + 1
-    rows, starts, ends, totals = (np.empty(room, np.int64) for _ in range(4))
-    tail, offsets = null.flat() if compat else (np.empty(0), np.zeros(1, np.int64))
-    asked = 0 if compat else sign
-    found = decode_rows(bins, values, asked, cuts, rule.min_length, tail, offsets, rows, starts, ends, totals)
-    rows, starts, ends, totals = (array[:found] for array in (rows, starts, ends, totals))
-    begin, stop = np.maximum(starts - rule.flank, 0), np.minimum(ends + rule.flank, values.shape[1])
-    p_values = null.p_values(ends - starts, totals)
-    return frame([rows, begin, stop, span_sums(values, rows, begin, stop), p_values, np.full(found, sign)])
+    compat, length = len(nulls) == 1, values.shape[1]
+    tail, offsets = nulls[0].flat() if compat else (np.empty(0), np.zeros(1, np.int64))
+    cuts = np.stack([null.cutoffs(rule.threshold) for null in nulls])
+    block = max(1, _BLOCK // max(length, 1))
+    room = len(nulls) * block * (length // rule.min_length) + 1
+    found, sums = np.empty((5, room), np.int64), np.empty(room)
+    pieces, attributions = [found[:, :0]], [sums[:0]]
+    for first in range(0, len(values), block):
+        part = values[first : first + block]
+        count = decode_rows(
+            bin_values(part, edges), part, edges.bins - 1, cuts, rule.min_length, rule.flank, tail, offsets, found, sums
+        )
+        found[0, :count] += first
+        pieces.append(found[:, :count].copy())
+        attributions.append(sums[:count].copy())
+    rows, starts, ends, totals, signs = np.concatenate(pieces, axis=1)
+    p_values = np.empty(len(rows))
+    for sign, null in zip((1, -1), nulls, strict=False):
+        here = signs == sign
+        p_values[here] = null.p_values((ends - starts)[here], totals[here])
+    begin, stop = np.maximum(starts - rule.flank, 0), np.minimum(ends + rule.flank, length)
+    return in_order(frame([rows, begin, stop, np.concatenate(attributions), p_values, signs]), length)
 
 
 def in_order(table: pd.DataFrame, length: int) -> pd.DataFrame:

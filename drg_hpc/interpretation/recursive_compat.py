@@ -17,21 +17,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.interpretation.compiled import compiled
-from drg_hpc.interpretation.null import Counts, Edges, Null
-from drg_hpc.interpretation.recursive import RecursiveRule, decoded, frame, in_order
+from drg_hpc.interpretation.null import Counts, Edges, Null, span_densities, tally
+from drg_hpc.interpretation.recursive import RecursiveRule, decoded, frame
 
 
 @compiled
 def _bin(values: Any, low: Any, width: float, bins: int, out: Any) -> None:  # pragma: no cover - compiled
     for i in range(values.size):
         out[i] = np.int32(min(max(math.floor((values[i] - low) / width), 0), bins - 1))
-
-
-@compiled
-def _convolve(before: Any, share: Any, out: Any) -> None:  # pragma: no cover - compiled
-    for i in range(before.size):
-        for j in range(share.size):
-            out[i + j] += before[i] * share[j]
 
 
 def compat_edges(low: float, high: float, bins: int) -> Edges:
@@ -50,24 +43,7 @@ def compat_binned(values: NDArray[Any], edges: Edges) -> NDArray[np.int32]:
 
 def compat_histogram(values: NDArray[Any], edges: Edges) -> Counts:
     """Counts (bins,) of a block of values."""
-    if edges.constant:
-        return np.zeros(edges.bins, np.int64)
-    return np.bincount(compat_binned(values, edges).reshape(-1), minlength=edges.bins).astype(np.int64)
-
-
-class CompatNull(Null):
-    """P-values of span sums, summed in tangermeme's order and not capped at one."""
-
-    def __init__(self, counts: Counts, *, max_length: int) -> None:
-        share = counts.astype(np.float64) / max(int(counts.sum()), 1)
-        self.tail = [np.ones(1)]
-        density = share
-        for length in range(1, max_length + 1):
-            if length > 1:
-                longer = np.zeros(density.size + share.size - 1)
-                _convolve(density, share, longer)
-                density = longer
-            self.tail.append(np.cumsum(density[::-1])[::-1])
+    return tally(values, edges, compat_binned)
 
 
 @dataclass(frozen=True)
@@ -76,18 +52,17 @@ class CompatCaller:
 
     rule: RecursiveRule
     edges: Edges
-    null: CompatNull | None
+    null: Null | None
 
     @classmethod
-    def build(cls, rule: RecursiveRule, edges: Edges, counts: Counts) -> CompatCaller:
-        """From the global histogram ``counts`` (bins,)."""
-        return cls(rule, edges, None if edges.constant else CompatNull(counts, max_length=rule.max_length))
+    def build(cls, rule: RecursiveRule, edges: Edges, counts: Counts, *, length: int) -> CompatCaller:
+        """From the global histogram ``counts`` (bins,), for rows of ``length``."""
+        if edges.constant:
+            return cls(rule, edges, None)
+        return cls(rule, edges, Null(span_densities(counts, rule.longest(length)), capped=False))
 
     def __call__(self, projected: NDArray[Any]) -> pd.DataFrame:
         """Seqlets of ``projected`` (rows, length), sorted by row and start."""
         if self.null is None:
             return frame([])
-        values = np.ascontiguousarray(projected)
-        cuts = self.null.cutoffs(self.rule.threshold)
-        table = decoded(self.rule, values, compat_binned(values, self.edges), 1, self.null, cuts, compat=True)
-        return in_order(table, values.shape[1])
+        return decoded(self.rule, np.ascontiguousarray(projected), self.edges, compat_binned, (self.null,))

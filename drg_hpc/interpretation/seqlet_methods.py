@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.config import nearest
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.interpretation.null import clipped_edges, histogram, survey
+from drg_hpc.errors import UsageError
+from drg_hpc.interpretation.null import clipped_edges, extremes, histogram, survey
 from drg_hpc.interpretation.recursive import COLUMNS, Caller, RecursiveRule
 from drg_hpc.interpretation.recursive_compat import CompatCaller, compat_edges, compat_histogram
 from drg_hpc.interpretation.shuffle_null import call_against_shuffles
@@ -76,34 +76,32 @@ def call_seqlets(
         raise UsageError(f"call_seqlets wants a (rows, length) array, got shape {values.shape}")
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise InputError(
-            "attributions hold NaN or infinite values", fix="look at the model's outputs; run drg-attr again"
-        )
     return call(rule, np.ascontiguousarray(values), attributions if method == "zscore" else shuffles)
 
 
 def _recursive(rule: RecursiveRule, values: Values, shuffles: Any) -> pd.DataFrame:
-    columns = [name for name in COLUMNS if name != "sign"]
+    columns, length = [name for name in COLUMNS if name != "sign"], values.shape[1]
     if shuffles is not None:
         if rule.compat:
             raise UsageError("compat has no cut-offs from shuffles", fix="leave compat or shuffles out")
         null = np.ascontiguousarray(shuffles, dtype=np.float32)
         if null.ndim != 3 or (null.shape[0], null.shape[2]) != values.shape:
             raise UsageError(f"shuffles of {values.shape} want (rows, copies, length), got shape {null.shape}")
+        extremes(values)
         names = [str(row) for row in range(len(values))]
         return call_against_shuffles(rule, values.astype(np.float32), list(null), names)[columns]
     if rule.compat:
-        edges = compat_edges(float(values.min(initial=np.inf)), float(values.max(initial=-np.inf)), rule.bins)
-        return CompatCaller.build(rule, edges, compat_histogram(values, edges))(values)[columns]
+        edges = compat_edges(*extremes(values), rule.bins)
+        return CompatCaller.build(rule, edges, compat_histogram(values, edges), length=length)(values)[columns]
     single = values.astype(np.float32, copy=False)
     found = clipped_edges(survey(single), clip=rule.clip, bins=rule.bins)
-    return Caller.build(rule, found, histogram(single, found))(single)[columns]
+    return Caller.build(rule, found, histogram(single, found), length=length)(single)[columns]
 
 
 def _tfmodisco(rule: TfmodiscoRule, values: Values, _: Any) -> pd.DataFrame:
     if values.shape[1] < rule.core:
         raise UsageError(f"core {rule.core} is longer than the rows, {values.shape[1]}", fix="give a smaller core")
+    extremes(values)
     sums = window_sums(values, rule.core).reshape(-1)
     sample = sums[drawn_places(sums.size)]
     found = find_thresholds(rule, SortedPieces([np.sort(sums)]), sample)
@@ -111,6 +109,7 @@ def _tfmodisco(rule: TfmodiscoRule, values: Values, _: Any) -> pd.DataFrame:
 
 
 def _zscore(rule: ZscoreRule, values: Values, attributions: Any) -> pd.DataFrame:
+    extremes(values)
     if attributions is None:
         scales = row_scales(values[:, None]) / 2  # the other three bases are 0
     else:

@@ -93,7 +93,7 @@ def _allowed(rule: RecursiveRule, longest: int, length: int, copies: int, name: 
         out[n] = math.ceil(rule.threshold * (1 + spans) - 1e-9) - 2
         if out[n] < 0:
             least = f"its smallest p-value is {1 / (1 + spans):.2g}, --threshold is {rule.threshold:g}"
-            what = f"row {name} has {copies} shuffles with {spans} spans of {n} positions: {least}"
+            what = f"row {name} has {spans} spans of {n} positions in {copies} shuffle{'s'[: copies > 1]}: {least}"
             raise InputError(what, fix="make more shuffles of each sequence, or raise --threshold")
     return out
 

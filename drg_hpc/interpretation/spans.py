@@ -112,12 +112,21 @@ def decode_row(
 
 @compiled
 def decode_rows(
-    bins: Any, values: Any, sign: int, cuts: Any, min_length: int, tail: Any, offsets: Any, rows: Any, starts: Any,
-    ends: Any, totals: Any,
+    bins: Any, values: Any, last: int, cuts: Any, min_length: int, flank: int, tail: Any, offsets: Any, out: Any,
+    attributions: Any,
 ) -> int:  # fmt: skip  # pragma: no cover - compiled
-    """All rows of binned values: fills row, start, end and sum of bins of every seqlet, returns their number."""
+    """All rows of binned values, positive seqlets and then negative ones: returns the number of seqlets.
+
+    Parameters
+    ----------
+    bins, values : (rows, L)
+    last : the last bin; negative seqlets are called on bins counted down from it
+    cuts : (1 or 2, lengths) of the positive seqlets, and of the negative ones; the first alone: tangermeme's rule
+    out : (5, room) gets row, start, end, sum of bins, sign
+    attributions : (room,) gets the sum of values in double precision, with ``flank`` positions at both ends
+    """
     n_rows, length = bins.shape
-    levels = cuts.size - min_length
+    levels = cuts.shape[1] - min_length
     spans, worst = np.empty((levels, length + 1), np.int32), np.empty((levels, length + 1))
     counts, called = np.zeros(levels, np.int64), np.zeros(length, np.bool_)
     keys, order, waiting = np.empty(length + 1), np.empty(length + 1, np.int64), np.empty(length + 1, np.int64)
@@ -126,14 +135,22 @@ def decode_rows(
     for row in range(n_rows):
         for i in range(length):
             sums[i + 1] = sums[i] + bins[row, i]
-        count = decode_row(
-            values[row], sums, sign, cuts, min_length, tail, offsets, spans, worst, counts, called, keys, order,
-            waiting, starts[found:], ends[found:],
-        )  # fmt: skip
-        for i in range(found, found + count):
-            rows[i] = row
-            totals[i] = sums[ends[i]] - sums[starts[i]]
-        found += count
+        for which in range(cuts.shape[0]):
+            if which:
+                for i in range(length + 1):
+                    sums[i] = i * last - sums[i]
+            sign = 1 - 2 * which
+            count = decode_row(
+                values[row], sums, sign if cuts.shape[0] > 1 else 0, cuts[which], min_length, tail, offsets, spans,
+                worst, counts, called, keys, order, waiting, out[1, found:], out[2, found:],
+            )  # fmt: skip
+            for i in range(found, found + count):
+                out[0, i], out[4, i] = row, sign
+                out[3, i] = sums[out[2, i]] - sums[out[1, i]]
+                attributions[i] = 0.0
+                for k in range(max(out[1, i] - flank, 0), min(out[2, i] + flank, length)):
+                    attributions[i] += values[row, k]
+            found += count
     return found
 
 

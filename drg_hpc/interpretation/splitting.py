@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,21 +64,6 @@ def mean_effects(labels: NDArray[np.int64], effects: NDArray[np.floating]) -> ND
     inside = labels >= 0
     np.add.at(total, labels[inside], effects[inside])
     return total / np.maximum(np.bincount(labels[inside], minlength=clusters), 1)[:, None]
-
-
-def reproducibility(labels: NDArray[np.int64], tags: Sequence[str]) -> NDArray[np.int64]:
-    """Number of distinct model tags of each cluster 0, 1, …; label -1 is left out.
-
-    Raises
-    ------
-    UsageError : not one tag per label
-    """
-    if len(tags) != len(labels):
-        raise UsageError(f"{len(tags)} model tags for {len(labels)} members", fix="give one tag per member")
-    inside = labels >= 0
-    names, code = np.unique(np.asarray(tags, np.str_), return_inverse=True)
-    pairs = np.unique(labels[inside] * len(names) + code.reshape(-1)[inside])
-    return np.bincount(pairs // max(len(names), 1), minlength=int(labels.max(initial=-1)) + 1).astype(np.int64)
 
 
 def site_effects(

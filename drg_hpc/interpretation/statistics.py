@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.statistics_loops import add_block, add_kmers, squares_from
+from drg_hpc.interpretation.statistics_loops import add_bins, add_block, add_kmers, squares_from
 from drg_hpc.interpretation.statistics_sequences import count_distances, fill_summits
 
 S = TypeVar("S")
@@ -84,28 +84,30 @@ def track_block(
     projected: NDArray[np.float32],
     *,
     summits: NDArray[np.int64] | None = None,
-    codes: NDArray[np.int32] | None = None,
+    codes: NDArray[np.uint32] | None = None,
     kmer: int = 0,
+    room: NDArray[np.float64] | None = None,
 ) -> TrackSums:
     """Sums of one block.
 
     Parameters
     ----------
     projected : (n, L), n at most 64
-    summits : (n,) positions, by default the centre
-    codes, kmer : (n, L-k+1) numbers of k-mers, and k
+    summits : (n,) positions in the row, by default the centre
+    codes, kmer : (n, L-k+1) numbers of k-mers, 4^k with an unknown base; and k
+    room : (64, L) to work in, by default a new one
     """
     values = np.ascontiguousarray(projected, np.float32)
     rows, length = values.shape
     at, absolute_at, by_distance = np.zeros(length), np.zeros(length), np.zeros(max(2 * length - 1, 0))
-    counts, magnitudes = np.zeros(BINS, np.int64), np.zeros(BINS)
-    kmers = np.zeros(4**kmer if kmer else 0)
-    where = fill_summits(summits, rows, length)
-    add_block(
-        values, values.view(np.uint32), where, _SHIFT, _FIRST, at, absolute_at, by_distance, counts, magnitudes
-    )  # fmt: skip
+    counts, sums = np.zeros(BINS, np.int64), np.zeros(BINS)
+    kmers = np.zeros(4**kmer + 1 if kmer else 0)
+    magnitudes = np.empty(values.shape) if room is None else room[:rows]
+    where = fill_summits(None, rows, length) if summits is None else summits
+    add_block(values, where, at, absolute_at, by_distance, magnitudes)
+    add_bins(values.view(np.uint32), magnitudes, _SHIFT, _FIRST, counts, sums)
     if kmer and codes is not None:
-        add_kmers(values, codes, kmer, kmers)
+        add_kmers(magnitudes, codes, kmer, kmers)
     mean = float(at.sum() / values.size) if values.size else 0.0
     return TrackSums(
         regions=rows,
@@ -117,9 +119,9 @@ def track_block(
         at=at,
         absolute_at=absolute_at,
         counts=counts,
-        magnitudes=magnitudes,
+        magnitudes=sums,
         by_distance=by_distance,
-        kmers=kmers,
+        kmers=kmers[: 4**kmer] if kmer else kmers,
     )
 
 

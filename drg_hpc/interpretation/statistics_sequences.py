@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.statistics_loops import kmer_codes
+from drg_hpc.interpretation.statistics_loops import count_bases, count_kmers, kmer_codes, read_bases
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Sequences:
     ----------
     onehot : (n, 4, L)
     bases : (n, L) 0 to 3, else 4
-    codes : (n, L-k+1) numbers of k-mers, (n, 0) where none are wanted
+    codes : (n, L-k+1) numbers of k-mers, 4^k with an unknown base; (n, 0) where none are wanted
     summits : (n,) positions
     """
 
     onehot: NDArray[np.int8]
     bases: NDArray[np.int8]
-    codes: NDArray[np.int32]
+    codes: NDArray[np.uint32]
     summits: NDArray[np.int64]
 
 
@@ -59,10 +59,11 @@ def read_sequences(onehot: NDArray[np.int8], *, summits: NDArray[np.int64] | Non
     kmer : length of k-mers, 0 for none
     """
     rows, _, length = onehot.shape
-    bases = onehot[:, 1] + 2 * onehot[:, 2] + 3 * onehot[:, 3] + 4 * (1 - onehot.any(axis=1)).astype(np.int8)
-    codes = np.empty((rows, max(length - kmer + 1, 0) if kmer else 0), np.int32)
+    bases = np.empty((rows, length), np.int8)
+    read_bases(onehot, bases)
+    codes = np.empty((rows, max(length - kmer + 1, 0) if kmer else 0), np.uint32)
     if codes.size:
-        kmer_codes(np.ascontiguousarray(bases), kmer, codes)
+        kmer_codes(bases, kmer, codes)
     return Sequences(onehot, bases, codes, fill_summits(summits, rows, length))
 
 
@@ -83,18 +84,19 @@ def count_distances(summits: NDArray[np.int64], length: int) -> NDArray[np.int64
 
 def composition_block(sequences: Sequences, *, left_out: int = 0, kmer: int = 0) -> Composition:
     """Counts of one block."""
-    onehot, code = sequences.onehot, sequences.bases.astype(np.int64)
-    known = onehot.sum(axis=0, dtype=np.int64)
-    bases = np.concatenate([known, len(onehot) - known.sum(axis=0, keepdims=True)])
-    pairs = np.bincount((code[:, :-1] * 5 + code[:, 1:]).ravel(), minlength=25).reshape(5, 5)[:4, :4]
-    there = sequences.codes[sequences.codes >= 0]
+    onehot = sequences.onehot
+    known, pairs = np.zeros(onehot.shape[1:], np.int64), np.zeros(25, np.int64)
+    count_bases(onehot, sequences.bases, known, pairs)
+    kmers = np.zeros(4**kmer + 1 if kmer else 0, np.int64)
+    if kmer:
+        count_kmers(sequences.codes, kmers)
     return Composition(
         regions=len(onehot),
         left_out=left_out,
-        bases=bases,
-        pairs=pairs,
+        bases=np.concatenate([known, len(onehot) - known.sum(axis=0, keepdims=True)]),
+        pairs=pairs.reshape(5, 5)[:4, :4],
         distances=count_distances(sequences.summits, onehot.shape[2]),
-        kmers=np.bincount(there, minlength=4**kmer if kmer else 0),
+        kmers=kmers[: 4**kmer] if kmer else kmers,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,23 +66,22 @@ def panel_rows(panel: Panel, start: int, stop: int, kmer: int, together: bool) -
     ------
     InputError, CorruptError : a file is gone, another one, or damaged
     """
-    with _opened(panel) as sources:
-        return fold(
-            (_block(panel, sources, at, min(at + BLOCK_ROWS, stop), kmer, together) for at in _starts(start, stop)),
-            merge_panels,
-        )
+    with _opened(panel, start, stop) as files:
+        room = _Room(panel, files)
+        return fold((_block(panel, files, room, a, b, kmer, together) for a, b in _blocks(start, stop)), merge_panels)
 
 
 def pair_rows(left: Panel, right: Panel, start: int, stop: int) -> Comoments:
     """How the tracks of two panels vary together, over the same rows as :func:`panel_rows`."""
-    with _opened(left) as first, _opened(right) as second:
+    with _opened(left, start, stop) as first, _opened(right, start, stop) as second:
+        sides = ((left, first, _Room(left, first)), (right, second, _Room(right, second)))
 
-        def block(at: int) -> Comoments:
-            end = min(at + BLOCK_ROWS, stop)
-            a, b = ([v for part in _values(p, s, at, end) for v in part] for p, s in ((left, first), (right, second)))
-            return comoments_block(_flat(a), _flat(b))
+        def block(at: int, end: int) -> Comoments:
+            for panel, files, room in sides:
+                room.read(panel, files, at, end)
+            return comoments_block(sides[0][2].flat, sides[1][2].flat)
 
-        return fold((block(at) for at in _starts(start, stop)), merge_comoments)
+        return fold((block(a, b) for a, b in _blocks(start, stop)), merge_comoments)
 
 
 def merge_panels(left: PanelSums, right: PanelSums) -> PanelSums:
@@ -94,19 +94,76 @@ def merge_panels(left: PanelSums, right: PanelSums) -> PanelSums:
     )
 
 
-def _starts(start: int, stop: int) -> Iterator[int]:
+def _blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
     for at in range(start, stop, BLOCK_ROWS):
         failpoint("stats.block")
-        yield at
+        yield at, min(at + BLOCK_ROWS, stop)
+
+
+class _File:
+    """A file of a panel, for some rows: which are kept and where their summits are is read at once."""
+
+    def __init__(self, source: AttributionSource, start: int, stop: int) -> None:
+        self._source, self._start, self.length = source, start, source.length
+        self._kept, self._summits = source.kept(start, stop), source.summits(start, stop)
+
+    def _here(self, start: int, stop: int) -> tuple[slice, NDArray[np.bool_] | slice]:
+        """A block in the task's rows, and which rows of the block are used."""
+        here = slice(start - self._start, stop - self._start)
+        kept = self._kept[here]
+        return here, slice(None) if kept.all() else kept
+
+    def values(self, track: int, start: int, stop: int, out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The kept rows (n, L) of a track of a block; ``out`` (stop - start, L) is their room."""
+        _, kept = self._here(start, stop)
+        self._source.read_projected(self._source.tracks[track], start, out)
+        if isinstance(kept, slice):
+            return out
+        found = out[: kept.sum()]
+        found[...] = out[kept]
+        return found
+
+    def sequences(self, start: int, stop: int, kmer: int) -> Sequences:
+        """The kept sequences of a block."""
+        here, kept = self._here(start, stop)
+        summits = None if self._summits is None else self._summits[here][kept]
+        return read_sequences(self._source.onehot(start, stop)[kept], summits=summits, kmer=kmer)
+
+
+class _Room:
+    """Where the values of a panel's blocks lie, one block after the other: new memory costs more than reading does.
+
+    Attributes
+    ----------
+    tracks : of the last block, (n, L) of each
+    flat : the same, (T, n L)
+    work : (64, L)
+    """
+
+    def __init__(self, panel: Panel, files: list[_File]) -> None:
+        length = files[0].length
+        self._room = np.empty((sum(len(part.tracks) for part in panel), BLOCK_ROWS * length), np.float32)
+        self.tracks: list[NDArray[np.float32]] = []
+        self.flat = self._room[:, :0]
+        self.work = np.empty((BLOCK_ROWS, length))
+
+    def read(self, panel: Panel, files: list[_File], start: int, stop: int) -> None:
+        """Read a block."""
+        owners = [(file, track) for part, file in zip(panel, files, strict=True) for track in part.tracks]
+        self.tracks = [
+            file.values(track, start, stop, line[: (stop - start) * file.length].reshape(stop - start, file.length))
+            for line, (file, track) in zip(self._room, owners, strict=True)
+        ]
+        self.flat = self._room[:, : self.tracks[0].size]
 
 
 @contextmanager
-def _opened(panel: Panel) -> Iterator[list[AttributionSource]]:
+def _opened(panel: Panel, start: int, stop: int) -> Iterator[list[_File]]:
     """The panel's files; h5py's error of a chunk that cannot be read becomes ours."""
     with ExitStack() as stack:
         sources = [stack.enter_context(AttributionSource(part.path, part.input)) for part in panel]
         try:
-            yield sources
+            yield [_File(source, start, stop) for source in sources]
         except OSError as error:
             names = ", ".join(str(part.path) for part in panel)
             raise CorruptError(
@@ -114,43 +171,18 @@ def _opened(panel: Panel) -> Iterator[list[AttributionSource]]:
             ) from None
 
 
-def _values(
-    panel: Panel, sources: list[AttributionSource], start: int, stop: int
-) -> Iterator[list[NDArray[np.float32]]]:
-    """Per part: the kept rows (n, L) of its tracks."""
-    for part, source in zip(panel, sources, strict=True):
-        kept = source.kept(start, stop)
-        every = bool(kept.all())
-        blocks = (next(source.blocks(source.tracks[track], start, stop))[1] for track in part.tracks)
-        yield [values if every else values[kept] for values in blocks]
-
-
-def _sequences(source: AttributionSource, start: int, stop: int, kmer: int) -> Sequences:
-    kept = source.kept(start, stop)
-    summits = source.summits(start, stop)
-    onehot = source.onehot(start, stop)
-    return read_sequences(
-        onehot if kept.all() else onehot[kept], summits=None if summits is None else summits[kept], kmer=kmer
-    )
-
-
 def _block(
-    panel: Panel, sources: list[AttributionSource], start: int, stop: int, kmer: int, together: bool
+    panel: Panel, files: list[_File], room: _Room, start: int, stop: int, kmer: int, together: bool
 ) -> PanelSums:
-    compositions, tracks, every = [], [], []
-    for part, source, values in zip(panel, sources, _values(panel, sources, start, stop), strict=True):
-        sequences = _sequences(source, start, stop, kmer)
+    room.read(panel, files, start, stop)
+    values = iter(room.tracks)
+    compositions, tracks = [], []
+    for part, file in zip(panel, files, strict=True):
+        sequences = file.sequences(start, stop, kmer)
         if part.compose:
             left_out = stop - start - len(sequences.bases)
             compositions.append(composition_block(sequences, left_out=left_out, kmer=kmer))
-        tracks += [track_block(rows, summits=sequences.summits, codes=sequences.codes, kmer=kmer) for rows in values]
-        every += values if together else []
-    pairs = None
-    if together:
-        flat = _flat(every)
-        pairs = comoments_block(flat, flat)
+        known: dict[str, Any] = {"summits": sequences.summits, "codes": sequences.codes, "kmer": kmer}
+        tracks += [track_block(next(values), room=room.work, **known) for _ in part.tracks]
+    pairs = comoments_block(room.flat, room.flat) if together else None
     return PanelSums(tuple(compositions), tuple(tracks), pairs)
-
-
-def _flat(values: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    return np.stack([rows.ravel() for rows in values])

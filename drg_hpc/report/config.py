@@ -15,7 +15,7 @@ class ReportOptions(Options):
     paths: tuple[Path, ...] = positional(help="any runs, models, evaluation and motif folders", metavar="PATH")
     title: str | None = flag(None, help="title of the page (default: from the tracks)", metavar="TEXT")
     examples: int = flag(6, help="attribution logos of the strongest regions", ge=0, le=50, metavar="N")
-    max_motifs: int = flag(40, help="motifs shown, the strongest", ge=1, metavar="N")
+    max_motifs: int = flag(40, help="motifs and kernels shown, the strongest", ge=1, metavar="N")
     out: Path = flag(
         help="HTML file to write; an older report of that name is replaced, any other file is not",
         metavar="FILE.html",

@@ -60,3 +60,34 @@ def scale_bar(x: float, y: float, largest: float, words: str) -> str:
     parts.append(f'<text x="{x + 124:.1f}" y="{y + 9:.1f}" font-size="11">{high}</text>')
     parts.append(f'<text x="{x + 60:.1f}" y="{y + 24:.1f}" font-size="11" text-anchor="middle">')
     return "".join(parts) + f"{html.escape(words)}</text>"
+
+
+def matrix(
+    values: NDArray[np.float64], *, rows: Sequence[str], columns: Sequence[str], largest: float, words: str
+) -> str:  # fmt: skip
+    """A figure of cells (rows, columns) with their names and a scale.
+
+    Parameters
+    ----------
+    largest : end of the colour scale
+    words : what a cell shows
+    """
+    wide, high, label = 22.0, 17.0, 28
+    left = 12 + 6.6 * max((len(name[:label]) for name in rows), default=0)
+    top = 14 + 6.2 * max((len(name[:label]) for name in columns), default=0)
+    found = []
+    for j, name in enumerate(columns):
+        found.append(f'<text transform="translate({left + (j + 0.65) * wide:.1f} {top - 6:.1f}) rotate(-90)" ')
+        found.append(f'font-size="11">{html.escape(name[:label])}<title>{html.escape(name)}</title></text>')
+    for i, name in enumerate(rows):
+        y = top + i * high
+        found.append(f'<text x="{left - 6:.1f}" y="{y + 12.5:.1f}" font-size="11" text-anchor="end">')
+        found.append(f"{html.escape(name[:label])}</text>")
+        for j, (column, value) in enumerate(zip(columns, values[i].tolist(), strict=True)):
+            title = f"{name}, {column}: {html.number(float(value))}"
+            found.append(cell(left + j * wide, y, (wide, high), shade(float(value), largest), title))
+    bottom = top + len(rows) * high
+    found.append(scale_bar(left + 40, bottom + 10, largest, words))
+    width = max(left + len(columns) * wide + 20, left + 260, 620)
+    head = f'<svg viewBox="0 0 {width:.0f} {bottom + 44:.0f}" style="max-width:{width:.0f}px" role="img"'
+    return f'{head} aria-label="{html.escape(words)}">{"".join(found)}</svg>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,36 @@ _ROW, _TREE, _NAMES, _STEP, _CELL = 46.0, 170.0, 170.0, 10.0, 22.0
 _LEAST_WIDTH = 820.0
 _MOST_TRACKS = 24
 _LABEL = 26
+LINKED = (
+    "Average linkage of 1 − cosine of the letter heights (bits) at the best offset on either strand. Logos: base "
+    "frequencies in bits."
+)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A motif of the tree.
+
+    Parameters
+    ----------
+    under : words below its name
+    sign : of what it does, for an arrow
+    heights : (4, width) letter heights in bits
+    """
+
+    name: str
+    under: str
+    sign: int
+    heights: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Mean effects (leaves, tracks) beside the tree, and the end of their colour scale."""
+
+    values: NDArray[np.float64]
+    tracks: Sequence[str]
+    largest: float
 
 
 def core_heights(record: MotifRecord) -> NDArray[np.float64]:
@@ -48,8 +79,11 @@ def similarity(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
 
 def tree_of(records: Sequence[MotifRecord]) -> NDArray[np.float64]:
     """Average linkage of 1 - similarity, as scipy writes it (n - 1, 4); for two motifs or more."""
-    heights = [core_heights(record) for record in records]
-    pairs = zip(*np.triu_indices(len(records), 1), strict=True)
+    return _linked([core_heights(record) for record in records])
+
+
+def _linked(heights: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    pairs = [(i, j) for i in range(len(heights)) for j in range(i + 1, len(heights))]
     return np.asarray(linkage(np.array([1 - similarity(heights[i], heights[j]) for i, j in pairs]), "average"))
 
 
@@ -76,37 +110,44 @@ def tree_figure(records: Sequence[MotifRecord], effects: EffectsFile | None, max
     """
     if len(records) < 3:
         return ""
-    found = dendrogram(tree_of(records), no_plot=True)
+    tracks = shown_tracks(effects) if effects else []
+    leaves = [
+        Leaf(record.name, _under(record, max_q), int(record.facts["sign"]), core_heights(record)) for record in records
+    ]
+    heat = None
+    if effects:
+        of_motifs = [effects.motifs.index(record.name) for record in records]
+        means = effects.groups["by_track"]["mean"][np.ix_(of_motifs, tracks)]
+        heat = Heat(means, [effects.tracks[i] for i in tracks], largest_effect(effects))
+    tree = html.wide(similarity_tree(leaves, heat))
+    return f"<h3>Motifs by similarity</h3><p>{html.escape(LINKED)}{html.escape(_words(effects, tracks))}</p>{tree}"
+
+
+def similarity_tree(leaves: Sequence[Leaf], heat: Heat | None) -> str:
+    """The drawing, for two motifs or more."""
+    found = dendrogram(_linked([leaf.heights for leaf in leaves]), no_plot=True)
     order = [int(leaf) for leaf in found["leaves"] or []]
     icoord, dcoord = np.array(found["icoord"], np.float64), np.array(found["dcoord"], np.float64)
-    tracks = shown_tracks(effects) if effects else []
-    columns = max(core_heights(record).shape[1] for record in records)
-    top = 30.0 + (6.2 * max((len(effects.tracks[i][:_LABEL]) for i in tracks), default=0) if effects else 0.0)
+    columns = max(leaf.heights.shape[1] for leaf in leaves)
+    tracks = heat.tracks if heat else []
+    top = 30.0 + (6.2 * max((len(name[:_LABEL]) for name in tracks), default=0) if heat else 0.0)
     left = _TREE + _NAMES + columns * _STEP + 24
     width = max(left + len(tracks) * _CELL + 40, _LEAST_WIDTH)
-    body = [
-        _branches(icoord, dcoord, top),
-        *(_leaf(records[leaf], top + i * _ROW, max_q) for i, leaf in enumerate(order)),
-    ]
+    body = [_branches(icoord, dcoord, top), *(_leaf(leaves[leaf], top + i * _ROW) for i, leaf in enumerate(order))]
     bottom = top + len(order) * _ROW
     body.append(_distance_axis(bottom, float(dcoord.max())))
-    if effects:
-        body.append(_heatmap([records[leaf].name for leaf in order], effects, tracks, left=left, top=top))
+    if heat:
+        body.append(_heatmap([leaves[i].name for i in order], heat, order, left=left, top=top))
         width = max(width, left + 200)
-        body.append(scale_bar(left + 6, bottom + 8, largest_effect(effects), "mean effect"))
-    label = f"tree of {len(records)} motifs with logos" + (" and effects on tracks" if tracks else "")
-    svg = f'<svg viewBox="0 0 {width:.0f} {bottom + 40:.0f}" role="img" aria-label="{label}">{"".join(body)}</svg>'
-    return f"<h3>Motifs by similarity</h3><p>{html.escape(_words(effects, tracks))}</p>{html.wide(svg)}"
+        body.append(scale_bar(left + 6, bottom + 8, heat.largest, "mean effect"))
+    label = f"tree of {len(leaves)} motifs with logos" + (" and effects on tracks" if tracks else "")
+    return f'<svg viewBox="0 0 {width:.0f} {bottom + 40:.0f}" role="img" aria-label="{label}">{"".join(body)}</svg>'
 
 
 def _words(effects: EffectsFile | None, tracks: list[int]) -> str:
-    text = (
-        "Average linkage of 1 − cosine of the letter heights (bits) at the best offset on either strand. Logos: base "
-        "frequencies in bits."
-    )
     if effects is None:
-        return text
-    text += (
+        return ""
+    text = (
         " Cells: sum of the motif's effects on the track over the regions that hold it, the strongest seqlet of each, "
         "divided by the number of regions that hold it on any track."
     )
@@ -136,33 +177,33 @@ def _distance_axis(bottom: float, deepest: float) -> str:
     return f'<path d="M{left} {bottom + 4:.0f}H{right}" stroke="#8c959f"/>{texts}'
 
 
-def _leaf(record: MotifRecord, top: float, max_q: float) -> str:
+def _under(record: MotifRecord, max_q: float) -> str:
+    facts = record.facts
+    return str(facts["target"] if "target" in facts and float(facts["q"]) <= max_q else facts["consensus"])
+
+
+def _leaf(leaf: Leaf, top: float) -> str:
     """Name, match and logo of one motif."""
-    heights, facts = core_heights(record), record.facts
-    matched = "target" in facts and float(facts["q"]) <= max_q
-    under = str(facts["target"] if matched else facts["consensus"])[:_LABEL]
     shift = _TREE + _NAMES - LEFT
-    row = LogoRow(heights, 0, "", 0.0, 2.0, height=_ROW - 12)
+    row = LogoRow(leaf.heights, 0, "", 0.0, 2.0, height=_ROW - 12)
     return (
-        f'<text x="{_TREE}" y="{top + 20:.0f}" font-size="13" font-weight="600">{html.escape(record.name)} '
-        f"{'↑' if int(facts['sign']) > 0 else '↓'}</text>"
-        f'<text x="{_TREE}" y="{top + 35:.0f}" font-size="10.5">{html.escape(under)}</text>'
+        f'<text x="{_TREE}" y="{top + 20:.0f}" font-size="13" font-weight="600">{html.escape(leaf.name)} '
+        f"{'↑' if leaf.sign > 0 else '↓'}</text>"
+        f'<text x="{_TREE}" y="{top + 35:.0f}" font-size="10.5">{html.escape(leaf.under[:_LABEL])}</text>'
         f'<g transform="translate({shift:.0f} {top + 4:.0f})">{letters(row, top=2, step=_STEP)}</g>'
-        f'<path d="M{_TREE + _NAMES:.0f} {top + _ROW - 6:.0f}h{heights.shape[1] * _STEP:.0f}" stroke="#8c959f"/>'
+        f'<path d="M{_TREE + _NAMES:.0f} {top + _ROW - 6:.0f}h{leaf.heights.shape[1] * _STEP:.0f}" stroke="#8c959f"/>'
     )
 
 
-def _heatmap(names: list[str], effects: EffectsFile, tracks: list[int], *, left: float, top: float) -> str:
-    means, largest = effects.groups["by_track"]["mean"], largest_effect(effects)
+def _heatmap(names: list[str], heat: Heat, order: list[int], *, left: float, top: float) -> str:
     found = []
-    for j, track in enumerate(tracks):
+    for j, track in enumerate(heat.tracks):
         x = left + (j + 0.65) * _CELL
         found.append(f'<text transform="translate({x:.1f} {top - 6:.1f}) rotate(-90)" font-size="11">')
-        found.append(f"{html.escape(effects.tracks[track][:_LABEL])}<title>")
-        found.append(f"{html.escape(effects.tracks[track])}</title></text>")
-        for i, name in enumerate(names):
-            value = float(means[effects.motifs.index(name), track])
-            title = f"{name}, {effects.tracks[track]}: {html.number(value)}"
+        found.append(f"{html.escape(track[:_LABEL])}<title>{html.escape(track)}</title></text>")
+        for i, (name, leaf) in enumerate(zip(names, order, strict=True)):
+            value = float(heat.values[leaf, j])
             place = (left + j * _CELL, top + i * _ROW + 4)
-            found.append(cell(*place, (_CELL, _ROW - 8), shade(value, largest), title))
+            title = f"{name}, {track}: {html.number(value)}"
+            found.append(cell(*place, (_CELL, _ROW - 8), shade(value, heat.largest), title))
     return "".join(found)

@@ -14,10 +14,12 @@ from drg_hpc.report.attribution_pairs import pairs_of, pairs_section
 from drg_hpc.report.attributions import attribution_section
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.data import DataFacts, data_section
+from drg_hpc.report.kernels import kernel_section
 from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.logos import glyph_symbols
 from drg_hpc.report.motifs import motif_section
 from drg_hpc.report.performance import evaluation_section, training_section
+from drg_hpc.report.perturbation import perturbation_section
 from drg_hpc.report.provenance import kind_words, provenance_section
 from drg_hpc.report.seqlets import SeqletFacts, seqlet_facts, seqlet_section
 from drg_hpc.report.sources import Kind, Source, Sources
@@ -73,8 +75,10 @@ def render(sources: Sources, options: ReportOptions) -> str:
         html.section("Training", _each(sources, "model", training_section), anchor="training"),
         html.section("Performance", _each(sources, "evaluation", evaluation_section), anchor="performance"),
         html.section("Motifs", _motifs(lineage, options), anchor="motifs"),
+        html.section("Kernels", _kernels(sources, options), anchor="kernels"),
         html.section("Attributions", _attributions(lineage, seqlets, options), anchor="attributions"),
         html.section("Seqlets", _seqlets(lineage, seqlets), anchor="seqlets"),
+        html.section("Perturbation tests", _each(sources, "perturbation", perturbation_section), anchor="perturbation"),
         html.section("Provenance", provenance_section(sources), anchor="provenance"),
     ]
     return html.document(title, "\n".join(filter(None, body)))
@@ -103,6 +107,10 @@ def _motifs(lineage: Lineage, options: ReportOptions) -> str:
         _titled(source, lineage.sources, motif_section(source, lineage, limit=options.max_motifs))
         for source in lineage.sources.of("motifs")
     )
+
+
+def _kernels(sources: Sources, options: ReportOptions) -> str:
+    return _each(sources, "kernels", lambda source: kernel_section(source, limit=options.max_motifs))
 
 
 def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportOptions) -> str:

@@ -13,6 +13,7 @@ from drg_hpc.report.sources import Source, Sources
 _KINDS = {
     "store": "dataset store", "genome": "genome store", "model": "model", "evaluation": "evaluation",
     "attributions": "attributions", "predictions": "predictions", "seqlets": "seqlets", "motifs": "motifs",
+    "kernels": "kernels", "perturbation": "perturbation tests",
 }  # fmt: skip
 
 

@@ -11,22 +11,29 @@ from drg_hpc.errors import IncompleteError, InputError, UsageError
 from drg_hpc.files import read_json
 from drg_hpc.models.header import read_model_header
 from drg_hpc.results import contents
+from drg_hpc.results.kernels import FORMAT as KERNELS
 from drg_hpc.results.layout import ATTRIBUTIONS, PREDICTIONS
 from drg_hpc.results.motifs import FORMAT as MOTIFS
+from drg_hpc.results.perturbation import FORMAT as PERTURBATION
 from drg_hpc.results.seqlets import FORMAT as SEQLETS
 from drg_hpc.results.seqlets import looks_like_hdf5
 from drg_hpc.runs.outputs import DONE, PLAN, resolve_output
 from drg_hpc.store.header import read_header
 
-Kind = Literal["store", "genome", "model", "evaluation", "attributions", "predictions", "seqlets", "motifs"]
+Kind = Literal[
+    "store", "genome", "model", "evaluation", "attributions", "predictions", "seqlets", "motifs", "kernels",
+    "perturbation",
+]  # fmt: skip
 _FILE_KINDS: dict[str, Kind] = {
     ATTRIBUTIONS: "attributions",
     PREDICTIONS: "predictions",
     SEQLETS: "seqlets",
     MOTIFS: "motifs",
+    KERNELS: "kernels",
+    PERTURBATION: "perturbation",
 }
 
-_FIX = "give stores, models, evaluations, attribution runs, seqlet runs or motif folders"
+_FIX = "give stores, models, evaluations, attribution, seqlet, kernel or perturbation runs, or motif folders"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from drg_hpc.report import html
 from drg_hpc.report.attributions import method_words
 from drg_hpc.report.data import DataFacts, given_rows, rows_words
+from drg_hpc.report.kernels import kernel_summary
 from drg_hpc.report.lineage import Lineage, parents
 from drg_hpc.report.motifs import is_match
 from drg_hpc.report.performance import METRIC_NAMES
@@ -23,7 +24,7 @@ def default_title(sources: Sources) -> str:
     if len({tuple(_tracks(model)) for model in models}) > 1:  # no tracks that stand for all
         return f"{len(models)} sequence models: {enumerated([sources.name(model) for model in models])}"
     lead = "Sequence model" if len(models) < 2 else f"{len(models)} sequence models"
-    for source in models if len(models) > 1 else sources.of("model", "store", "attributions"):
+    for source in models if len(models) > 1 else sources.of("model", "store", "attributions", "kernels"):
         if names := _tracks(source):
             more = f" and {len(names) - 2} more tracks" if len(names) > 3 else ""
             return f"{lead}: {', '.join(names[:2] if more else names)}{more}"
@@ -126,6 +127,10 @@ def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts])
         cards.append((html.number(len(item.table)), "seqlets"))
     for source in sources.of("motifs"):
         _add_motifs(source, sentences, cards)
+    for source in sources.of("kernels"):
+        sentence, card = kernel_summary(source)
+        sentences.append(sentence)
+        cards.append(card)
     return " ".join(sentences), cards
 
 

@@ -266,9 +266,6 @@ def _join_rows(sources: _Parts, name: str, out: h5py.File) -> int:
         with sources.column(index, name) as column:
             rows += column.shape[0]
             trailing, dtype = column.shape[1:], column.dtype
-    if h5py.check_string_dtype(dtype) is not None:
-        _join_text(sources, name, out)
-        return rows
     chunk_rows = TABLE_CHUNK_ROWS if not trailing else BLOCK_ROWS
     target = dataset(out, name, shape=(rows, *trailing), dtype=dtype, chunk_rows=chunk_rows)
     at = 0

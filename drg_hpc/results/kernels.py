@@ -24,6 +24,15 @@ from drg_hpc.results import h5
 
 FORMAT = "drg-kernels/1"
 Float64 = NDArray[np.float64]
+IUPAC = {
+    "": "N", "A": "A", "C": "C", "G": "G", "T": "T", "AC": "M", "AG": "R", "AT": "W", "CG": "S", "CT": "Y", "GT": "K",
+    "ACG": "V", "ACT": "H", "AGT": "D", "CGT": "B",
+}  # fmt: skip
+
+
+def consensus(pfm: Float64, *, least: float = 0.3) -> str:
+    """IUPAC letters of a motif (4, w): the bases with more than ``least`` at each position, N where there is none."""
+    return "".join(IUPAC["".join(b for b, p in zip("ACGT", column, strict=True) if p > least)] for column in pfm.T)
 
 
 @dataclass(frozen=True)

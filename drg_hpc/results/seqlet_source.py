@@ -19,6 +19,7 @@ from drg_hpc.results import h5, layout
 from drg_hpc.results.attributions_layout import INTERVAL_NUMBERS, INTERVAL_TEXT
 from drg_hpc.results.attributions_places import Places, place_sequences
 from drg_hpc.results.attributions_read import choose_input, find_form, require_by_base, root_of
+from drg_hpc.results.chunks import RowReader
 from drg_hpc.results.seqlets import looks_like_hdf5
 
 _BLOCK_BYTES = 16 << 20
@@ -57,6 +58,7 @@ class AttributionSource:
             raise InputError(f"{path} is not HDF5, attributions are wanted", fix=_FIX)
         self.path = path
         self._stack = ExitStack()
+        self._readers: dict[str, RowReader] = {}
         self._file: h5py.File = self._stack.enter_context(h5.open_file(path))
         try:
             self.input = self._choose(input)
@@ -112,14 +114,23 @@ class AttributionSource:
 
     def blocks(self, track: Track, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """``(first row, projected float32 (n, L))`` of whole row blocks of about 16 MB."""
-        source = self._root[f"{track.path}/projected"]
+        read = self._reader(f"{track.path}/projected")
         step = max(64, _BLOCK_BYTES // (4 * max(self.length, 1)) // 64 * 64)
         for first in range(start, stop, step):
-            yield first, np.asarray(source[first : min(first + step, stop)], np.float32)
+            yield first, np.asarray(read(first, min(first + step, stop)), np.float32)
+
+    def read_projected(self, track: Track, start: int, out: NDArray[np.float32]) -> None:
+        """Fill ``out`` (n, L) with the rows from ``start`` on."""
+        self._reader(f"{track.path}/projected").read_into(out, start)
 
     def onehot(self, start: int, stop: int) -> NDArray[np.int8]:
         """One-hot sequences (n, 4, L)."""
-        return np.asarray(self._root["raw/seq"][start:stop], np.int8)
+        return np.asarray(self._reader("raw/seq")(start, stop), np.int8)
+
+    def _reader(self, name: str) -> RowReader:
+        if name not in self._readers:
+            self._readers[name] = RowReader(self._root[name])
+        return self._readers[name]
 
     def full(self, track: Track, start: int, stop: int) -> NDArray[np.float32]:
         """The contribution form (n, 4, L) of a track: a stored one, else the projection at the bases that are there."""

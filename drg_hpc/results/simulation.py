@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -104,6 +105,43 @@ def find_sites(path: Path) -> Path:
     return resolve_output(path, FILE)
 
 
+class SiteRows:
+    """The sites of some sequences of a file, read when they are asked for; the file is the caller's to close.
+
+    Parameters
+    ----------
+    handle : open for reading
+
+    Attributes
+    ----------
+    motifs : names, by number
+    """
+
+    def __init__(self, handle: h5py.File) -> None:
+        _require_format(handle)
+        self._handle = handle
+        self.motifs = h5.read_text(handle["motifs/name"])
+        self._ends = np.cumsum(handle["rows/sites"][:], dtype=np.int64)
+
+    def of(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+        """Columns row (place in ``rows``), motif (its number), start and end of the sites of ascending rows."""
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        begin = 0 if first == 0 else int(self._ends[first - 1])
+        columns = {name: self._handle[f"sites/{name}"][begin : int(self._ends[last - 1])].astype(np.int64)
+                   for name in ("row", "motif", "start", "end")}  # fmt: skip
+        place = np.minimum(np.searchsorted(rows, columns["row"]), len(rows) - 1)
+        kept = rows[place] == columns["row"]
+        return {name: values[kept] for name, values in (columns | {"row": place}).items()}
+
+
+def _require_format(handle: h5py.File) -> dict[str, Any]:
+    attributes = h5.get_attributes(handle)
+    if attributes.get("format") != FORMAT:
+        found = attributes.get("format", "of no format that is known here")
+        raise InputError(f"{handle.filename} is {found}, sites ({FORMAT}) are wanted", fix="give a run of drg-simulate")
+    return attributes
+
+
 def read_simulation(path: Path) -> Simulation:
     """Read all sites of a RUN of drg-simulate, its store, or the file.
 
@@ -114,10 +152,7 @@ def read_simulation(path: Path) -> Simulation:
     """
     source = find_sites(path)
     with h5.open_file(source) as handle:
-        attributes = h5.get_attributes(handle)
-        if attributes.get("format") != FORMAT:
-            found = attributes.get("format", "of no format that is known here")
-            raise InputError(f"{source} is {found}, sites ({FORMAT}) are wanted", fix="give a run of drg-simulate")
+        attributes = _require_format(handle)
         columns = {name: handle[f"sites/{name}"][:] for name in SITE_TYPES}
         names = np.array(h5.read_text(handle["motifs/name"]), dtype=object)
         letters = handle[LETTERS][:].tobytes().decode("ascii")

@@ -19,6 +19,7 @@ BODIES = {
     "ism": ("ism", True),
     "seqlets": ("seqlets", False),
     "kernels": ("kernels", True),
+    "perturb": ("perturb", True),
     "simulate": ("simulate", False),
     "train": ("train", True),
     "variants": ("variants", True),

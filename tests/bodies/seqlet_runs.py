@@ -25,11 +25,13 @@ def write_attributions(
     tracks: int,
     keep: bool,
     attributes: dict[str, Any] | None = None,
+    form: np.ndarray | None = None,
     **columns: Any,
 ) -> None:
     """An attribution file as drg-attr writes it; track i is the projection scaled by i + 1.
 
-    ``columns`` replace columns of the table of regions, ``attributes`` are added to the root's.
+    ``form`` (rows, 4, length) has the values of all bases (default: 0 at those that are not there), ``columns`` replace
+    columns of the table of regions, ``attributes`` are added to the root's.
     """
     rows, length = projected.shape
     layout = attributions.Layout(
@@ -63,8 +65,9 @@ def write_attributions(
             writer.sequences(at, [onehot[block]])
             for i in range(tracks):
                 values = projected[block] * (i + 1)
-                form = (onehot[block] * values[:, None, :]).astype(np.float32)
-                found = attributions.InputBlock(projected=values, form=form, contribution=form)
+                given = onehot[block] * values[:, None, :] if form is None else form[block] * (i + 1)
+                whole = given.astype(np.float32)
+                found = attributions.InputBlock(projected=values, form=whole, contribution=whole)
                 made = attributions.TrackBlock(prediction=values.sum(axis=1), inputs=(found,))
                 writer.track(at, i, made, onehot=[onehot[block]])
     attributions.merge([h5.PartFile(part, 0, rows)], path, plan=layout, attributes={"seed": 0} | (attributes or {}))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from bodies.seqlet_runs import do_run, write_attributions, write_done
 
@@ -129,7 +130,29 @@ def test_constant_attributions_have_no_seqlets(
     assert summary["rows"] == 0 and summary["constant_tracks"] == ["track 0"]
     assert len(read_seqlets(plan.folder / "out.h5").table) == 0
     assert (plan.folder / "seqlets.bed").read_text().count("\n") == 1
-    assert "no seqlets" in caplog.text and "larger --threshold than 0.01" in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == "no seqlets in track 0: all attributions are equal"
+
+
+def test_why_there_are_none(
+    tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, none = tmp_path / "attr.h5", np.zeros(70, bool)
+    noise = np.random.default_rng(0).normal(size=(70, LENGTH)).astype(np.float32)
+    write_attributions(path, noise, arrays[1][:70], tracks=2, keep=False)
+    do_run(Options(attributions=path, out=tmp_path / "run", threshold=1e-9))
+    write_attributions(tmp_path / "none.h5", noise, arrays[1][:70], tracks=2, keep=False, kept=none)
+    do_run(Options(attributions=tmp_path / "none.h5", out=tmp_path / "none"))
+    few, left_out = (record.getMessage() for record in caplog.records)
+    assert few.startswith("no seqlets: no stretch of 70 rows is significant; give a larger --threshold than 1e-09")
+    assert left_out == f"no seqlets: no row is kept, see regions/reason in {tmp_path / 'none.h5'}"
+
+
+def test_lengths_beyond_the_rows_change_nothing(source: Path, tmp_path: Path) -> None:
+    plans = [do_run(Options(attributions=source, out=tmp_path / str(n), max_length=n))[0] for n in (LENGTH, 3 * LENGTH)]
+    tables = [read_seqlets(plan.folder / "out.h5").table for plan in plans]
+    pd.testing.assert_frame_equal(*tables)
+    assert len(tables[0]) > 20
 
 
 def test_bad_input(source: Path, tmp_path: Path) -> None:
@@ -157,7 +180,7 @@ def test_bad_input(source: Path, tmp_path: Path) -> None:
         plan_shards(Options(attributions=tmp_path / "run", out=tmp_path / "r"))
     with h5py.File(source, "r+") as handle:
         handle["tracks/00000/projected"][1, 5] = np.nan
-    with pytest.raises(InputError, match="NaN"):
+    with pytest.raises(InputError, match=r"^row 1 of track 'track 0' in .* has NaN or infinite attributions"):
         do_run(Options(attributions=source, out=tmp_path / "r"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def test_shuffles_that_do_not_fit(
 ) -> None:
     with pytest.raises(InputError, match="has no shuffles in --null"):
         do_run(Options(attributions=source, out=tmp_path / "own", null=source, threshold=0.02))
-    with pytest.raises(InputError, match="r0 has 3 shuffles with 201 spans of 4 positions"):
+    with pytest.raises(InputError, match="r0 has 201 spans of 4 positions in 3 shuffles"):
         do_run(Options(attributions=source, out=tmp_path / "few", null=shuffles[0], threshold=0.002))
     write_attributions(tmp_path / "short.h5", arrays[0][:, :60], arrays[1][:, :, :60], tracks=2, keep=False)
     with pytest.raises(InputError, match="60 bases, those of ATTR 70"):
@@ -191,7 +192,9 @@ def test_shuffles_that_do_not_fit(
         ({"bins": 100, "null": "x.h5"}, "--bins does not go with --null"),
         ({"method": "zscore", "std": 2.0}, "--std does not go with --norm global"),
         ({"method": "tfmodisco", "min_passing": 0.3}, "--min-passing 0.3 is above --max-passing 0.2"),
-        ({"method": "tfmodisco", "core": 71}, "--core 71 is longer than the sequences"),
+        ({"method": "tfmodisco", "core": 51}, "--core 51 with --flank 10 at both ends is longer than the sequences"),
+        ({"min_length": 71, "max_length": 80}, "--min-length 71 is longer than the sequences of .*, 70 bases"),
+        ({"method": "zscore", "min_size": 71}, "--min-size 71 is longer"),
     ],
 )
 def test_flags_that_do_not_go_together(source: Path, tmp_path: Path, given: dict[str, Any], message: str) -> None:
@@ -206,8 +209,14 @@ def test_nothing_to_call_and_nan(
     path = tmp_path / "attr.h5"
     write_attributions(path, np.zeros((70, LENGTH), np.float32), arrays[1][:70], tracks=1, keep=False)
     _, summary = do_run(Options(attributions=path, out=tmp_path / "flat", method=method, shards=2))
-    assert summary["rows"] == 0 and "no seqlets: no " in caplog.text
+    assert summary["rows"] == 0 and summary["constant_tracks"] == ["track 0"]
+    assert caplog.text.count("no seqlets") == 1 and "all attributions are equal" in caplog.text
     with h5py.File(path, "r+") as handle:
         handle["tracks/00000/projected"][1, 5] = np.nan
-    with pytest.raises(InputError, match="NaN"):
+    with pytest.raises(InputError, match=r"row 1 of track 'track 0' in .* has NaN"):
         do_run(Options(attributions=path, out=tmp_path / "nan", method=method))
+    with h5py.File(path, "r+") as handle:
+        handle["tracks/00000/projected"][1, 5] = np.inf
+    with warnings.catch_warnings(), pytest.raises(InputError, match=r"row 1 of track 'track 0' in .* has NaN"):
+        warnings.simplefilter("error")
+        do_run(Options(attributions=path, out=tmp_path / "inf", method=method))

@@ -1,4 +1,6 @@
-"""drg-stats over the tasks of one srun on two nodes: the bytes of a local run, whoever dies; in the image, too."""
+"""drg-stats and drg-motifs over the tasks of one srun on two nodes: the bytes of a local run, whoever dies; in the
+image, too.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,22 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from bodies.seqlet_runs import write_attributions
+from bodies.seqlet_runs import do_run, write_attributions
 from cluster_helpers import sha256, until
 from image_helpers import Image
+from interpretation.planted import named, plant
 from slurm_bed import PATIENCE_S, Bed
 from support import argv, drg, environment
 
+from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
+from drg_hpc.files import walk_files
 from drg_hpc.runs import image as images
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -29,7 +36,7 @@ TASKS = 6
 
 @pytest.fixture(scope="module")
 def attributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1,600 regions of two tracks: 25 blocks, 75 tasks that read."""
+    """1,600 regions of two tracks: 25 blocks, as many tasks that read them, one that hashes the file, 24 that merge."""
     path = tmp_path_factory.mktemp("attributions") / "out.h5"
     generator = np.random.default_rng(3)
     onehot = (generator.integers(0, 5, (1600, 1, 60)) == np.arange(4)[:, None]).astype(np.int8)
@@ -39,22 +46,69 @@ def attributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def local(attributions: Path) -> str:
-    """sha256 of what this process alone computes."""
-    out = attributions.with_name("local.h5")
-    drg("drg-stats", attributions, "--workers", 1, "-o", out)
-    return sha256(out)
+def seqlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seqlets of two motifs, one of either sign: 24 tasks that compare them with centres, 4 that read them."""
+    folder = tmp_path_factory.mktemp("seqlets")
+    planted = plant(named("CTCF", "GATA1"), [1, -1], rows=600, length=80, noise=0.15, seed=0)
+    write_attributions(folder / "attr.h5", planted.projected, planted.onehot, tracks=1, keep=False)
+    do_run(SeqletOptions(attributions=folder / "attr.h5", out=folder / "run"))
+    return folder / "run" / "out.h5"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A command: what it reads, and where it writes; ``failpoint`` is in its tasks."""
+
+    command: str
+    file: Path
+    more: tuple[str, ...]
+    out: str
+    failpoint: str
+
+
+@pytest.fixture(scope="module")
+def stats(attributions: Path) -> Work:
+    return Work("drg-stats", attributions, ("--task-rows", "64"), "statistics.h5", "stats.block")
+
+
+@pytest.fixture(scope="module")
+def motifs(seqlets: Path) -> Work:
+    return Work("drg-motifs", seqlets, (), "motifs", "motifs.block")
+
+
+def written(out: Path) -> dict[str, str]:
+    """sha256 of the file, or of all files of the folder but the one that tells when it was made."""
+    names = [name for name in walk_files(out) if name != "done.json"] if out.is_dir() else [""]
+    return {name: sha256(out / name) for name in names}
+
+
+def done_here(work: Work) -> dict[str, str]:
+    """What one process alone writes."""
+    out = work.file.with_name(f"local-{work.out}")
+    drg(work.command, work.file, *work.more, "--workers", 1, "-o", out)
+    return written(out)
+
+
+@pytest.fixture(scope="module")
+def local(stats: Work) -> dict[str, str]:
+    return done_here(stats)
+
+
+@pytest.fixture(scope="module")
+def local_motifs(motifs: Work) -> dict[str, str]:
+    found = done_here(motifs)
+    assert {"motifs.json", "motifs.meme", "out.h5"} <= set(found)
+    return found
 
 
 class Step:
-    """One srun of drg-stats."""
+    """One srun of a command."""
 
-    def __init__(self, bed: Bed, folder: Path, attributions: Path, *, start: list[str], env: dict[str, str]) -> None:
-        self.bed, self.out = bed, folder / "statistics.h5"
-        self.name = f"stats-{uuid.uuid4().hex[:12]}"  # other test processes have their own on the same bed
-        words = [*start, str(attributions), "--scheduler", "slurm", "--task-rows", "64", "-o", str(self.out)]
+    def __init__(self, bed: Bed, folder: Path, work: Work, *, start: list[str], env: dict[str, str]) -> None:
+        self.bed, self.work, self.out = bed, work, folder / work.out
+        self.name = f"dask-{uuid.uuid4().hex[:12]}"  # other test processes have their own on the same bed
+        self.words = [*start, str(work.file), "--scheduler", "slurm", *work.more, "-o", str(self.out)]
         self.env = env | bed.env | {"TMPDIR": str(folder)}
-        self.words = words
 
     def start(
         self, *more: str, fault: str = "", tasks: int = TASKS, ranks: str = "none", shell: str = ""
@@ -86,9 +140,9 @@ class Step:
         The other workers come when rank 3 is dead, so that it certainly had work.
         """
         go = self.out.with_name("go")
-        late = f"case $SLURM_PROCID in 2|5) until [ -e {go} ]; do sleep 0.2; done;; esac"
-        kill = "[ $SLURM_PROCID != 3 ] || export DRG_FAILPOINTS=stats.block"
-        process = self.start(ranks="4", fault="stats.block:0.2", shell=f"{late}\n{kill}")
+        late = f"case $SLURM_PROCID in 2|4|5) until [ -e {go} ]; do sleep 0.2; done;; esac"
+        kill = f"[ $SLURM_PROCID != 3 ] || export DRG_FAILPOINTS={self.work.failpoint}"
+        process = self.start(ranks="4", fault=f"{self.work.failpoint}:0.2", shell=f"{late}\n{kill}")
         until("rank 3 is there", lambda: "3" in self.pids())
         until("rank 3 is dead", lambda: "3" not in self.pids())
         go.touch()
@@ -101,7 +155,7 @@ class Step:
     @property
     def meeting(self) -> list[Path]:
         """What is left of the folder where the tasks meet."""
-        return list(self.out.parent.glob(".statistics.h5.dask-*"))
+        return list(self.out.parent.glob(f".{self.out.name}.dask-*"))
 
     def pids(self) -> dict[str, int]:
         """Processes that were told to write the output, by rank ("": srun itself)."""
@@ -121,7 +175,7 @@ class Step:
         """Wait for the scheduler; its port."""
 
         def published() -> list[Path]:
-            return list(self.out.parent.glob(".statistics.h5.dask-*/scheduler.json"))
+            return list(self.out.parent.glob(f".{self.out.name}.dask-*/scheduler.json"))
 
         until("the scheduler is there", published)
         (found,) = published()
@@ -151,30 +205,45 @@ class Step:
         return number
 
 
-@pytest.fixture
-def step(plain_bed: Bed, attributions: Path, tmp_path: Path) -> Iterator[Step]:
-    """Outside the image; nothing of it runs on afterwards."""
-    made = Step(plain_bed, tmp_path, attributions, start=argv("drg-stats"), env=environment())
+@contextmanager
+def outside(bed: Bed, folder: Path, work: Work) -> Iterator[Step]:
+    """Not in the image; nothing of it runs on afterwards."""
+    made = Step(bed, folder, work, start=argv(work.command), env=environment())
     yield made
     left = made.pids()
     if left:
-        plain_bed.run("scancel", "-n", made.name, check=False)
+        bed.run("scancel", "-n", made.name, check=False)
     assert not left, "a process of the step was left over"
 
 
-def test_two_nodes_give_the_bytes_of_a_local_run(step: Step, local: str) -> None:
+@pytest.fixture
+def step(plain_bed: Bed, stats: Work, tmp_path: Path) -> Iterator[Step]:
+    with outside(plain_bed, tmp_path, stats) as made:
+        yield made
+
+
+def test_two_nodes_give_the_bytes_of_a_local_run(step: Step, local: dict[str, str]) -> None:
     said = step.run()
-    assert sha256(step.out) == local
+    assert written(step.out) == local
     assert "Dask scheduler at tls://127.0.0.1:" in said
     assert said.count("statistics: ") == 2  # the progress line and the result, by the client alone
     assert not step.meeting
 
 
-def test_a_killed_worker_is_made_up_for(step: Step, local: str) -> None:
+def test_a_killed_worker_is_made_up_for(step: Step, local: dict[str, str]) -> None:
     said = step.run_losing_workers()
     assert said.count("statistics: ") == 2
-    assert sha256(step.out) == local
+    assert written(step.out) == local
     assert not step.meeting
+
+
+def test_motifs_are_those_of_a_local_run(
+    plain_bed: Bed, motifs: Work, local_motifs: dict[str, str], tmp_path: Path
+) -> None:
+    with outside(plain_bed, tmp_path, motifs) as step:
+        step.run_losing_workers()
+        assert written(step.out) == local_motifs
+        assert not step.meeting
 
 
 def test_no_worker_left_is_said_and_everything_ends(step: Step) -> None:
@@ -254,14 +323,20 @@ def test_another_interface_is_refused_by_name(step: Step) -> None:
     assert "--interface nosuch0" in said
 
 
-def test_inside_the_image(image: Image, plain_bed: Bed, attributions: Path, local: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["stats", "motifs"])
+def test_inside_the_image(
+    what: str, image: Image, plain_bed: Bed, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    work: Work = request.getfixturevalue(what)
+    expected = request.getfixturevalue("local" if what == "stats" else "local_motifs")
     start = images.wrap(
-        ["drg-stats"], image=image.file, binds=[tmp_path, attributions.parent], container="apptainer", folder=tmp_path
+        [work.command], image=image.file, binds=[tmp_path, work.file.parent], container="apptainer", folder=tmp_path
     )
-    whole = Step(plain_bed, tmp_path, attributions, start=start, env=image.env)
-    whole.run()
-    assert sha256(whole.out) == local
-    whole.out.unlink()
+    whole = Step(plain_bed, tmp_path, work, start=start, env=image.env)
+    if what == "stats":
+        whole.run()
+        assert written(whole.out) == expected
+        whole.out.unlink()
     whole.run_losing_workers()
-    assert sha256(whole.out) == local
+    assert written(whole.out) == expected
     assert not whole.pids() and not whole.meeting

@@ -18,7 +18,7 @@ from drg_hpc.interpretation.linkage import Linkage, linkage_tree
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.products import best_values, distance_matrix
 from drg_hpc.interpretation.similarity import Metric, compare
-from drg_hpc.interpretation.splitting import reproducibility, site_effects, split_by_effects
+from drg_hpc.interpretation.splitting import site_effects, split_by_effects
 from drg_hpc.runs.here import Here
 
 
@@ -67,7 +67,6 @@ def test_splits_and_models() -> None:
     effects = np.stack([up, down, 2 * up, down + 5, up, up])
     assert split_by_effects(labels, effects).tolist() == [0, 1, 0, 1, 2, -1]
     assert split_by_effects(labels, effects, max_distance=2).tolist() == [0, 0, 0, 0, 1, -1]
-    assert reproducibility(labels, ["a", "a", "b", "a", "c", "d"]).tolist() == [2, 1]
     with pytest.raises(UsageError, match="shape"):
         split_by_effects(labels, effects[:, :1])
     rows, start, end = np.array([0, 0, 0, 1]), np.array([5, 7, 20, 5]), np.array([9, 12, 25, 9])

@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import pearsonr
 
 from drg_hpc.interpretation import kernel_clusters as clusters
+from drg_hpc.interpretation.linkage import Linkage
+from drg_hpc.interpretation.motif_distances import MotifMetric
 from drg_hpc.interpretation.splitting import split_by_effects
 
 
@@ -46,13 +48,13 @@ def test_distances_by_hand() -> None:
     for i in range(5):
         for j in range(5):
             if i != j:
-                assert pairs.distance[i, j] == pytest.approx(1 - best_by_hand(pfms[i], pfms[j]), abs=2e-5)
+                assert pairs.distance[i, j] == pytest.approx(1 - best_by_hand(pfms[i], pfms[j]), abs=1e-6)
     np.testing.assert_allclose(pairs.distance[5, :5], 1)
     np.testing.assert_array_equal(pairs.distance, pairs.distance.T)
 
 
 @pytest.mark.parametrize("method", ["complete", "average", "single"])
-def test_planted_motifs(method: clusters.Linkage) -> None:
+def test_planted_motifs(method: Linkage) -> None:
     pfms, truth = planted()
     pairs = clusters.motif_pairs(pfms)
     labels = clusters.by_size(clusters.cluster_motifs(pairs, method=method, limit=0.3))
@@ -62,6 +64,23 @@ def test_planted_motifs(method: clusters.Linkage) -> None:
     assert min(np.abs(mean - m).max() for m in (motif(1, 8), motif(1, 8)[::-1, ::-1])) < 1e-6
     flat = clusters.average_motif(pfms, np.array([5]), pairs)
     np.testing.assert_allclose(flat, np.full((4, 12), 0.25))
+
+
+@pytest.mark.parametrize(
+    ("metric", "cut"), [("cosine", 0.2), ("mse", 0.1), ("correlation_pvalue", 1e-6), ("jaccard", 0.3)]
+)
+def test_planted_motifs_by_other_distances(metric: MotifMetric, cut: float) -> None:
+    pfms, truth = planted()
+    pairs = clusters.motif_pairs(pfms, metric=metric)
+    np.testing.assert_array_equal(pairs.distance, pairs.distance.T)
+    assert (np.diag(pairs.distance) == 0).all()
+    labels = clusters.by_size(clusters.cluster_motifs(pairs, method="complete", limit=cut))
+    np.testing.assert_array_equal(labels, truth)
+    if metric == "mse":  # of nothing to a motif: the motif's own mean square, in the frame of the offset 0
+        bits = np.maximum(0, np.log2((pfms[0] + 1e-8) / 0.25))
+        assert pairs.distance[0, 5] == pytest.approx((bits**2).sum() / (4 * 12), rel=1e-5)
+    else:
+        np.testing.assert_allclose(pairs.distance[5, :5], 1)
 
 
 def test_clusters_are_divided_by_effect() -> None:

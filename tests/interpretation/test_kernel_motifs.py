@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from drg_hpc.errors import UsageError
 from drg_hpc.interpretation import kernel_counts as counts
 from drg_hpc.interpretation import kernel_motifs as motifs
+from drg_hpc.interpretation import kernel_words as words
 
 BASES = np.eye(4)
 
@@ -108,6 +112,32 @@ def test_median_of_counts() -> None:
     halves = [counts.count_responses(part, low, high) for part in (found[:1000], found[1000:])]
     median = counts.median_of(halves[0] + halves[1], low, high)
     np.testing.assert_allclose(median, np.median(found, axis=0), atol=((high - low) / counts.BINS).max() * 0.51)
+
+
+@given(st.integers(1, 32), st.integers(0, 2**32 - 1))
+def test_words_are_kmers(width: int, seed: int) -> None:
+    kmers = np.random.default_rng(seed).integers(0, 4, (20, width), dtype=np.uint8)
+    np.testing.assert_array_equal(words.unpack(words.pack(kmers), width), kmers)
+    found = words.unpack(words.distinct_words(kmers, both_strands=True), width)
+    expected = {tuple(kmer) for kmer in kmers.tolist()} | {tuple(3 - c for c in kmer[::-1]) for kmer in kmers.tolist()}
+    assert [tuple(kmer) for kmer in found.tolist()] == sorted(expected)
+
+
+def test_motifs_of_words_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they are cut, the k-mers give the sums of one pass; wider ones than a number holds are refused."""
+    weight, bias = weights(4, 6)
+    kmers = np.unique(motifs.random_kmers(7, 900, 6), axis=0)
+    whole = motifs.on_random_kmers(
+        weight, bias, kmers=kmers, both_strands=False, activation=np.exp, choice=motifs.Choice(1.0)
+    )
+    monkeypatch.setattr(words, "_AT_ONCE", 77)
+    sums, counts = words.motifs_of_words(
+        weight, bias, words.pack(kmers), activation=np.exp, choice=motifs.Choice(1.0)
+    )  # fmt: skip
+    np.testing.assert_allclose(sums, whole.sums, rtol=1e-6)
+    np.testing.assert_array_equal(counts, whole.counts)
+    with pytest.raises(UsageError, match="--unique with kernels of 33 bases"):
+        words.pack(np.zeros((1, 33), np.uint8))
 
 
 def test_consensus() -> None:

@@ -148,12 +148,14 @@ def test_null_is_exact_on_a_small_case() -> None:
     values = np.array([[0.0, 0.0, 1.0, 3.0]], np.float32)
     edges = clipped_edges(survey(values), clip=1.0, bins=4)
     counts = histogram(values, edges)
-    np.testing.assert_array_equal(counts, [[2, 1, 0, 1], [1, 0, 1, 2]])
-    null = Null(counts[0], max_length=3)
+    np.testing.assert_array_equal(counts, [2, 1, 0, 1])
+    null, negative = Null.both(counts, max_length=3)
     sums = [sum(c) for c in itertools.product([0, 0, 1, 3], repeat=3)]
     for total in range(10):
         assert null.tail[3][total] == pytest.approx(np.mean([s >= total for s in sums]))
     assert null.cutoffs(0.02)[3] == 8 and null.cutoffs(0.01)[3] == 10
+    for total in range(10):
+        assert negative.tail[3][total] == pytest.approx(np.mean([9 - s >= total for s in sums]))
 
 
 def test_bad_arguments() -> None:

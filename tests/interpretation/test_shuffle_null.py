@@ -64,7 +64,7 @@ def test_scale_of_a_sequence_does_not_matter() -> None:
 
 def test_too_few_shuffles_and_bad_arguments() -> None:
     values, null = world()
-    with pytest.raises(InputError, match=r"row 0 has 1 shuffles with 47 spans of 4 positions: its smallest p-value"):
+    with pytest.raises(InputError, match=r"row 0 has 47 spans of 4 positions in 1 shuffle: its smallest p-value"):
         call_seqlets(values, shuffles=null[:, :1], threshold=0.01)
     with pytest.raises(UsageError, match="compat has no cut-offs"):
         call_seqlets(values, shuffles=null, compat=True)

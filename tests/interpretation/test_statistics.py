@@ -18,7 +18,7 @@ from drg_hpc.interpretation.statistics_config import StatsOptions
 from drg_hpc.interpretation.statistics_files import make_statistics
 from drg_hpc.interpretation.statistics_plan import Source, task_blocks
 from drg_hpc.results.seqlets import read_seqlets
-from drg_hpc.runs.launch.dask_pools import Here
+from drg_hpc.runs.here import Here
 
 ROWS, LENGTH = 461, 50  # eight blocks, the last one short
 

@@ -108,6 +108,30 @@ def test_no_process_is_left_when_it_is_stopped(tmp_path: Path, how: signal.Signa
         assert not list(tmp_path.glob("drg-dask-*"))
 
 
+def kill_a_reader(process: subprocess.Popen[bytes], path: Path) -> bool:
+    """Kill one of a command's workers while it has ``path`` open, which it has within a task only."""
+    for worker in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if any(file.path == str(path) for file in worker.open_files()):
+                worker.kill()
+                return True
+        except psutil.Error:
+            pass
+    return False
+
+
+@pytest.mark.slow
+def test_a_killed_local_worker_is_made_up_for(tmp_path: Path) -> None:
+    long = attribution_file(tmp_path / "long.h5", 20_000)
+    drg("drg-stats", long, "--workers", 1, "-o", tmp_path / "whole.h5")
+    command = argv("drg-stats", long, "--workers", 2, "--task-rows", 64, "-o", tmp_path / "killed.h5")
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE) as process:
+        until(60, lambda: kill_a_reader(process, long))
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said.decode()
+    assert sha256_file(tmp_path / "killed.h5") == sha256_file(tmp_path / "whole.h5")
+
+
 @pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_blamed(attributions: Path, tmp_path: Path) -> None:
     flags = ["--workers", 2, "-o", tmp_path / "x.h5"]

@@ -92,6 +92,7 @@ def _quiet() -> None:
     routes: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
     dask.config.set(routes | {"distributed.scheduler.allowed-failures": ALLOWED_FAILURES})
     dask.config.set({"logging": {"distributed": "critical"}})
+    dask.config.set({"distributed.worker.profile.enabled": False})  # looks at every task 100 times a second
     # distributed has freed memory given back at once; pages that are new for each block take half of the time
     workers = {"MALLOC_TRIM_THRESHOLD_": _TRIM_BYTES, "MALLOC_MMAP_THRESHOLD_": _MMAP_BYTES}
     dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": size for name, size in workers.items()})

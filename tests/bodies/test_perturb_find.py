@@ -1,0 +1,144 @@
+"""Where drg-perturb finds motifs: in a simulation's table, by a scan, in a BED file, in a folder of drg-motifs."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from bodies.perturb_runs import MOTIFS, PAIR, options_of, perturb, read, simulate
+from prediction.small_world import make_model
+from stores import fasta
+
+from drg_hpc.bodies import perturb_plan
+from drg_hpc.bodies.perturb_find import Called, Columns, Placed, Scanned, Simulated, block_sites
+from drg_hpc.errors import InputError
+from drg_hpc.files import write_json
+from drg_hpc.genome.motifs import read_motifs
+from drg_hpc.genome.onehot import codes_to_onehot, encode
+from drg_hpc.results.effects import GROUPS, write_effects
+from drg_hpc.results.simulation import read_simulation
+from drg_hpc.store.reader import open_dataset
+
+SCAN = {"motif_format": "auto", "max_p": 1e-4, "scan_strands": "both"}
+
+
+def regions(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    plain = {"chrom": "chr1", "start": 0, "end": 10, "name": "r", "strand": "+", "kept": True, "origin": "given"}
+    return pd.DataFrame([{**plain, "row": number, **row} for number, row in enumerate(rows)])
+
+
+def sites(found: Columns) -> list[tuple[int, int, int, int]]:
+    return list(zip(*(found[name].tolist() for name in ("row", "motif", "start", "end")), strict=True))
+
+
+@pytest.fixture(scope="module")
+def sim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulate(tmp_path_factory.mktemp("sim") / "sim", num_seqs=200, motifs=[*PAIR, "GATA_disc1"])
+
+
+def test_sites_of_a_simulation(sim: Path) -> None:
+    rows, names = np.array([3, 4, 9, 150, 199]), ["GATA_disc1", PAIR[0]]
+    table = read_simulation(sim).sites
+    finder = Simulated(sim / "sites.h5", names)
+    found = finder.find(regions([{"row": row} for row in rows]), np.zeros((5, 4, 90)))
+    own = table[table["row"].isin(rows) & table["motif"].isin(names)]
+    wanted = {(rows.tolist().index(s.row), names.index(s.motif), s.start, s.end) for s in own.itertuples()}
+    assert set(sites(found)) == wanted and len(wanted) == len(found["row"]) > 2
+
+
+def test_a_scan_finds_what_was_put_there(sim: Path) -> None:
+    store, table = open_dataset(sim), read_simulation(sim).sites
+    onehot = store.sequences(slice(0, 200))
+    found = set(sites(Scanned(MOTIFS, PAIR, SCAN).find(regions([{}] * 200), onehot)))
+    own = table[table["motif"].isin(PAIR)]
+    wanted = {(s.row, PAIR.index(s.motif), s.start, s.end) for s in own.itertuples()}
+    assert len(found & wanted) > 0.8 * len(wanted) and len(found - wanted) < 0.2 * len(found)
+
+
+def test_overlapping_hits_are_one_and_the_best_is_preferred() -> None:
+    pfm = next(motif.pfm for motif in read_motifs(MOTIFS) if motif.name == PAIR[1])
+    best = "".join("ACGT"[i] for i in pfm.argmax(axis=0))
+    order = np.argsort(pfm.max(axis=0))
+    weak = list(best)
+    weak[order[-1]] = "ACGT"[int(pfm[:, order[-1]].argmin())]
+    text = "A" * 5 + best + "A" * 8 + "".join(weak) + "A" * 4
+    onehot = codes_to_onehot(encode(text.encode())[None]).transpose(0, 2, 1).astype(np.float32)
+    finder = Scanned(MOTIFS, [PAIR[1]], {**SCAN, "max_p": 1e-3})
+    found = sites(finder.find(regions([{}]), onehot))
+    width = len(best)
+    assert found[-1] == (0, 0, 5, 5 + width) and (0, 0, 13 + width, 13 + 2 * width) in found
+    spans = sorted(site[2:] for site in found)
+    assert all(left[1] <= right[0] for left, right in pairwise(spans))
+    chosen = block_sites(finder, [PAIR[1]], regions([{}]), onehot)
+    assert chosen.chosen(PAIR[1]).tolist() == [[5, 5 + width]]
+
+
+def test_lines_of_a_bed_file(tmp_path: Path) -> None:
+    """On the genome, on either strand; within named sequences; not in shuffles, nor beyond an end."""
+    (tmp_path / "x.bed").write_text(
+        "chr1\t102\t105\tA\nchr1\t109\t112\tA\nchr1\t103\t109\tB\nchr1\t101\t104\tC\ns1\t1\t4\tA\nchr2\t100\t103\tA\n"
+    )
+    rows = [
+        {"start": 100, "end": 110},
+        {"start": 100, "end": 110, "strand": "-"},
+        {"start": 100, "end": 110, "origin": "dinuc"},
+        {"start": 95, "end": 105},
+        {"chrom": "", "start": 0, "end": 0, "name": "s1"},
+        {"start": 100, "end": 112},  # not as long as the sequence
+        {"chrom": "chr3", "start": 100, "end": 110},
+    ]
+    found = sites(Placed(tmp_path / "x.bed", ["A", "B"]).find(regions(rows), np.zeros((7, 4, 10))))
+    assert sorted(found) == [(0, 0, 2, 5), (0, 1, 3, 9), (1, 0, 5, 8), (1, 1, 1, 7), (3, 0, 7, 10), (4, 0, 1, 4)]
+
+
+def write_sites(folder: Path, names: list[str]) -> Path:
+    """A motif folder with the sites of two motifs in three sequences."""
+    folder.mkdir()
+    columns = {
+        "motif": np.array([0, 0, 1, 1]), "row": np.array([7, 8, 7, 9]), "start": np.array([2, 3, 8, -1]),
+        "end": np.array([6, 7, 12, 4]), "strand": np.ones(4, np.int8), "value": np.ones(4, np.float32),
+    }  # fmt: skip
+    none = np.zeros(0)
+    groups: dict[str, dict[str, Any]] = {group: dict.fromkeys(members, none) for group, members in GROUPS.items()}
+    groups["sites"] = columns
+    groups["regions"] = {"row": np.array([7, 8, 9]), "name": names, "chrom": [""] * 3, "origin": ["given"] * 3}
+    write_effects(folder / "effects.h5", groups, {"motifs": ["pos_0", "pos_1"], "tracks": ["t"]})
+    write_json(folder / "motifs.json", {"motifs": [{"motif": "pos_0"}, {"motif": "pos_1"}]})
+    return folder
+
+
+def test_sites_of_called_motifs(tmp_path: Path) -> None:
+    folder = write_sites(tmp_path / "motifs", ["a", "b", "c"])
+    finder = Called(folder / "effects.h5", ["pos_1", "pos_0"])
+    rows = regions([{"name": "c"}, {"name": "x"}, {"name": "a"}])
+    found = block_sites(finder, ["pos_1", "pos_0"], rows, np.zeros((3, 4, 20)))
+    assert found.chosen("pos_0").tolist() == [[-1, -1], [-1, -1], [2, 6]]
+    assert found.chosen("pos_1").tolist() == [[-1, -1], [-1, -1], [8, 12]]  # that of c begins before the sequence
+    with pytest.raises(InputError, match=r"two sequences of .* have one name"):
+        Called(write_sites(tmp_path / "twice", ["a", "a", "c"]) / "effects.h5", ["pos_0"])
+
+
+def test_runs_on_what_was_found(tmp_path: Path) -> None:
+    """By a scan, and by called motifs; the same sequences have the motifs."""
+    make_model(tmp_path / "model", length=90, tracks=("label",))
+    sim = simulate(tmp_path / "sim", num_seqs=150)
+    perturb(tmp_path / "scan", tmp_path / "model", sim, sites="scan", motif_db=MOTIFS, motifs=PAIR, tests="order")
+    perturb(tmp_path / "table", tmp_path / "model", sim, motifs=PAIR, tests="order")
+    statuses = [read(tmp_path / name, 0)["status"] == 0 for name in ("scan", "table")]
+    assert (statuses[0] == statuses[1]).mean() > 0.7
+    rng = np.random.default_rng(0)
+    records = {name: "".join(rng.choice(list("ACGT"), 90)) for name in ("a", "b", "c", "d")}
+    folder = str(write_sites(tmp_path / "motifs", ["a", "b", "c"]))
+    given = fasta(tmp_path / "x.fa", records)
+    chosen: dict[str, Any] = {"sites": folder, "motifs": ["pos_0"], "tests": "presence"}
+    perturb(tmp_path / "called", tmp_path / "model", given, **chosen)
+    assert read(tmp_path / "called", 0)["status"].tolist() == [0, 0, 1, 1]
+    with pytest.raises(InputError, match=r"no motif 'neg_0' among the 2 of .*; "):
+        perturb_plan.plan_shards(options_of(tmp_path / "model", given, tmp_path / "n", sites=folder, motifs=["neg_0"]))
+    (tmp_path / "motifs" / "effects.h5").unlink()
+    with pytest.raises(InputError, match="has no sites of its motifs; run drg-motifs with --effects"):
+        perturb_plan.plan_shards(options_of(tmp_path / "model", given, tmp_path / "n", **chosen))
