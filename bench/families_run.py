@@ -82,7 +82,8 @@ def run(scratch: Path, *, methods: Sequence[str], seed: int, small: bool) -> dic
 def _row(method: str, way: str, found: Sequence[Judged], weights: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "attributions": method, "method": way, "recall": recall(found, list(weights)),
-        "directions": directions(found, weights), "precision": precision(found), "found": len(found), "repeats": repeats(found),
+        "directions": directions(found, weights), "precision": precision(found),
+        "found": len(found), "repeats": repeats(found),
         "lost": " ".join(sorted(set(weights) - {motif.family for motif in found})),
         "motifs": [asdict(motif) | {"family": motif.family} for motif in found],
     }  # fmt: skip

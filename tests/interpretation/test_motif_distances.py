@@ -1,15 +1,12 @@
-"""DRG's distances against a calculation pair by pair with scipy, and its clusters of planted motifs."""
+"""DRG's distances against a calculation pair by pair with scipy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
 from scipy.stats import pearsonr, t
 
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.linkage import linkage_labels
 from drg_hpc.interpretation.motif_distances import MotifMetric, motif_distances
 
 METRICS: tuple[MotifMetric, ...] = ("correlation", "cosine", "mse", "correlation_pvalue", "jaccard")
@@ -71,28 +68,6 @@ def test_equals_pair_by_pair(metric: MotifMetric, information: bool, exact: bool
             distance, offset, strand = pair(cells[i], cells[j], metric, 0.0 if information else 0.25, exact)
             assert found.distance[i, j] == pytest.approx(distance, rel=1e-8, abs=1e-10)
             assert (found.offset[i, j], found.orientation[i, j]) == (offset, strand)
-
-
-def test_sixty_planted_motifs_by_complete_linkage() -> None:
-    """20 motifs, each three times: as it is, turned, and shifted with a flank."""
-    rng = np.random.default_rng(3)
-    pfms, truth = [], []
-    for k, base in enumerate(rng.dirichlet(np.full(4, 0.1), size=12).T for _ in range(20)):
-        flank = np.full((4, 2), 0.25)
-        for version in (base, base[::-1, ::-1], np.hstack([flank, base])):
-            noisy = version + rng.uniform(0, 0.03, version.shape)
-            pfms.append(noisy / noisy.sum(axis=0))
-            truth.append(k)
-    found = motif_distances(pfms, metric="correlation_pvalue")
-    distance = np.minimum(found.distance, found.distance.T)
-    want = np.array([[0.0 if i == j else pair(pfms[min(i, j)], pfms[max(i, j)], "correlation_pvalue", 0.25, True)[0]
-                      for j in range(60)] for i in range(0, 60, 20)])  # fmt: skip
-    np.testing.assert_allclose(np.delete(distance[0], 0), np.delete(want[0], 0), rtol=1e-6)
-    np.fill_diagonal(distance, 0)
-    ours = linkage_labels(np.array(distance), "complete", cut=0.05)
-    scipys = fcluster(linkage(squareform(distance, checks=False), "complete"), t=0.05, criterion="distance")
-    assert len(set(zip(ours, scipys, strict=True))) == len(set(ours)) == len(set(scipys))
-    assert all(len(set(ours[3 * k : 3 * k + 3])) == 1 for k in range(20)) and len(truth) == 60
 
 
 def test_strands_per_motif_and_bad_input() -> None:
