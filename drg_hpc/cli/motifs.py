@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.cli.dask_cluster import cluster_of
-from drg_hpc.config import changed
+from drg_hpc.config import changed, flag
 from drg_hpc.errors import UsageError
 from drg_hpc.interpretation.config import EPILOG, SUMMARY
 from drg_hpc.interpretation.dask_config import DaskFlags
@@ -51,6 +51,16 @@ def _cells(row: dict[str, Any], max_q: float) -> tuple[str, ...]:
 
 class MotifFlags(EffectFlags, DaskFlags):
     """All options."""
+
+    group = DaskFlags.group
+
+    workers: int | None = flag(
+        None,
+        help=f"local: worker processes (default: one per CPU, 1 for fewer than {_FEW:,} seqlets); slurm: fewest to "
+        "start with (default: 1)",
+        metavar="N",
+        ge=1,
+    )
 
 
 def _action(options: MotifFlags) -> Result:

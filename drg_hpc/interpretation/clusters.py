@@ -6,9 +6,10 @@ way. Leiden sees all seqlets, by their nearest neighbours only. The groups' cent
 mean, two rounds), centres that say the same are joined, and each seqlet ends in the cluster of the nearest centre, or
 in none.
 
-How alike is alike enough is read off shuffled windows (:mod:`.shuffled`): the cut of the tree is the similarity that
-one pair in 1,000 of them reaches, groups as large as shuffled windows form are left out, and a seqlet is a member if
-few shuffled windows would be (:mod:`.membership`). With a fixed ``similarity`` that number is cut and membership.
+How alike is alike enough is read off shuffled windows (:mod:`.shuffled`): two windows are linked for what they have in
+common beyond the similarity that each has to one shuffled window in 1,000, groups as large as shuffled windows form are
+left out (of linkage), and a seqlet is a member if few shuffled windows would be (:mod:`.membership`). With a fixed
+``similarity`` that number is cut and membership.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ from drg_hpc.interpretation.linkage import Linkage, linkage_labels
 from drg_hpc.interpretation.membership import likely_members, nearest_centres
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.pool import Pool
-from drg_hpc.interpretation.products import distance_matrix, pooled_distances
+from drg_hpc.interpretation.products import best_values, pooled_distances
 from drg_hpc.interpretation.shuffled import shuffled_windows, similarity_by_chance
 from drg_hpc.interpretation.similarity import Float32, Metric
 from drg_hpc.rng import row_generator
 
-_ROUNDS = 2
+_ROUNDS, _JOINS = 2, 5
 CELLS_SEARCHED = 32
 _SHUFFLED = 20_000
+"""Shuffled windows, at least; else as many as real ones, so that each stands for one real one at most."""
 _CHANCE_LINKED = 3000
+_LEVELS = 1500
 _CUTS = (0.999, 0.999, 0.99)
 """Quantiles of the similarity of shuffled pairs, of each look at the seqlets without a cluster."""
 Method = Literal["linkage", "leiden"]
@@ -97,7 +100,7 @@ def cluster_windows(
         if not len(new):
             continue
         centres = work.refined(np.concatenate([centres, new]))
-        found = work.clusters(centres, least=rule.min_size)
+        found = work.joined(work.clusters(centres, least=rule.min_size))
         taken = np.zeros(len(units), bool)
         for cluster in found:
             taken[cluster.members] = True
@@ -122,32 +125,53 @@ class _Work:
         self.units, self.task, self.pool, self.rule = units, task, pool, rule
         self.alike: dict[str, Any] = {"metric": rule.metric, "min_overlap": rule.min_overlap}
         self.pairs: dict[str, Any] = {**self.alike, "device": rule.device}
-        none = np.zeros((0, *units.shape[1:]), np.float32)
-        self.chance = shuffled_windows(units, size=_SHUFFLED, seed=rule.seed) if rule.similarity is None else none
+        self.chance, self.chance_task = np.zeros((0, *units.shape[1:]), np.float32), None
+        if rule.similarity is None:
+            self.chance_task = pool.submit(shuffled_windows, self.task, max(_SHUFFLED, len(units)), rule.seed)
+            (self.chance,) = pool.collect([self.chance_task])
+        self._largest_by_chance: dict[tuple[float, int], int] = {}
 
     def first_centres(self, free: NDArray[np.int64], strength: NDArray[np.floating], quantile: float) -> Float32:
         """Centres (c, 4, W) of groups among the windows ``free``."""
         rule = self.rule
-        cut = rule.similarity or similarity_by_chance(self.chance, quantile, **self.pairs)
         if rule.method == "leiden":
+            cut = rule.similarity or similarity_by_chance(self.chance, quantile, **self.pairs)
             return group_centres(self.units, self._leiden_groups(cut), least=max(2, rule.min_size // 2), **self.alike)
         chosen = free[sample_rows(strength[free], rule.sample, rule.seed)]
         if len(chosen) < 2:
             return np.zeros((0, *self.units.shape[1:]), np.float32)
         rows = self.pool.submit(_rows_of, self.task, chosen)
         distance = pooled_distances(self.pool, rows, len(chosen), **self.pairs)
-        groups = linkage_labels(distance, rule.linkage, cut=1.0 - cut)
-        del distance
         least = max(2, int(rule.min_size * len(chosen) / len(free) / 2))
-        if rule.similarity is None:
-            least = max(least, self._chance_group(cut, len(chosen)) + 1)
+        if rule.similarity is not None:
+            groups = linkage_labels(distance, rule.linkage, cut=1.0 - rule.similarity)
+        else:
+            groups = self._beyond_chance(distance, self.units[chosen], quantile)
+            least = max(least, self._chance_group(quantile, len(chosen)) + 1)
+        del distance
         return group_centres(self.units[chosen], groups, least=least, **self.alike)
 
-    def _chance_group(self, cut: float, size: int) -> int:
+    def _beyond_chance(self, distance: Float32, windows: Float32, quantile: float) -> NDArray[np.int64]:
+        """Groups by similarity less the mean of what the two windows reach with shuffled ones; ``distance`` is used up.
+
+        A level for each window, not one for all: short high windows are more alike by chance than wide ones.
+        """
+        some = self.chance[:_LEVELS]
+        blocks = [best_values(windows[i : i + 1024], some, **self.pairs) for i in range(0, len(windows), 1024)]
+        level = np.concatenate([np.quantile(block, quantile, axis=1) for block in blocks]).astype(np.float32)
+        for i in range(len(distance)):
+            distance[i] = np.maximum(distance[i] + (level[i] + level) / 2, 0)
+            distance[i, i] = 0
+        return linkage_labels(distance, self.rule.linkage, cut=1.0)
+
+    def _chance_group(self, quantile: float, size: int) -> int:
         """Members of the largest group that as many shuffled windows form (of 3,000, in proportion)."""
-        linked = self.chance[: min(size, _CHANCE_LINKED)]
-        groups = linkage_labels(distance_matrix(linked, **self.pairs), self.rule.linkage, cut=1.0 - cut)
-        return math.ceil(int(np.bincount(groups).max()) * size / len(linked))
+        if (quantile, size) not in self._largest_by_chance:
+            linked = self.chance[-min(size, _CHANCE_LINKED) :]
+            distance = pooled_distances(self.pool, linked, len(linked), **self.pairs)
+            groups = self._beyond_chance(distance, linked, quantile)
+            self._largest_by_chance[quantile, size] = math.ceil(int(np.bincount(groups).max()) * size / len(linked))
+        return self._largest_by_chance[quantile, size]
 
     def _leiden_groups(self, cut: float) -> NDArray[np.int64]:
         """Communities; about 2 sqrt(n) cells, so that finding a window's cells and searching them cost alike."""
@@ -172,6 +196,16 @@ class _Work:
             centres = merge_similar(centres, self.rule.merge, **self.alike)
         return centres
 
+    def joined(self, found: list[Cluster]) -> list[Cluster]:
+        """Clusters until no two of them are confusable."""
+        for _ in range(_JOINS if found else 0):
+            members, centres = [cluster.members for cluster in found], np.stack([cluster.centre for cluster in found])
+            kept = confused_centres(self.units, centres, members, **self.alike)
+            if len(kept) == len(found):
+                break
+            found = self.clusters(centres[kept], least=self.rule.min_size)
+        return found
+
     def clusters(self, centres: Float32, *, least: int, last: bool = True) -> list[Cluster]:
         """Every window to its nearest centre, if it belongs there; clusters smaller than ``least`` are dropped.
 
@@ -183,7 +217,9 @@ class _Work:
             return []
         near = nearest_centres(self.pool, self.task, len(self.units), centres, **self.alike)
         fixed = self.rule.similarity is not None
-        by_chance = None if fixed else nearest_centres(self.pool, self.chance, len(self.chance), centres, **self.alike)
+        by_chance = (
+            None if fixed else nearest_centres(self.pool, self.chance_task, len(self.chance), centres, **self.alike)
+        )
         found = []
         for k in range(len(centres)):
             if by_chance is None:

@@ -13,7 +13,8 @@ SUMMARY = "Cluster seqlets into motifs, average them, and name them by a motif d
 EPILOG = """\
 Comparing seqlets is shared out to worker processes, or to the tasks of one srun: rank 0 schedules, rank 1 reads the
 results and writes the folder, the others work (three tasks at least). A worker that dies is made up for by the others
-if srun lets it, and the folder is the same, byte for byte, for any number of workers of one kind of CPU:
+if srun lets it, and all files but done.json are the same, byte for byte, for any number of workers of one kind of
+CPU:
 
   srun -N2 -n6 --kill-on-bad-exit=0 drg-motifs seqlets --scheduler slurm --database motifs.meme -o motifs
 """
@@ -60,7 +61,7 @@ class MotifsOptions(Options):
     )
     merge: float = flag(
         0.9,
-        help="motifs at least this similar become one, as do those whose seqlets mostly pass as the other's",
+        help="motifs at least this similar become one, as do those whose seqlets often pass as each other's",
         gt=0,
         le=1,
         metavar="S",

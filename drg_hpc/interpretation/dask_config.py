@@ -19,8 +19,7 @@ class DaskFlags(Options):
     )
     workers: int | None = flag(
         None,
-        help="local: worker processes (default: one per CPU; drg-motifs: 1 for fewer than 20,000 seqlets); slurm: "
-        "fewest to start with (default: 1)",
+        help="local: worker processes (default: one per CPU); slurm: fewest to start with (default: 1)",
         metavar="N",
         ge=1,
     )

@@ -11,15 +11,16 @@ from drg_hpc.interpretation.centres import unit_windows
 from drg_hpc.interpretation.similarity import Float32, Metric, compare, place
 
 _LOOKED_AT = 500
-_LOW, _CONFUSED = 10, 0.5
+_LOW, _CONFUSED = 10, 0.2
 
 
 def confusion(
     units: Float32, centres: Float32, members: Sequence[NDArray[np.int64]], *, metric: Metric, min_overlap: int
 ) -> NDArray[np.float64]:
-    """(c, c) symmetric: the share of two clusters' members that would pass as the other's.
+    """(c, c) symmetric: of two clusters' shares of members that would pass as the other's, the smaller one.
 
-    A window passes if it is more similar to the other's centre than a tenth of the other's own members are.
+    A window passes if it is more similar to the other's centre than a tenth of the other's own members are. Sites of a
+    pair of motifs pass as sites of one of them, but not the other way round.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def confusion(
         values.append(compare(units[some], centres, metric=metric, min_overlap=min_overlap).value)
     low = np.array([np.percentile(values[k][:, k], _LOW) for k in range(count)])
     passing = np.stack([(value >= low).mean(axis=0) for value in values]) if count else np.zeros((0, 0))
-    both = (passing + passing.T) / 2
+    both = np.minimum(passing, passing.T)
     np.fill_diagonal(both, 0)
     return np.asarray(both, np.float64)
 
@@ -41,7 +42,7 @@ def confusion(
 def confused_centres(
     units: Float32, centres: Float32, members: Sequence[NDArray[np.int64]], *, metric: Metric, min_overlap: int
 ) -> NDArray[np.int64]:
-    """Centres to keep, ascending: of pairs whose members mostly pass as the other's, that with more members.
+    """Centres to keep, ascending: of pairs whose members pass as the other's, a fifth or more, that with more members.
 
     The most confused pair goes first; a centre takes part in one pair. The members of what is left out find their
     centre when the windows are next given to the nearest.

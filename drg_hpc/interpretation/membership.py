@@ -7,7 +7,7 @@ apart by a diagonal linear discriminant (Dudoit et al. 2002): cells that the mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ _BLOCK = 8192
 _SHRINK = 0.05
 """Share of the mean variance added to every cell's."""
 _FEW = 20
-"""Shuffled windows near a centre, below which their variance says too little for a discriminant."""
+"""Members, and shuffled windows near a centre, below which their variance says too little for a discriminant."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def likely_members(
     Parameters
     ----------
     windows, chance : real and shuffled unit windows (n, 4, W), (m, 4, W), and their nearest centres
-    discriminate : by the discriminant, where at least 20 shuffled windows are nearest to the centre
+    discriminate : by the discriminant, where there are 20 members by similarity and 20 shuffled windows near the centre
     """
     near, by_chance = windows[1], chance[1]
     rows, others = np.flatnonzero(near.label == centre), np.flatnonzero(by_chance.label == centre)
@@ -90,8 +90,10 @@ def likely_members(
     kept = rows[tail_rows(near.value[rows], by_chance.value[others], share=share, rate=rate)]
     if not discriminate or len(kept) < _FEW or len(others) < _FEW:
         return kept
-    weight = _discriminant(_moments(*windows, kept), _moments(*chance, others))
-    score, chance_score = _scores(*windows, rows, weight), _scores(*chance, others, weight)
+    inside, outside = _Moments.of(*windows, kept), _Moments.of(*chance, others)
+    belongs = np.isin(rows, kept)
+    score = _scores(*windows, rows, lambda block, at: (inside.without(block, belongs[at]), outside.whole))
+    chance_score = _scores(*chance, others, lambda block, at: (inside.whole, outside.without(block, None)))
     return rows[tail_rows(score, chance_score, share=share, rate=rate)]
 
 
@@ -103,21 +105,50 @@ def laid_over(windows: Float32, near: Nearest, rows: NDArray[np.int64]) -> Itera
         yield placed.reshape(len(part), -1)
 
 
-def _moments(windows: Float32, near: Nearest, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-    """Mean and variance of every cell."""
-    total = square = np.zeros(4 * windows.shape[2])
+Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Mean and variance of every cell, of all windows or of all but one in each row."""
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums over windows laid over a centre, (4 W,) each, and their number."""
+
+    total: NDArray[np.float64]
+    square: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def of(cls, windows: Float32, near: Nearest, rows: NDArray[np.int64]) -> _Moments:
+        total = square = np.zeros(4 * windows.shape[2])
+        for block in laid_over(windows, near, rows):
+            total, square = total + block.sum(axis=0), square + (block**2).sum(axis=0)
+        return cls(total, square, len(rows))
+
+    @property
+    def whole(self) -> Pair:
+        mean = self.total / self.count
+        return mean, np.maximum(self.square / self.count - mean**2, 0)
+
+    def without(self, block: NDArray[np.float64], belongs: NDArray[np.bool_] | None) -> Pair:
+        """For each window of a block the moments without itself, if it is among the sums (None: all are)."""
+        own = np.ones((len(block), 1)) if belongs is None else belongs[:, None].astype(np.float64)
+        left = self.count - own
+        mean = (self.total - own * block) / left
+        return mean, np.maximum((self.square - own * block**2) / left - mean**2, 0)
+
+
+def _scores(
+    windows: Float32, near: Nearest, rows: NDArray[np.int64], moments: Callable[[NDArray[np.float64], slice], Any]
+) -> NDArray[np.float64]:
+    """Each window's cells, weighted by difference of the means over the mean variance.
+
+    A window takes no part in the moments that it is judged by: else chance would look less like the members than it is.
+    """
+    found, at = [], 0
     for block in laid_over(windows, near, rows):
-        total, square = total + block.sum(axis=0), square + (block**2).sum(axis=0)
-    mean = total / len(rows)
-    return mean, np.maximum(square / len(rows) - mean**2, 0)
-
-
-def _discriminant(members: tuple[NDArray[np.float64], ...], chance: tuple[NDArray[np.float64], ...]) -> Any:
-    """Weight of every cell: difference of the means over the mean variance."""
-    variance = (members[1] + chance[1]) / 2
-    return (members[0] - chance[0]) / np.maximum(variance + _SHRINK * variance.mean(), 1e-30)
-
-
-def _scores(windows: Float32, near: Nearest, rows: NDArray[np.int64], weight: Any) -> NDArray[np.float64]:
-    blocks = [block @ weight for block in laid_over(windows, near, rows)]
-    return np.concatenate(blocks) if blocks else np.zeros(0)
+        members, others = moments(block, slice(at, at + len(block)))
+        variance = (members[1] + others[1]) / 2
+        spread = np.maximum(variance + _SHRINK * variance.mean(axis=-1, keepdims=True), 1e-30)
+        found.append((block * ((members[0] - others[0]) / spread)).sum(axis=1))
+        at += len(block)
+    return np.concatenate(found) if found else np.zeros(0)

@@ -27,7 +27,7 @@ from drg_hpc.interpretation.similarity import Float32, Metric
 from drg_hpc.rng import row_generator
 
 _BLOCK = 2048
-_TASKS = 64
+_TASKS, _UNDER_WAY = 64, 8
 _ROUNDING = 1e-3
 """Radians that float32 may be wrong by, near angle 0."""
 
@@ -97,8 +97,11 @@ def nearest_neighbours(windows: Float32, rule: NeighbourRule, *, pool: Pool, tas
         pairs += sum(len(rows) * len(members) for rows, members in jobs)
         size = -(-len(jobs) // _TASKS) or 1
         parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
-        for rows, found, near in pool.collect([pool.submit(search_cells, source, part, rule) for part in parts]):
-            index[rows], value[rows] = _best(np.hstack([index[rows], found]), np.hstack([value[rows], near]), rule.k)
+        for first in range(0, len(parts), _UNDER_WAY):
+            some = [pool.submit(search_cells, source, part, rule) for part in parts[first : first + _UNDER_WAY]]
+            for rows, found, near in pool.collect(some):
+                both = np.hstack([index[rows], found]), np.hstack([value[rows], near])
+                index[rows], value[rows] = _best(*both, rule.k)
     return Neighbours(index, value, pairs / n**2)
 
 
@@ -157,11 +160,12 @@ class _Cells:
         near, angle = self.near[:, levels], self.angle[:, levels]
         order = np.argsort(near, axis=None, kind="stable")
         bounds = np.searchsorted(near.reshape(-1)[order], np.arange(len(self.members) + 1))
+        flat_angle = np.ascontiguousarray(angle).reshape(-1)
         for cell, members in enumerate(self.members):
             places = order[bounds[cell] : bounds[cell + 1]]
             rows = places // max(1, near.shape[1])
             if bound:
-                reach = angle.reshape(-1)[places] - self.radius[cell] - _ROUNDING
+                reach = flat_angle[places] - self.radius[cell] - _ROUNDING
                 rows = rows[reach <= np.arccos(np.clip(least[rows], -1, 1))]
             yield (rows if len(members) else rows[:0]), members
 
@@ -170,7 +174,11 @@ def _top(found: Float32, members: NDArray[np.int32], k: int) -> tuple[NDArray[np
     """The best k of each row, all where there are fewer."""
     if found.shape[1] <= k:
         return np.broadcast_to(members, found.shape), found
-    best = np.sort(np.argpartition(-found, k - 1, axis=1)[:, :k], axis=1)
+    least = -np.partition(-found, k - 1, axis=1)[:, k - 1 : k]
+    better, tied = found > least, found == least
+    room = k - better.sum(axis=1, keepdims=True)
+    chosen = better | (tied & (np.cumsum(tied, axis=1) <= room))  # of equal ones the first, as members ascend
+    best = np.nonzero(chosen)[1].reshape(len(found), k)
     return members[best], np.take_along_axis(found, best, axis=1)
 
 

@@ -17,7 +17,7 @@ from drg_hpc.rng import row_generator
 _PAIRED = 1500
 
 
-def shuffled_windows(windows: Float32, *, size: int, seed: int) -> Float32:
+def shuffled_windows(windows: Float32, size: int, seed: int) -> Float32:
     """(size, 4, W) windows, drawn with replacement, with their letters shuffled.
 
     A position's letter is the one with the largest contribution; its four contributions move with it: the largest goes
@@ -64,10 +64,11 @@ def tail_rows(
 
     Returns
     -------
-    Row numbers, ascending; (windows by chance at least as high) * share / (length of the list) <= rate
+    Row numbers, ascending; (1 + windows by chance at least as high) * share / (length of the list) <= rate. One more is
+    counted because no shuffled window above a score does not mean that none could be.
     """
     order = np.argsort(-score, kind="stable")
     sorted_chance = np.sort(chance)
     above = len(chance) - np.searchsorted(sorted_chance, score[order], side="left")
-    fits = np.flatnonzero(above * share <= rate * np.arange(1, len(order) + 1))
+    fits = np.flatnonzero((above + 1) * share <= rate * np.arange(1, len(order) + 1))
     return np.sort(order[: fits[-1] + 1]) if len(fits) else np.zeros(0, np.intp)

@@ -39,7 +39,7 @@ def split_by_effects(
     for label in np.unique(labels[labels >= 0]):
         rows = np.flatnonzero(labels == label)
         if len(rows) > LARGEST:
-            fix = "raise --similarity for smaller clusters"
+            fix = "leave --split-by-effects out, or give fewer seqlets"
             raise UsageError(f"a cluster of {len(rows)} cannot be split by effects, the most is {LARGEST}", fix=fix)
         part = _parts(effects[rows], max_distance)
         out[rows] = part + total

@@ -52,8 +52,11 @@ class RowReader:
         Raises
         ------
         OSError : a chunk cannot be read or inflated
+        ValueError : there are fewer rows
         """
         stop = start + len(out)
+        if len(out) and stop > self._shape[0]:
+            raise ValueError(f"rows {start} to {stop} of {self._shape[0]}")
         if not self.direct or not out.size:
             out[...] = self._source[start:stop]
             return
@@ -102,6 +105,7 @@ def _is_direct(source: h5py.Dataset) -> bool:
     names = [filters.get_filter(i)[0] for i in range(filters.get_nfilters())]
     dtype = source.dtype
     plain = dtype.kind in "iuf" and dtype.itemsize in _SIZES and (dtype.isnative or dtype.itemsize == 1)
+    plain = plain and source.id.get_type() == h5py.h5t.py_create(dtype)  # HDF5 has integers of any number of bits
     return plain and names == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
 
 

@@ -49,6 +49,24 @@ def test_products_and_all_neighbours(metric: Metric) -> None:
         nearest_neighbours(windows, NeighbourRule(k=5, min_overlap=6, pivots=12, probes=13, seed=0), pool=Here())
 
 
+def test_most_neighbours_are_found_in_few_cells() -> None:
+    windows = np.repeat(np.random.default_rng(0).normal(0, 1, (40, 4, 12)), 25, axis=0).astype(np.float32)
+    windows += np.random.default_rng(1).normal(0, 0.4, windows.shape).astype(np.float32)
+    rules = [NeighbourRule(k=10, min_overlap=8, pivots=60, probes=p, seed=0) for p in (60, 10)]
+    whole, some = (nearest_neighbours(windows, rule, pool=Here()) for rule in rules)
+    assert whole.compared > 0.3 > some.compared
+    shared = [len(np.intersect1d(a, b)) for a, b in zip(whole.index, some.index, strict=True)]
+    assert 0.95 < np.mean(shared) / 10 <= 1
+
+
+def test_of_equal_neighbours_the_first() -> None:
+    windows = np.repeat(np.random.default_rng(0).normal(0, 1, (2, 4, 12)), 30, axis=0).astype(np.float32)
+    found = nearest_neighbours(windows, NeighbourRule(k=5, min_overlap=8, pivots=4, probes=4, seed=0), pool=Here())
+    for row in (2, 7, 29, 31, 44):
+        same = [i for i in range(60) if i // 30 == row // 30 and i != row]
+        assert found.index[row].tolist() == same[:5]
+
+
 @pytest.mark.parametrize("metric", ["cosine", "pearson"])
 def test_products_by_torch(metric: Metric, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a GPU would do, on torch's CPU."""

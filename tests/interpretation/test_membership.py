@@ -10,9 +10,9 @@ from interpretation.planted import named
 from numpy.typing import NDArray
 
 from drg_hpc.interpretation.centres import cluster_of, unit_windows
-from drg_hpc.interpretation.clusters import ClusterRule, cluster_windows
+from drg_hpc.interpretation.clusters import ClusterRule, Method, cluster_windows
 from drg_hpc.interpretation.joining import confused_centres, confusion, merge_similar
-from drg_hpc.interpretation.membership import likely_members, nearest_block, nearest_centres
+from drg_hpc.interpretation.membership import Nearest, likely_members, nearest_block, nearest_centres
 from drg_hpc.interpretation.neighbours import NeighbourRule, nearest_neighbours
 from drg_hpc.interpretation.products import best_values, distance_matrix, pooled_distances
 from drg_hpc.interpretation.shuffled import shuffled_windows
@@ -68,12 +68,12 @@ def test_clusters_are_the_planted_motifs(world: tuple[NDArray[np.float32], NDArr
     assert (label[~sites] >= 0).mean() < 0.1
 
 
-def test_few_members_come_by_chance(world: tuple[NDArray[np.float32], NDArray[np.int64]]) -> None:
+def test_few_members_come_by_chance() -> None:
     """Of windows without a motif, no more than the rate become members; the discriminant keeps more of the sites."""
-    units, truth = world
+    units, truth = planted(1600, noise=0.3, seed=3)
     centres = np.stack([units[np.flatnonzero(truth == k)[0]] for k in range(8)])
-    chance = shuffled_windows(units, size=5000, seed=0)
-    more = shuffled_windows(units, size=len(units), seed=1)
+    chance = shuffled_windows(units, 5000, 0)
+    more = shuffled_windows(units, len(units), 1)
     mixed = np.concatenate([units[truth >= 0], more])
     real = np.arange(len(mixed)) < (truth >= 0).sum()
     near, by_chance = (nearest_centres(Here(), w, len(w), centres, **ALIKE) for w in (mixed, chance))
@@ -132,7 +132,7 @@ def test_the_same_motif_twice_becomes_one(world: tuple[NDArray[np.float32], NDAr
         near = nearest_centres(Here(), units[part], len(part), start[None], **ALIKE)
         centres.append(cluster_of(units[part], near, np.arange(len(part))).centre)
     both = confusion(units, np.stack(centres), members, **ALIKE)
-    assert both[0, 1] > 0.7 and both[2:, :2].max() < 0.1 and both[2, 3] < 0.1
+    assert both[0, 1] > 0.6 and both[2:, :2].max() < 0.1 and both[2, 3] < 0.1
     kept = confused_centres(units, np.stack(centres), members, **ALIKE)
     assert kept.tolist() == ([0, 2, 3] if len(members[0]) >= len(members[1]) else [1, 2, 3])
     assert len(merge_similar(np.stack(centres), 0.9, **ALIKE)) == 3
@@ -158,3 +158,35 @@ def test_pools_agree(world: tuple[NDArray[np.float32], NDArray[np.int64]], tmp_p
     np.testing.assert_array_equal(near.index, found.index)
     np.testing.assert_array_equal(near.value, found.value)
     np.testing.assert_array_equal(distance, distance_matrix(units, **ALIKE))
+
+
+@pytest.mark.parametrize("method", ["linkage", "leiden"])
+@pytest.mark.parametrize("seed", [11, 12])
+def test_background_alone_makes_no_cluster(
+    world: tuple[NDArray[np.float32], NDArray[np.int64]], method: Method, seed: int
+) -> None:
+    noise = shuffled_windows(world[0], 1500, seed)
+    rule = ClusterRule(similarity=None, merge=0.9, min_overlap=15, min_size=20, sample=1000, seed=0, method=method)
+    assert cluster_windows(noise, np.abs(noise).sum(axis=(1, 2)), rule, pool=Here()) == []
+
+
+@pytest.mark.parametrize("near", [25, 60, 200])
+def test_the_rate_holds_with_few_shuffled_windows(near: int) -> None:
+    """Mean share of false members over many small worlds, of which the true windows are weak."""
+    false = {False: [], True: []}  # type: dict[bool, list[float]]
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        centre = np.zeros((4, WIDTH), np.float32)
+        centre[rng.integers(0, 4, 12), np.arange(9, 21)] = 1
+        noise = rng.normal(0, 1, (2 * near + 60, 4, WIDTH)).astype(np.float32)
+        noise[near : near + 60] += 1.2 * centre
+        real, chance = unit_windows(noise[: near + 60]), unit_windows(noise[near + 60 :])
+        zeros = [np.zeros(len(item), np.int64) for item in (real, chance)]
+        pairs = []
+        for item, zero in zip((real, chance), zeros, strict=True):
+            value = (item * unit_windows(centre[None])).sum(axis=(1, 2)).astype(np.float32)
+            pairs.append((item, Nearest(zero, value, zero, zero.astype(bool))))
+        for discriminate, shares in false.items():
+            members = likely_members(pairs[0], pairs[1], 0, rate=0.1, discriminate=discriminate)
+            shares.append(float((members < near).mean()) if len(members) else 0.0)
+    assert np.mean(false[False]) < 0.1 and np.mean(false[True]) < 0.12

@@ -86,3 +86,31 @@ def test_damage_is_an_error(tmp_path: Path, how: str) -> None:
         h5.dataset(out, "x", shape=(64,), dtype=np.int8).id.write_direct_chunk((0,), content)
     with h5py.File(tmp_path / "x.h5") as held, pytest.raises(OSError, match=r"chunk at \(0,\) of /x"):
         RowReader(held["x"])(0, 64)
+
+
+def test_integers_of_other_bits_are_left_to_hdf5(tmp_path: Path) -> None:
+    """Twelve bits in two bytes, four bits up: HDF5 shifts them, whoever reads the bytes must not."""
+    kind = h5py.h5t.STD_U16LE.copy()
+    kind.set_precision(12)
+    kind.set_offset(4)
+    with h5py.File(tmp_path / "x.h5", "w") as out:
+        filters = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        filters.set_chunk((64,))
+        filters.set_shuffle()
+        filters.set_deflate(4)
+        made = h5py.h5d.create(out.id, b"x", kind, h5py.h5s.create_simple((100,)), filters)
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, np.arange(100, dtype=np.uint16))
+    with h5py.File(tmp_path / "x.h5") as held:
+        read = RowReader(held["x"])
+        assert not read.direct
+        np.testing.assert_array_equal(read(0, 100), np.arange(100))
+
+
+def test_rows_that_are_not_there(tmp_path: Path) -> None:
+    with h5.create(tmp_path / "x.h5") as out:
+        h5.dataset(out, "x", shape=(100, 3), dtype="float32", chunks=(64, 3))[...] = 1
+    with h5py.File(tmp_path / "x.h5") as held:
+        read = RowReader(held["x"])
+        assert len(read(90, 120)) == 10
+        with pytest.raises(ValueError, match="rows 90 to 120 of 100"):
+            read.read_into(np.zeros((30, 3), np.float32), 90)
