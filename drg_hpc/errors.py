@@ -47,6 +47,10 @@ class InputError(DrgError):
     exit_code = EXIT_INPUT
 
 
+class TakenError(UsageError):
+    """Something appeared, while it was made, where the result should go."""
+
+
 class DiskFullError(InputError):
     """No space or quota is left. HDF5 crashes when it cleans up after this, so a process should end without ado."""
 

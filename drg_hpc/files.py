@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drg_hpc.errors import DiskFullError, InputError
+from drg_hpc.errors import DiskFullError, InputError, TakenError, UsageError
 
 _DELETING = ".deleting."
 _REPLACE_TRIES = 20
@@ -201,22 +201,47 @@ def replace_path(source: Path, target: Path) -> None:
     fsync_dir(target.parent)
 
 
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename a folder to where nothing, or an empty folder, is; no other process can lose its own by that."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise TakenError(f"{target} was made meanwhile", fix="choose another -o, or remove it first") from None
+    fsync_dir(target.parent)
+
+
 @contextmanager
-def publish_dir(target: Path) -> Iterator[Path]:
+def publish_dir(target: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a private sibling folder that becomes ``target`` by one rename when the block ends well.
 
     On any error the private folder is removed and ``target`` is untouched.
+
+    Parameters
+    ----------
+    replace : whether a folder that is there gives way; an empty one always does
+
+    Raises
+    ------
+    TakenError : something is there that must not be replaced
+    DiskFullError : no space is left
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    staging.mkdir()
     try:
+        staging.mkdir()
         yield staging
         fsync_tree(staging)
         failpoint("publish.before_rename")
-        replace_path(staging, target)
-    except BaseException:
+        if replace:
+            replace_path(staging, target)
+        else:
+            _rename_new(staging, target)
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if (full := disk_full(error, target, parts=False)) is not None:
+            raise full from None
         raise
 
 
@@ -260,19 +285,24 @@ def require_space(folder: Path, *, need_bytes: int, need_files: int) -> None:
         )
 
 
-def disk_full(error: BaseException, path: Path) -> DiskFullError | None:
+def disk_full(error: BaseException, path: Path, *, parts: bool = True) -> DiskFullError | None:
     """The user's line for an out-of-space or over-quota error, else None.
 
     HDF5 reports a failed flush at closing as a RuntimeError that has the number in its text.
+
+    Parameters
+    ----------
+    parts : whether the work is done in parts, of which the finished ones stay; else ``path`` is the result
     """
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, OSError | RuntimeError) and number not in _FULL:
         number = next((n for n in _FULL if f"errno = {n}," in str(error)), None)
     if number not in _FULL:
         return None
+    where = (getattr(error, "filename", None) if parts else None) or path
     return DiskFullError(
-        f"out of space while writing {getattr(error, 'filename', None) or path}: {os.strerror(number or 0)}",
-        fix="free some space and run the same command again; finished parts are kept",
+        f"out of space while writing {where}: {os.strerror(number or 0)}",
+        fix="free some space and run the same command again" + ("; finished parts are kept" if parts else ""),
     )
 
 
@@ -296,11 +326,12 @@ def new_file(path: Path) -> Iterator[Path]:
 
     Raises
     ------
-    InputError : there is a file already, or no folder for it
+    UsageError : there is a file already
+    InputError : no folder for it
     DiskFullError : no space is left
     """
     if path.exists() or path.is_symlink():
-        raise InputError(f"{path} exists", fix="choose another -o, or remove it first")
+        raise UsageError(f"{path} exists", fix="choose another -o, or remove it first")
     if not path.parent.is_dir():
         raise InputError(f"no such folder: {path.parent}", fix="make it first")
     private = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
@@ -310,6 +341,6 @@ def new_file(path: Path) -> Iterator[Path]:
         os.replace(private, path)
         fsync_dir(path.parent)
     except (OSError, RuntimeError) as error:  # HDF5 raises the latter
-        raise disk_full(error, path) or error from None
+        raise disk_full(error, path, parts=False) or error from None
     finally:
         private.unlink(missing_ok=True)

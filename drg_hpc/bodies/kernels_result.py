@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from drg_hpc.results.kernels import Float64, Kernel, KernelCluster, KernelResult
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import BLOCK_ROWS
 
+log = logging.getLogger(__name__)
 Arrays = Mapping[str, NDArray[Any]]
 _OF_KERNELS = ("effect", "impact", "correlation", "rmse", "class_correlation")
 
@@ -43,6 +45,7 @@ def write_result(
     table = _kernels(kernels, scanned, sums, params)
     models = len(model_keys(plan.inputs))
     effects, base, rows = _effects(sums, models, params)
+    _warn(table, base)
     table = [_named(kernel, found) for kernel, found in zip(table, _names(plan, [k.pfm for k in table]), strict=True)]
     clusters = _clusters(plan, table, effects["effect"])
     result = KernelResult(
@@ -66,6 +69,20 @@ def write_result(
     }
 
 
+def _warn(kernels: Sequence[Kernel], base: Mapping[str, Float64]) -> None:
+    """Say which motifs and correlations tell nothing."""
+    if bare := sum(not kernel.kmers for kernel in kernels):
+        log.warning(
+            "%d of %d kernels have no k-mer that activates them enough, their motifs are flat: try a lower --cutoff, "
+            "--max-activation or --kmers data", bare, len(kernels),
+        )  # fmt: skip
+    if "correlation" in base and (unknown := int(np.isnan(base["correlation"]).any(axis=0).sum())):
+        log.warning(
+            "%d of %d tracks have no correlation (nan): fewer than two rows are measured, or they or the predictions "
+            "do not vary", unknown, base["correlation"].shape[1],
+        )  # fmt: skip
+
+
 def _conventions(params: Mapping[str, Any]) -> dict[str, Any]:
     where = "random k-mers" if params["nullify_on"] == "random" else "k-mers of the rows"
     strands = "and their reverse complements" if params["kmer_strands"] == "both" else "on the forward strand alone"
@@ -74,7 +91,8 @@ def _conventions(params: Mapping[str, Any]) -> dict[str, Any]:
         "constant": f"{constant}, at every position and on both strands of a kernel's channel",
         "effect": "with all kernels minus without the kernel, summed over rows",
         "bins": "predictions and measured values of a track with bins are their means",
-        "clusters": f"by motif ({params['metric']} of information over the union), then by effect over tracks",
+        "clusters": f"by motif ({params['metric']} of information over the union)"
+        + (", then by effect over tracks" if len(params["tracks"]) > 1 else ""),
         "block_rows": BLOCK_ROWS,
     }
 
@@ -109,7 +127,8 @@ def _effects(
         tag = f"m{number}_"
         own = {name.removeprefix(tag): value for name, value in sums.items() if name.startswith(tag)}
         found.append(statistics(own))
-    effects = {name: np.concatenate([one[name] for one in found]) for name in _OF_KERNELS if name in found[0]}
+    known = [name for name in _OF_KERNELS if name in found[0] and found[0][name].shape[1]]  # there may be no class
+    effects = {name: np.concatenate([one[name] for one in found]) for name in known}
     if params["region_classes"]:
         effects["region_effect"] = np.concatenate([one["region_effect"].transpose(1, 0, 2) for one in found])
     base = {
@@ -128,7 +147,9 @@ def _names(plan: Plan, pfms: Sequence[Float64]) -> list[tuple[str, float]]:
 
 
 def _named(kernel: Kernel, found: tuple[str, float]) -> Kernel:
-    return Kernel(**{**vars(kernel), "match": found[0], "q": found[1]})
+    """A kernel with its match; a flat motif, of no k-mer, is like nothing."""
+    name, q = found if kernel.kmers else ("", float("nan"))
+    return Kernel(**{**vars(kernel), "match": name, "q": q})
 
 
 def _clusters(plan: Plan, kernels: Sequence[Kernel], effects: Float64) -> list[KernelCluster]:
@@ -140,9 +161,13 @@ def _clusters(plan: Plan, kernels: Sequence[Kernel], effects: Float64) -> list[K
     labels = clustering.by_size(labels)
     members = [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
     means = [clustering.average_motif(pfms, own, pairs) for own in members]
+    names = [
+        name if any(kernels[int(i)].kmers for i in own) else ("", float("nan"))
+        for name, own in zip(_names(plan, means), members, strict=True)
+    ]
     return [
         KernelCluster(
             f"cluster{number}", mean, tuple(int(i) for i in own), len({kernels[int(i)].model for i in own}), *name
         )
-        for number, (mean, own, name) in enumerate(zip(means, members, _names(plan, means), strict=True))
+        for number, (mean, own, name) in enumerate(zip(means, members, names, strict=True))
     ]

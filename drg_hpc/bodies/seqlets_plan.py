@@ -15,7 +15,7 @@ __all__ = ["SUMMARY", "Options", "plan_shards"]
 
 SUMMARY = "Call seqlets: the stretches of an attribution track that stand out from its background."
 _BASES = 80  # for one seqlet more in a row
-_SEQLET_BYTES = 250  # of one in memory, without its window
+_SEQLET_BYTES = 200  # of one in memory, without its window
 _ROWS, _VALUES, _SEQLETS = 16_384, 1 << 24, 256 << 20  # rows, values and bytes of seqlets of a shard, at most
 _BLOCK_VALUES = 4 << 20  # of the rows that are read at a time, at least those of 64 rows
 _SAMPLE = 1_000_000  # windows that the thresholds of tfmodisco are found from
@@ -44,7 +44,7 @@ def plan_shards(options: Options) -> RunSpec:
     if options.null is not None:
         inputs["null"] = describe_input(_shuffles(options, length, used))
     calls = len(used) * (1 + length // _BASES)
-    size = min(_ROWS, _VALUES // max(length, 1), _SEQLETS // (calls * (8 * options.window + _SEQLET_BYTES)))
+    size = min(_ROWS, _VALUES // max(length, 1), _SEQLETS // (calls * _SEQLET_BYTES))
     shards = block_shards(rows, shards=options.shards, shard_size=options.shard_size, default_size=max(size, 1))
     stages = tuple(Stage(name, (Shard(0, 0, rows),) if name == "draw" else shards) for name in _stages(options, params))
     return RunSpec(
@@ -80,7 +80,7 @@ def _estimate(params: dict[str, Any], stages: tuple[Stage, ...], *, length: int,
     return Estimate(
         bytes=2 * rows * calls * (8 * params["window"] + 64) + more,
         files=3 * sum(len(stage.shards) for stage in stages) + 12,
-        memory=(256 << 20) + 56 * block + 2 * largest * calls * (8 * params["window"] + _SEQLET_BYTES) + memory,
+        memory=(384 << 20) + 48 * block + largest * calls * _SEQLET_BYTES + memory,
     )
 
 

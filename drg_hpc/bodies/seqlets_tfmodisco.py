@@ -5,6 +5,7 @@ Window sums lie on disk, 8 bytes each, and are looked up where they lie; in memo
 
 from __future__ import annotations
 
+import mmap
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -52,17 +53,14 @@ class Tfmodisco(Method):
         places = np.load(self.stages / "draw.npz")["places"]
         here = places[slice(*np.searchsorted(places, [before, before + rows * width]))] - before
         drawn, sums = np.empty((len(tracks), len(here))), np.empty(rows * width)
-        shape = (len(tracks), len(sums))
-        if shape[1]:
-            target: NDArray[np.float64] = np.lib.format.open_memmap(out / "windows.npy", "w+", np.float64, shape)
-        else:
-            target = np.empty(shape)
-            np.save(out / "windows.npy", target)
-        for i, track in enumerate(tracks):
-            self._fill(source, track, shard, sums)
-            drawn[i] = sums[here]
-            sums.sort()
-            target[i] = sums
+        header = {"descr": "<f8", "fortran_order": False, "shape": (len(tracks), len(sums))}
+        with open(out / "windows.npy", "xb") as target:
+            np.lib.format.write_array_header_1_0(target, header)
+            for i, track in enumerate(tracks):
+                self._fill(source, track, shard, sums)
+                drawn[i] = sums[here]
+                sums.sort()
+                target.write(sums.astype("<f8", copy=False).data)
         np.save(out / "drawn.npy", drawn)
 
     def _fill(self, source: AttributionSource, track: Track, shard: Shard, sums: NDArray[np.float64]) -> None:
@@ -82,7 +80,7 @@ class Tfmodisco(Method):
         found = []
         for i in range(len(drawn[0])):
             check_stop()
-            pieces = SortedPieces([sums[i] for sums in sorted_sums])
+            pieces = SortedPieces([sums[i] for sums in sorted_sums], _release)
             found.append(find_thresholds(self.rule, pieces, np.concatenate([item[i] for item in drawn])))
         np.savez(
             out / "windows.npz",
@@ -113,3 +111,12 @@ class Tfmodisco(Method):
 
 def _mapped(path: Path) -> Any:
     return np.load(path, mmap_mode="r" if path.stat().st_size > _SMALL else None)
+
+
+def _release(piece: NDArray[np.float64]) -> None:
+    """Give back what is mapped of a file; the pages stay in the system's cache and are mapped again when asked for."""
+    owner: Any = piece
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        owner.madvise(mmap.MADV_DONTNEED)

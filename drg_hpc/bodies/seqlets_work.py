@@ -20,10 +20,11 @@ from drg_hpc.results import seqlets
 from drg_hpc.results.seqlet_source import AttributionSource, Track, cut_windows
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
-from drg_hpc.runs.spec import Attempt, Part, Shard
+from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
 
 log = logging.getLogger(__name__)
 _METHODS: dict[str, type[Method]] = {"recursive": Recursive, "tfmodisco": Tfmodisco, "zscore": Zscore}
+_WINDOW_VALUES = 2 << 20  # of all tracks, in the rows that windows are cut from at a time
 _ADVICE = {
     "recursive": "no stretch of {rows} rows is significant; give a larger --threshold than {threshold:g}",
     "tfmodisco": "no window of {rows} rows has a sign; give a larger --fdr than {fdr:g} or a smaller --weak",
@@ -67,34 +68,56 @@ class Body:
         return [track for track in source.tracks if wanted in (None, track.name)]
 
     def _call(self, source: AttributionSource, tracks: list[Track], shard: Shard, path: Path) -> None:
-        pieces: list[tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]] = []
+        """All calls of a shard, then windows and coordinates block by block."""
         self.method.begin(source, tracks, shard)
-        for number, track in enumerate(tracks):
-            for first, values in source.blocks(track, shard.start, shard.stop):
+        pieces = [
+            self._calls(source, number, track, first, values)
+            for number, track in enumerate(tracks)
+            for first, values in source.blocks(track, shard.start, shard.stop)
+        ]
+        table = pd.concat(pieces, ignore_index=True)
+        order = np.lexsort([table[name].to_numpy() for name in ("sign", "track", "end", "start", "row")])
+        table = table.take(order)
+        rows = table["row"].to_numpy()
+        step = max(BLOCK_ROWS, _WINDOW_VALUES // (source.length * len(tracks)) // BLOCK_ROWS * BLOCK_ROWS)
+        with seqlets.PartWriter(path, window=self.plan.params["window"]) as out:
+            for first in range(shard.start, shard.stop, step):
                 check_stop()
-                kept = source.kept(first, first + len(values))
-                values[~kept] = 0.0
-                table = self.method.call(source, number, track, first, values)
-                table = table[kept[table["row"].to_numpy(np.int64)] & (table["sign"] != 0).to_numpy()]
-                pieces.append(self._piece(source, track, table.reset_index(drop=True), first, len(values)))
-        table = pd.concat([piece[0] for piece in pieces], ignore_index=True)
-        order = table.sort_values(["row", "start", "end", "track", "sign"], kind="stable").index.to_numpy()
-        table = table.iloc[order].reset_index(drop=True)
-        contribution, sequence = (np.concatenate([piece[i] for piece in pieces])[order] for i in (1, 2))
-        _add_coordinates(table, source, shard)
-        seqlets.write_part(path, table, contribution=contribution, sequence=sequence)
+                last = min(first + step, shard.stop)
+                part = table.iloc[slice(*np.searchsorted(rows, [first, last]))].reset_index(drop=True)
+                contribution, sequence = self._windows(source, tracks, part, first, last)
+                _add_coordinates(part, source, first, last)
+                out.add(part, contribution=contribution, sequence=sequence)
 
-    def _piece(
-        self, source: AttributionSource, track: Track, table: pd.DataFrame, first: int, rows: int
-    ) -> tuple[pd.DataFrame, NDArray[Any], NDArray[Any]]:
-        """Calls in one row block, with their windows."""
-        local = table["row"].to_numpy(np.int64)
+    def _calls(
+        self, source: AttributionSource, number: int, track: Track, first: int, values: NDArray[np.float32]
+    ) -> pd.DataFrame:
+        """Calls of one track in a block of rows."""
+        check_stop()
+        kept = source.kept(first, first + len(values))
+        values[~kept] = 0.0
+        table = self.method.call(source, number, track, first, values)
+        used = kept[table["row"].to_numpy(np.int64)] & (table["sign"] != 0).to_numpy()
+        rows = table["row"] + first
+        found: pd.DataFrame = table.assign(row=rows, track=np.int32(track.index)).loc[used]
+        return found
+
+    def _windows(
+        self, source: AttributionSource, tracks: list[Track], table: pd.DataFrame, first: int, last: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+        """Contributions and bases (n, 4, W) around the seqlets of rows ``first`` to ``last``."""
+        width = int(self.plan.params["window"])
+        rows = table["row"].to_numpy(np.int64) - first
         centres = (table["start"].to_numpy(np.int64) + table["end"].to_numpy(np.int64)) // 2
-        width, last = int(self.plan.params["window"]), first + rows
-        contribution = cut_windows(source.full(track, first, last), local, centres, width)
-        table["track"] = track.index
-        table["row"] = local + first
-        return table, contribution, cut_windows(source.onehot(first, last), local, centres, width)
+        contribution = np.empty((len(table), 4, width), np.float32)
+        if len(table) == 0:
+            return contribution, np.empty(contribution.shape, np.int8)
+        for track in tracks:
+            own = np.flatnonzero(table["track"].to_numpy() == track.index)
+            if len(own):
+                full = source.full(track, first, last)
+                contribution[own] = cut_windows(full, rows[own], centres[own], width)
+        return contribution, cut_windows(source.onehot(first, last), rows, centres, width)
 
     def _merge_calls(self, parts: list[Part], out: Path) -> dict[str, Any]:
         with self._source() as source:
@@ -134,10 +157,10 @@ class Body:
         return summary | {"constant_tracks": flat}
 
 
-def _add_coordinates(table: pd.DataFrame, source: AttributionSource, shard: Shard) -> None:
-    """Columns chrom, name, origin, genome_start and genome_end from the rows' regions."""
-    regions = source.regions(shard.start, shard.stop)
-    local = table["row"].to_numpy(np.int64) - shard.start
+def _add_coordinates(table: pd.DataFrame, source: AttributionSource, first: int, last: int) -> None:
+    """Columns chrom, name, origin, genome_start and genome_end from the regions of rows ``first`` to ``last``."""
+    regions = source.regions(first, last)
+    local = table["row"].to_numpy(np.int64) - first
     start, end = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
     flipped = regions.flipped[local]
     table["chrom"] = [regions.chrom[i] for i in local]

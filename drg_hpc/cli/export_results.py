@@ -148,7 +148,7 @@ def result_arrays(
     from drg_hpc.results.reader import list_inputs, read_attributions
 
     if out.exists():
-        raise InputError(f"{out} exists", fix="choose another -o, or remove it first")
+        raise UsageError(f"{out} exists", fix="choose another -o, or remove it first")
     if not out.absolute().parent.is_dir():
         raise InputError(f"no such folder: {out.absolute().parent}", fix="make it first")
     with ExitStack() as stack:

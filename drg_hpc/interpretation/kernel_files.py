@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.files import table_text, write_atomic
 from drg_hpc.genome.motifs import Motif, write_meme
-from drg_hpc.results.kernels import KernelResult, consensus
+from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consensus
 
 TABLES = {
     "kernattrack": "correlation",
@@ -29,13 +29,13 @@ def write_tables(folder: Path, result: KernelResult) -> None:
     label = {member: cluster.name for cluster in result.clusters for member in cluster.members}
     effect = result.effects["effect"]
     rows = [
-        [k.name, label[i], consensus(k.pfm), k.kmers, k.constant, *_means(effect[i]), k.match, k.q]
+        [k.name, label[i], consensus(k.pfm), k.kmers, k.constant, *_means(effect[i]), k.match, _q(k)]
         for i, k in enumerate(result.kernels)
     ]
     write_atomic(folder / "kernels.tsv", table_text([KERNEL_COLUMNS, *rows]))
     means = result.cluster_effects()["effect"]
     rows = [
-        [c.name, len(c.members), c.models, consensus(c.pfm), *_means(mean), c.match, c.q,
+        [c.name, len(c.members), c.models, consensus(c.pfm), *_means(mean), c.match, _q(c),
          ",".join(result.kernels[i].name for i in c.members)]
         for c, mean in zip(result.clusters, means, strict=True)
     ]  # fmt: skip
@@ -55,6 +55,11 @@ def _write_motifs(folder: Path, result: KernelResult) -> None:
     ppms = [Motif(k.name, k.ppm / k.ppm.sum(0)) for k in kernels]  # readers of MEME want columns that sum to 1
     write_meme(folder / "kernel_ppms.meme", ppms)
     write_meme(folder / "clusters.meme", [Motif(c.name, c.pfm, c.match, len(c.members)) for c in clusters])
+
+
+def _q(item: Kernel | KernelCluster) -> float | str:
+    """q of the match that the table names; that of a motif without one is in ``out.h5``."""
+    return item.q if item.match else ""
 
 
 def _means(effects: NDArray[np.float64]) -> tuple[float, float]:

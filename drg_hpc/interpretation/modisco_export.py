@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from drg_hpc import digests
-from drg_hpc.errors import InputError, UsageError
-from drg_hpc.files import describe_files, new_file, publish_dir, read_json, write_json
+from drg_hpc.errors import CorruptError, InputError, UsageError
+from drg_hpc.files import describe_files, new_file, publish_dir, read_json, require_space, write_json
 from drg_hpc.genome.export import Written
 from drg_hpc.interpretation.modisco_patterns import motifs_of_patterns, pattern_of
 from drg_hpc.interpretation.motif_files import write_motif_files
+from drg_hpc.interpretation.motif_folder import require_place
 from drg_hpc.results.modisco_file import read_patterns, write_patterns
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_origin import attributions_of
@@ -28,12 +29,12 @@ def write_modisco_motifs(folder: Path, out: Path, *, seqlets: Path | None = None
     Parameters
     ----------
     seqlets : that the motifs were made of, by default where they were
-    length : bases of a row, by default that of the seqlets' attributions
+    length : bases of a row, where the seqlets' attributions are gone
 
     Raises
     ------
     InputError : no motif folder, or seqlets or attributions that are not where they were
-    UsageError : other seqlets than those of the motifs
+    UsageError : other seqlets than those of the motifs, or another length than the attributions have
     """
     if not (folder / "motifs.json").is_file():
         raise InputError(f"{folder} is not a motif folder", fix="give what drg-motifs wrote")
@@ -42,12 +43,24 @@ def write_modisco_motifs(folder: Path, out: Path, *, seqlets: Path | None = None
     if digests.describe_input(source)["sha256"] != header["inputs"]["seqlets"]:
         raise UsageError(f"{folder} was made from other seqlets than {source}", fix="give them with --seqlets")
     found = read_seqlets(source)
-    if length is None:
-        length = int(source_sizes(attributions_of(source), found.attributes["params"].get("input"))["length"])
+    window = _row_length(source, found, length)
     patterns = [pattern_of(record, found) for record in read_motifs(folder)]
     with new_file(out) as private:
-        write_patterns(private, patterns, window=length)
+        write_patterns(private, patterns, window=window)
     return Written({"motifs": len(patterns), "seqlets": sum(len(pattern.row) for pattern in patterns)}, {})
+
+
+def _row_length(seqlets: Path, found: Seqlets, given: int | None) -> int:
+    try:
+        known = int(source_sizes(attributions_of(seqlets), found.attributes["params"].get("input"))["length"])
+    except (InputError, CorruptError):
+        if given is None:
+            raise
+        return given
+    if given not in (None, known):
+        raise UsageError(f"--length {given}: the rows that the seqlets of {seqlets} lie in have {known} bases",
+                         fix="leave it out")  # fmt: skip
+    return known
 
 
 def _seqlets_of(folder: Path) -> Path:
@@ -68,9 +81,13 @@ def read_modisco_motifs(path: Path, out: Path, *, length: int | None = None) -> 
     Raises
     ------
     InputError, CorruptError : nothing there, no file of patterns, or no patterns in it
+    UsageError : ``out`` exists, or ``length`` is less than modisco's window
     """
-    if out.exists():
-        raise InputError(f"{out} exists", fix="choose another -o, or remove it first")
+    if path.is_dir():
+        what = "a motif folder already" if (path / "motifs.json").is_file() else "a folder"
+        raise InputError(f"{path} is {what}, an HDF5 file of modisco-lite is wanted", fix="give its .h5 file")
+    if out.exists() or out.is_symlink():
+        raise UsageError(f"{out} exists", fix="choose another -o, or remove it first")
     found = read_patterns(path)
     if not found.patterns:
         raise InputError(f"{path} holds no patterns", fix="there is nothing to export")
@@ -83,7 +100,10 @@ def read_modisco_motifs(path: Path, out: Path, *, length: int | None = None) -> 
     shift = 0 if length is None else length // 2 - (found.window or 0) // 2
     read = motifs_of_patterns(found.patterns, trim=TRIM, shift=shift)
     record = digests.describe_input(path)
-    with publish_dir(out) as folder:
+    require_place(out)
+    windows = read.seqlets.contribution.nbytes + read.seqlets.sequence.nbytes
+    require_space(out, need_bytes=2 * windows, need_files=8)  # a part, then the whole file
+    with publish_dir(out, replace=False) as folder:
         _write_seqlets(folder, read.seqlets)
         inputs = {"modisco": record["sha256"], "seqlets": digests.describe_input(folder / "seqlets.h5")["sha256"]}
         params = {"method": "modisco-lite", "trim": TRIM, "max_q": 0.05, "shift": shift}

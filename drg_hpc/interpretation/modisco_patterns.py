@@ -76,15 +76,14 @@ def motif_of(
     attribution : of the members
     """
     width = pattern.sequence.shape[1]
-    coverage = np.ones(width)
-    start, end = trim_core(np.maximum(pattern.contribution * pattern.sign, 0), coverage, trim)
+    start, end = _core(pattern, trim)
     total = pattern.sequence.sum(axis=0)
     return FoundMotif(
         sign=pattern.sign,
         pfm=pattern.sequence / np.where(total > 0, total, 1.0),
         cwm=pattern.contribution,
         form=pattern.hypothetical,
-        coverage=coverage,
+        coverage=np.ones(width),
         start=start,
         end=end,
         members=members,
@@ -93,6 +92,12 @@ def motif_of(
         similarity=_similarity(pattern, members),
         mean=float(np.abs(attribution).mean()) if len(attribution) else 0.0,
     )
+
+
+def _core(pattern: Pattern, trim: float) -> tuple[int, int]:
+    """First and last position, half-open, of the trimmed pattern."""
+    contribution = np.maximum(pattern.contribution * pattern.sign, 0)
+    return trim_core(contribution, np.ones(contribution.shape[1]), trim)
 
 
 def _similarity(pattern: Pattern, members: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -116,6 +121,8 @@ class ReadMotifs:
 def motifs_of_patterns(patterns: Sequence[Pattern], *, trim: float, shift: int = 0) -> ReadMotifs:
     """Motifs in the order of the patterns, named ``pos_0``, ``neg_0`` as in the file.
 
+    A seqlet's attribution is the sum over the trimmed pattern: flanks of a frame are no part of what was called.
+
     Parameters
     ----------
     shift : from the window of modisco-lite to the row: L // 2 - window_size // 2
@@ -132,7 +139,8 @@ def motifs_of_patterns(patterns: Sequence[Pattern], *, trim: float, shift: int =
     for pattern in patterns:
         if pattern.windows is None:
             raise InputError("a pattern's seqlets have no arrays of their own", fix="use modisco-lite 2 or later")
-        attribution = pattern.windows.contribution.sum(axis=(1, 2), dtype=np.float64)
+        start, end = _core(pattern, trim)
+        attribution = pattern.windows.contribution[:, :, start:end].sum(axis=(1, 2), dtype=np.float64)
         count = len(pattern.row)
         motif = motif_of(
             pattern, trim=trim, members=np.arange(at, at + count), offset=np.zeros(count, np.int64),

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc import digests
-from drg_hpc.errors import CorruptError, UsageError
-from drg_hpc.files import changed_files, describe_files, publish_dir, read_json, write_json
+from drg_hpc.errors import UsageError
+from drg_hpc.files import describe_files, read_json, write_json
+from drg_hpc.genome.motifs import read_meme
 from drg_hpc.interpretation.averages import FoundMotif, average, best_information, consensus, conserved_positions
 from drg_hpc.interpretation.centres import unit_windows
 from drg_hpc.interpretation.cluster_effects import split_clusters, table_effects
@@ -25,6 +26,8 @@ from drg_hpc.interpretation.config import MotifsOptions, check_method
 from drg_hpc.interpretation.effect_files import write_effect_files
 from drg_hpc.interpretation.effects_config import EffectFlags, effect_params
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
+from drg_hpc.interpretation.motif_folder import is_there, place_of, publish, require_room
+from drg_hpc.interpretation.motif_input import check_recorded, check_seqlets, why_nothing
 from drg_hpc.interpretation.naming import best_matches
 from drg_hpc.interpretation.pool import Pool
 from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
@@ -49,26 +52,29 @@ def find_motifs(options: MotifsOptions, pool: Pool | None = None) -> Path:
 
     Raises
     ------
-    InputError : no seqlets file (a BED, a run of another command), or a faulty database
+    InputError : no seqlets file (a BED, a run of another command), values that are no numbers, a faulty database, no
+        folder can be made there, or the disk is full
+    CorruptError : the seqlets, or the folder that is there, are damaged
     UsageError : parameters that do not fit the file, or a folder made from something else is in the way
     """
     started = time.monotonic()
     check_method(options)
+    out = place_of(options.out)
     source = find_seqlets(options.seqlets)
-    inputs = {"seqlets": digests.describe_input(source)}
-    inputs |= {f"database_{i}": digests.describe_input(path) for i, path in enumerate(options.database)}
+    inputs = _described(options, source)
     header = _header(options, inputs)
-    if _is_there(options.out, header):
+    if is_there(out, header):
         log.info("already made from the same seqlets and parameters: %s", options.out)
-        made = read_json(options.out / "motifs.json")
-        if not made["motifs"]:
-            _warn_of_nothing(int(made["seqlets"]), options)
+        if not read_json(out / "motifs.json")["motifs"]:
+            log.warning("%s", why_nothing(read_seqlets(source), options))
         return options.out
     seqlets = read_seqlets(source)
+    check_seqlets(seqlets, source)
+    require_room(out, len(seqlets.table))
     named = name_motifs(motifs_of(seqlets, options, pool or Here(), source=source), options)
     by = {"inputs": {name: record["path"] for name, record in inputs.items()}, "by": digests.who_and_where()}
     facts = {"command": "motifs", **by, "versions": digests.versions()}
-    with publish_dir(options.out) as folder:
+    with publish(out, header) as folder:
         rows = write_motif_files(folder, named, attributes=header)
         if isinstance(options, EffectFlags) and options.effects:
             write_effect_files(folder, named, seqlets, options, attributes=header)
@@ -78,21 +84,18 @@ def find_motifs(options: MotifsOptions, pool: Pool | None = None) -> Path:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         write_json(folder / "done.json", {**facts, "seconds": {"work": seconds}, "time": now})
     if not rows:
-        _warn_of_nothing(len(seqlets.table), options)
+        log.warning("%s", why_nothing(seqlets, options))
     return options.out
 
 
-def _warn_of_nothing(seqlets: int, options: MotifsOptions) -> None:
-    """Say why there is no motif, and what to do."""
-    if not seqlets:
-        log.warning("no motifs: %s holds no seqlets; run drg-seqlets with a larger --threshold", options.seqlets)
-        return
-    few, dull = (
-        f"--min-seqlets={options.min_seqlets}",
-        f"--min-information={options.min_information:g} and --min-positions={options.min_positions}",
-    )
-    advice = "lower it, lower --similarity, or attribute more sequences, and give another -o"
-    log.warning("%d seqlets but no motif reached %s with %s; %s", seqlets, few, dull, advice)
+def _described(options: MotifsOptions, source: Path) -> dict[str, dict[str, Any]]:
+    """The input files; databases are parsed, as a faulty one should not be met after all the work."""
+    inputs = {"seqlets": digests.describe_input(source)}
+    check_recorded(source, str(inputs["seqlets"]["sha256"]))
+    for i, path in enumerate(options.database):
+        inputs[f"database_{i}"] = digests.describe_input(path)
+        read_meme(path)
+    return inputs
 
 
 def _header(options: MotifsOptions, inputs: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -102,31 +105,6 @@ def _header(options: MotifsOptions, inputs: dict[str, dict[str, Any]]) -> dict[s
     identity = {name: record["sha256"] for name, record in inputs.items()}
     whole = digests.digest({"format": FORMAT, "params": params, "inputs": identity, **names})
     return {"format": FORMAT, "params": params, "inputs": identity, **names, "digest": whole}
-
-
-def _is_there(out: Path, header: dict[str, Any]) -> bool:
-    """Whether ``out`` holds this result already.
-
-    Raises
-    ------
-    UsageError : it holds something else
-    CorruptError : it does, but its files changed since
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / "motifs.json").is_file():
-        raise UsageError(f"{out} exists and is not a motif folder", fix="choose another -o")
-    old = read_json(out / "motifs.json")
-    if old.get("digest") == header["digest"]:
-        if faults := changed_files(out, old["files"]):
-            raise CorruptError(f"{out}: {', '.join(faults)}", fix="restore it, or remove the folder and run again")
-        return True
-    changed = [key for key in ("params", "inputs", "databases") if old.get(key) != header[key]]
-    if "params" in changed:
-        then = old.get("params", {})
-        pairs = [(key, then.get(key), value) for key, value in header["params"].items()]
-        changed += [f"{key}: {old_value} there, {value} now" for key, old_value, value in pairs if old_value != value]
-    raise UsageError(f"{out} was made with other {', '.join(changed)}", fix="choose another -o, or remove the folder")
 
 
 def motifs_of(
@@ -146,6 +124,7 @@ def motifs_of(
         from drg_hpc.interpretation.modisco_method import modisco_motifs
 
         return modisco_motifs(seqlets, options)
+    pool = pool or Here()
     width = seqlets.sequence.shape[2] if len(seqlets.table) else options.min_overlap
     if options.min_overlap > width:
         raise UsageError(f"--min-overlap {options.min_overlap} is more than the seqlets' windows of {width}")
@@ -169,9 +148,8 @@ def motifs_of(
     found: list[FoundMotif] = []
     for sign in (1, -1):
         rows = np.flatnonzero(seqlets.table["sign"].to_numpy() == sign)
-        pool = pool or Here()
         units = unit_profiles(seqlets, sign)
-        task = None if source is None else pool.submit(_read_units, source, sign)
+        task = None if source is None or isinstance(pool, Here) else pool.submit(_read_units, source, sign)
         clusters = cluster_windows(units, attribution[rows], rule, pool=pool, task=task)
         if effects is not None and options.split_by_effects is not None:
             cut = options.split_by_effects

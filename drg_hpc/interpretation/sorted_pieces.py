@@ -24,10 +24,12 @@ class SortedPieces:
     Parameters
     ----------
     pieces : (n_i,) each, ascending, finite
+    looked_at : called with a piece after each search in it, so that what was mapped for it can be given back
     """
 
-    def __init__(self, pieces: Sequence[Float64]) -> None:
+    def __init__(self, pieces: Sequence[Float64], looked_at: Callable[[Float64], None] | None = None) -> None:
         self.pieces = [piece for piece in pieces if len(piece)]
+        self._looked_at = looked_at
         self.size = sum(len(piece) for piece in self.pieces)
 
     def count_below(self, values: Float64) -> NDArray[np.int64]:
@@ -42,6 +44,8 @@ class SortedPieces:
         total = np.zeros(len(values), np.int64)
         for piece in self.pieces:
             total += np.searchsorted(piece, values, side=side)
+            if self._looked_at is not None:
+                self._looked_at(piece)
         return total
 
     def count_absolute_below(self, value: float) -> int:

@@ -32,7 +32,9 @@ from drg_hpc.interpretation.statistics_records import group_records, seqlet_reco
 from drg_hpc.interpretation.statistics_tasks import merge_panels, pair_rows, panel_rows
 from drg_hpc.log import Progress
 from drg_hpc.results import statistics as stored
-from drg_hpc.results.seqlet_counts import is_seqlets
+from drg_hpc.results.layout import ATTRIBUTIONS
+from drg_hpc.results.seqlet_counts import format_of
+from drg_hpc.results.seqlets import FORMAT as SEQLETS
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
 
@@ -73,6 +75,9 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     if not options.out.absolute().parent.is_dir():
         raise InputError(f"no such folder: {options.out.absolute().parent}", fix="make it, or choose another -o")
     groups = make_groups(found.sources, options.correlate)
+    if options.correlate == "files" and len(groups) > 1:
+        names = [", ".join(str(found.sources[i].path) for i in group.files) for group in groups]
+        log.info("not compared: other rows in %s than in %s", "; ".join(names[1:]), names[0])
     rows = [found.sources[group.files[0]].rows for group in groups]
     total = sum(count * group_work(group) for count, group in zip(rows, groups, strict=True))
     with Progress(total, "statistics") as progress:
@@ -104,9 +109,15 @@ def _find(options: StatsOptions) -> Found:
         file = resolve_output(path, "out.h5")
         if file.is_dir():
             raise InputError(f"{file} is a folder and not a run", fix="give a run of drg-attr, or its out.h5")
-        if is_seqlets(file):
+        kind = format_of(file)
+        if kind == SEQLETS:
             found.seqlets.append(file.absolute())
             continue
+        if kind not in (None, ATTRIBUTIONS):
+            raise InputError(
+                f"{file} is {kind}, attributions ({ATTRIBUTIONS}) or seqlets ({SEQLETS}) are wanted",
+                fix="give runs of drg-attr, drg-ism or drg-seqlets, or their out.h5",
+            )
         source = open_source(file, options.input)
         if not source.rows:
             raise InputError(f"{file} holds no regions", fix="leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError
+from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.files import failpoint
 from drg_hpc.interpretation.statistics import TrackSums, fold, merge_tracks, track_block
 from drg_hpc.interpretation.statistics_pairs import Comoments, comoments_block, merge_comoments
@@ -64,7 +65,7 @@ def panel_rows(panel: Panel, start: int, stop: int, kmer: int, together: bool) -
 
     Raises
     ------
-    InputError, CorruptError : a file is gone, another one, or damaged
+    InputError, CorruptError : a file is gone, another one, or damaged; a kept row has NaN or infinite attributions
     """
     with _opened(panel, start, stop) as files:
         room = _Room(panel, files)
@@ -122,6 +123,16 @@ class _File:
         found = out[: kept.sum()]
         found[...] = out[kept]
         return found
+
+    def not_finite(self, track: int, start: int, stop: int, values: NDArray[np.float32]) -> InputError:
+        """The error of a block's kept rows (n, L) of a track of which one holds NaN or infinite values."""
+        _, kept = self._here(start, stop)
+        row = np.arange(start, stop)[kept][~np.isfinite(values).all(axis=1)][0]
+        name, path = self._source.tracks[track].name, self._source.path
+        return InputError(
+            f"row {row} of track {name!r} in {path} has NaN or infinite attributions",
+            fix="look at the model's outputs; run drg-attr again",
+        )
 
     def sequences(self, start: int, stop: int, kmer: int) -> Sequences:
         """The kept sequences of a block."""
@@ -183,6 +194,11 @@ def _block(
             left_out = stop - start - len(sequences.bases)
             compositions.append(composition_block(sequences, left_out=left_out, kmer=kmer))
         known: dict[str, Any] = {"summits": sequences.summits, "codes": sequences.codes, "kmer": kmer}
-        tracks += [track_block(next(values), room=room.work, **known) for _ in part.tracks]
+        for number in part.tracks:
+            own = next(values)
+            with np.errstate(invalid="ignore"):  # a mean that is not finite is an error here, not a warning there
+                tracks.append(track_block(own, room=room.work, **known))
+            if not math.isfinite(tracks[-1].mean):
+                raise file.not_finite(number, start, stop, own)
     pairs = comoments_block(room.flat, room.flat) if together else None
     return PanelSums(tuple(compositions), tuple(tracks), pairs)

@@ -48,6 +48,8 @@ class Chart:
     label : what the chart shows, for readers who do not see it
     x, y : ranges of the axes
     x_title, y_title : axis titles with units
+    names : in place of numbers along x
+    counts : values along y are whole numbers, and so are its ticks
     """
 
     label: str
@@ -56,6 +58,7 @@ class Chart:
     x_title: str
     y_title: str
     names: Sequence[str] = ()
+    counts: bool = False
     _marks: list[str] = field(default_factory=list)
     _legend: list[tuple[str, str]] = field(default_factory=list)
 
@@ -116,7 +119,7 @@ class Chart:
     def _axes(self) -> str:
         bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
         found = []
-        for value in ticks(*self.y):
+        for value in (v for v in ticks(*self.y) if not self.counts or v == round(v)):
             _, y = self.at(self.x[0], value)
             found.append(f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="#e7ebef"/>')
             found.append(_text(_LEFT - 7, y + 4, tick_text(value), 12, anchor="end"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from drg_hpc.report import html
 from drg_hpc.report.heat import matrix, strip
 from drg_hpc.report.kernel_words import facts_table
-from drg_hpc.report.logos import LogoRow, information, logo_figure
+from drg_hpc.report.logos import LogoRow, information, logo_figure, span_of
 from drg_hpc.report.motif_tree import LINKED, Heat, Leaf, similarity_tree
 from drg_hpc.report.sources import Source
 from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consensus, read_kernels
@@ -19,6 +19,8 @@ from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consens
 Float64 = NDArray[np.float64]
 _MOST_TRACKS = 24
 _LEAST_IN_TREE = 3
+_LONGEST = 32
+_SCALED = "Each logo has an axis of its own, up to its tallest column."
 
 
 def kernel_section(source: Source, *, limit: int) -> str:
@@ -85,14 +87,14 @@ def _cluster_table(found: KernelResult, shown: list[int], tracks: list[int], *, 
         cluster = found.clusters[i]
         numbers = [("kernels", html.number(len(cluster.members)))]
         numbers += [("models", html.number(cluster.models))] if several else []
-        logo = [LogoRow(information(cluster.pfm), 0, "frequency (bits)", 0.0, 2.0, height=44)]
+        logo = [_logo(cluster.pfm, "frequency", height=44)]
         rows += _row(cluster, logo, columns, _strip(cluster.name, effects["effect"], i, found.tracks, tracks),
                      [*numbers, *_numbers(effects, i)], under=_members(found, cluster))  # fmt: skip
     head = ["kernels", *(["models"] if several else []), *(name for name, _ in _numbers(effects, 0))]
-    text = (
-        "Kernels of one motif, divided by their effects; those with the largest mean |effect| first. Numbers are means "
-        "over the members; cells below a logo its effects on the tracks, told by their titles."
-    )
+    text = f"Kernels of one motif{', divided by their effects' if len(tracks) > 1 else ''}; "
+    text += "those with the largest mean |effect| first. Numbers are means over the members"
+    text += "; cells below a logo its effects on the tracks, told by their titles" if len(tracks) > 1 else ""
+    text += f". {_SCALED}"
     more = _more(len(shown), len(found.clusters), "clusters", "clusters.tsv and clusters.meme")
     return f"<h3>Clusters of kernels</h3><p>{text}</p>{_table('cluster', head, rows)}{more}"
 
@@ -103,8 +105,8 @@ def _kernel_table(found: KernelResult, shown: list[int], tracks: list[int]) -> s
     for i in shown:
         kernel = found.kernels[i]
         logos = [
-            LogoRow(information(kernel.pfm), 0, "k-mers that activate it (bits)", 0.0, 2.0, height=40),
-            LogoRow(information(kernel.ppm / kernel.ppm.sum(0)), 0, "its weights (bits)", 0.0, 2.0, height=40),
+            _logo(kernel.pfm, "k-mers that activate it", height=40),
+            _logo(kernel.ppm / kernel.ppm.sum(0), "its weights", height=40),
         ]
         numbers = [("k-mers", html.number(kernel.kmers))]
         under = f"{label[i]}, constant {html.number(kernel.constant)}"
@@ -113,13 +115,28 @@ def _kernel_table(found: KernelResult, shown: list[int], tracks: list[int]) -> s
     head = ["k-mers", *(name for name, _ in _numbers(effects, 0))]
     text = (
         "Those with the largest mean |effect| first. k-mers: how many made the motif; constant: what took the place of "
-        "the kernel's w·x + b; effect: prediction with all kernels less that without it, summed over rows, mean of "
-        "tracks."
+        "the kernel's w·x + b; effect: prediction with all kernels less that without it, summed over rows"
+        f"{', mean of tracks' if len(tracks) > 1 else ''}."
     )
     if "correlation" in effects:
         text += " R lost: correlation over rows with it less without it. RMSE lost: RMSE without it less with it."
+    text += f" {_SCALED}"
     more = _more(len(shown), len(found.kernels), "kernels", "kernels.tsv and kernels.meme")
     return f"<h3>Kernels</h3><p>{html.escape(text)}</p>{_table('kernel', head, rows)}{more}"
+
+
+def _logo(pfm: Float64, words: str, *, height: float) -> LogoRow:
+    """A logo on an axis of its own: kernels of few and weak k-mers would be flat on one of 2 bits."""
+    heights = information(pfm)
+    high = span_of(heights)[1]
+    tallest = f"tallest column {high:.2g} bits" if heights.any() else "no information"
+    return LogoRow(heights, 0, f"{words}, {tallest}", 0.0, high, height=height)
+
+
+def _unbroken(text: str, tag: str) -> str:
+    """A name that is not broken within, unless it is longer than a narrow page."""
+    style = "white-space:nowrap" if len(text) <= _LONGEST else "overflow-wrap:anywhere"
+    return f'<{tag} style="{style};font-size:.78rem">{html.escape(text)}</{tag}>'
 
 
 def _more(shown: int, of: int, what: str, files: str) -> str:
@@ -149,7 +166,7 @@ def _row(
 ) -> str:  # fmt: skip
     match = "–"
     if np.isfinite(item.q):
-        match = f"<b>{html.escape(item.match)}</b>" if item.match else "no match"
+        match = _unbroken(item.match, "b") if item.match else "no match"
         match += f'<div class="sub">{"q" if item.match else "least q"} = {html.small(item.q)}</div>'
     letters = consensus(item.pfm)
     logo = logo_figure(
@@ -158,8 +175,8 @@ def _row(
     cells = "".join(f'<td class="n" data-label="{html.escape(n)}">{html.escape(value)}</td>' for n, value in numbers)
     return (
         f'<tr><td class="name"><b>{html.escape(item.name)}</b> <span class="sub">{html.escape(under)}</span>'
-        f'<code>{letters}</code></td><td class="logo">{logo}{below}</td>'
-        f'<td data-label="best match" style="overflow-wrap:anywhere">{match}</td>{cells}</tr>'
+        f'{_unbroken(letters, "code")}</td><td class="logo">{logo}{below}</td>'
+        f'<td data-label="best match">{match}</td>{cells}</tr>'
     )
 
 
@@ -182,11 +199,13 @@ def _tree(found: KernelResult, shown: list[int], tracks: list[int]) -> str:
     effect = found.cluster_effects()["effect"][shown]
     clusters = [found.clusters[i] for i in shown]
     leaves = [
-        Leaf(c.name, c.match or consensus(c.pfm), 1 if own.mean() >= 0 else -1, information(c.pfm))
+        Leaf(c.name, c.match or consensus(c.pfm), 1 if own.mean() >= 0 else -1, information(c.pfm),
+             high=span_of(information(c.pfm))[1])
         for c, own in zip(clusters, effect, strict=True)
-    ]
+    ]  # fmt: skip
     tree = similarity_tree(leaves, Heat(effect[:, tracks], _named(found.tracks, tracks), _largest(effect)))
-    text = f"{LINKED} Arrows: sign of the mean effect. Cells: effect, summed over rows, mean of the cluster's kernels."
+    text = f"{LINKED} {_SCALED} Arrows: sign of the mean effect. Cells: effect, summed over rows, mean of the "
+    text += "cluster's kernels."
     return f"<h3>Clusters by similarity</h3><p>{html.escape(text)}{_track_words(found, tracks)}</p>{html.wide(tree)}"
 
 

@@ -44,8 +44,9 @@ def _positions(effects: EffectsFile, shown: Sequence[str]) -> str:
         counts = np.histogram(middle, edges)[0]
         label = f"positions of {name}"
         chart = Chart(
-            label, (0, reach), (0, float(counts.max(initial=1)) * 1.05), "position in the region (bp)", "sites"
-        )
+            label, (0, reach), (0, float(counts.max(initial=1)) * 1.05), "position in the region (bp)", "sites",
+            counts=True,
+        )  # fmt: skip
         chart.bars(edges, counts.astype(np.float64), colour=COLOURS[0])
         forward = float((sites["strand"][own] > 0).mean()) if own.any() else 0.0
         words = f"{name}: {html.counted(int(own.sum()), 'site')}, {forward:.0%} on the forward strand"
@@ -174,8 +175,9 @@ def _spacing_chart(effects: EffectsFile, i: int) -> str:
     high = float(both.sum(axis=0).max(initial=1)) * 1.05
     label = f"gaps between {first} and {second}"
     chart = Chart(
-        label, (-reach - 1, reach + 1), (0, max(high, 1)), f"{second} from {first} (bp, downstream > 0)", "regions"
-    )
+        label, (-reach - 1, reach + 1), (0, max(high, 1)), f"{second} from {first} (bp, downstream > 0)", "regions",
+        counts=True,
+    )  # fmt: skip
     edges = np.arange(2 * reach + 3) - reach - 1.0
     for shade_of, name, heights in (
         (COLOURS[5], "other strand", both.sum(axis=0)),

@@ -35,12 +35,14 @@ class Leaf:
     under : words below its name
     sign : of what it does, for an arrow
     heights : (4, width) letter heights in bits
+    high : end of the logo's axis
     """
 
     name: str
     under: str
     sign: int
     heights: NDArray[np.float64]
+    high: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _under(record: MotifRecord, max_q: float) -> str:
 def _leaf(leaf: Leaf, top: float) -> str:
     """Name, match and logo of one motif."""
     shift = _TREE + _NAMES - LEFT
-    row = LogoRow(leaf.heights, 0, "", 0.0, 2.0, height=_ROW - 12)
+    row = LogoRow(leaf.heights, 0, "", 0.0, leaf.high, height=_ROW - 12)
     return (
         f'<text x="{_TREE}" y="{top + 20:.0f}" font-size="13" font-weight="600">{html.escape(leaf.name)} '
         f"{'↑' if leaf.sign > 0 else '↓'}</text>"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from drg_hpc.digests import package_version
 from drg_hpc.errors import InputError, UsageError
-from drg_hpc.files import write_atomic
+from drg_hpc.files import disk_full, write_atomic
 from drg_hpc.report import html
 from drg_hpc.report.attribution_pairs import pairs_of, pairs_section
 from drg_hpc.report.attributions import attribution_section
@@ -34,7 +34,7 @@ def write_report(options: ReportOptions) -> Path:
     Raises
     ------
     UsageError : another file than a report is in the way
-    InputError : a path that is nothing a report can show, or no place to write
+    InputError : a path that is nothing a report can show, or no place or space to write
     IncompleteError, CorruptError : a run that is not merged, or damaged
     """
     if options.out.is_dir():
@@ -42,8 +42,11 @@ def write_report(options: ReportOptions) -> Path:
     if options.out.exists() and not (options.out.is_file() and html.is_report(options.out)):
         raise UsageError(f"{options.out} is not a report", fix="choose another -o; only an older report is replaced")
     text = render(Sources(options.paths), options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(options.out, text)
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(options.out, text)
+    except OSError as error:
+        raise disk_full(error, options.out) or error from None
     return options.out
 
 

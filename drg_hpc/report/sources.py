@@ -17,6 +17,7 @@ from drg_hpc.results.motifs import FORMAT as MOTIFS
 from drg_hpc.results.perturbation import FORMAT as PERTURBATION
 from drg_hpc.results.seqlets import FORMAT as SEQLETS
 from drg_hpc.results.seqlets import looks_like_hdf5
+from drg_hpc.results.statistics import FORMAT as STATISTICS
 from drg_hpc.runs.outputs import DONE, PLAN, resolve_output
 from drg_hpc.store.header import read_header
 
@@ -103,6 +104,8 @@ def _hdf5(path: Path, file: Path) -> Source:
         raise InputError(f"{file} is nothing that a report can show, it is not HDF5", fix=_FIX)
     header = contents.describe_hdf5(file, verify=False)["attributes"]
     kind = _FILE_KINDS.get(str(header.get("format")))
+    if header.get("format") == STATISTICS:
+        raise InputError(f"{file}: statistics are not drawn", fix="open it with drg-inspect or h5py")
     if kind is None:
         raise InputError(f"{file} has format {header.get('format')!r}", fix="give what a drg command wrote")
     if kind == "motifs" and (file.parent / "motifs.json").is_file():

@@ -62,7 +62,7 @@ def write_effects(path: Path, groups: Mapping[str, Mapping[str, Any]], attribute
     groups : columns of every group of ``GROUPS``
     attributes : of the root, with ``motifs`` and ``tracks``
     """
-    with h5.create(path) as out:
+    with h5.create_whole(path) as out:
         h5.set_attributes(out, {**attributes, "format": FORMAT})
         for name, columns in GROUPS.items():
             group = h5.subgroup(out, name)

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from drg_hpc.digests import canonical_json
 from drg_hpc.errors import CorruptError, DrgError, InputError
+from drg_hpc.files import write_new
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 TEXT = h5py.string_dtype("utf-8")
@@ -43,6 +44,24 @@ class PartFile:
 def create(path: Path) -> h5py.File:
     """A new file: no times, one format version, and no lock (one writer; some mounts cannot lock)."""
     return h5py.File(path, "w-", libver=("earliest", "v110"), locking=False)
+
+
+@contextmanager
+def create_whole(path: Path) -> Iterator[h5py.File]:
+    """A new file like that of :func:`create`, made in memory and then written by us, for what is small.
+
+    HDF5 crashes when the disk is full, and an error of ours does not.
+
+    Raises
+    ------
+    OSError : the file is there, or cannot be written; nothing is left of it
+    """
+    form = {"libver": ("earliest", "v110"), "driver": "core", "backing_store": False, "block_size": _CHUNK_BYTES}
+    with h5py.File(path, "w", **form) as out:
+        yield out
+        out.flush()
+        image = out.id.get_file_image()
+    write_new(path, image)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ and ends count from the left end of the central ``window_size`` bases of a row. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,11 @@ def read_patterns(path: Path) -> Patterns:
     """
     if path.is_file() and not h5py.is_hdf5(path):
         raise InputError(f"{path} is not HDF5, a result of modisco-lite is wanted", fix="give its .h5 file")
-    with h5.open_file(path) as handle:
+    with ExitStack() as stack:
+        try:
+            handle = stack.enter_context(h5.open_file(path))
+        except CorruptError as error:
+            raise CorruptError(error.what, fix="copy it again, or run modisco motifs again") from None
         groups = [name for name in SIGNS if isinstance(handle.get(name), h5py.Group)]
         if not groups and "window_size" not in handle.attrs:
             old = "metacluster_idx_to_submetacluster_results" in handle
@@ -135,7 +140,7 @@ def _read(path: Path, group: h5py.Group, sign: int) -> Pattern:
 
 def write_patterns(path: Path, patterns: Sequence[Pattern], *, window: int) -> None:
     """Write ``path``, which must not exist; patterns keep their order within a sign."""
-    with h5.create(path) as out:
+    with h5.create_whole(path) as out:
         h5.set_attributes(out, {"window_size": window})
         for name, sign in SIGNS.items():
             chosen = [pattern for pattern in patterns if pattern.sign == sign]

@@ -39,7 +39,7 @@ class MotifRecord:
 
 def write_motifs(path: Path, records: Sequence[MotifRecord], attributes: dict[str, Any]) -> None:
     """Write ``path``; the order of the records is kept."""
-    with h5.create(path) as out:
+    with h5.create_whole(path) as out:
         h5.set_attributes(out, {**attributes, "format": FORMAT})
         group = h5.subgroup(out, GROUP)
         h5.set_attributes(group, {"order": [record.name for record in records]})

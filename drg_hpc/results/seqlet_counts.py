@@ -9,18 +9,20 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.errors import InputError
 from drg_hpc.results import h5
-from drg_hpc.results.seqlets import FORMAT, GROUP
+from drg_hpc.results.seqlets import GROUP
 
 _ROWS = 1 << 20
 
 
-def is_seqlets(path: Path) -> bool:
-    """Whether a file says that it holds seqlets."""
+def format_of(path: Path) -> str | None:
+    """What an HDF5 file says that it holds; None where it says nothing, or is none."""
     if not path.is_file() or not h5py.is_hdf5(path):
-        return False
+        return None
     with h5.open_file(path) as handle:
-        return bool(handle.attrs.get("format") == FORMAT)
+        found = handle.attrs.get("format")
+        return None if found is None else str(found)
 
 
 def count_by_track(path: Path) -> tuple[list[str], dict[str, NDArray[Any]]]:
@@ -28,6 +30,10 @@ def count_by_track(path: Path) -> tuple[list[str], dict[str, NDArray[Any]]]:
     of their ``attribution``.
 
     Seqlets lie in the file by row; those of one row may have any order of tracks.
+
+    Raises
+    ------
+    InputError : naming the first seqlet whose attribution is NaN or infinite
     """
     with h5.open_file(path) as handle:
         names = [str(name) for name in h5.get_attributes(handle)["tracks"]]
@@ -38,7 +44,15 @@ def count_by_track(path: Path) -> tuple[list[str], dict[str, NDArray[Any]]]:
             track, sign, row = (np.asarray(group[name][at : at + _ROWS]) for name in ("track", "sign", "row"))
             counts[0] += np.bincount(track[sign > 0], minlength=len(names))
             counts[1] += np.bincount(track[sign < 0], minlength=len(names))
-            sums += np.bincount(track, weights=group["attribution"][at : at + _ROWS], minlength=len(names))
+            attribution = np.asarray(group["attribution"][at : at + _ROWS], np.float64)
+            wrong = np.flatnonzero(~np.isfinite(attribution))
+            if len(wrong):
+                raise InputError(
+                    f"seqlet {at + wrong[0]} of track {names[track[wrong[0]]]!r} in {path} has a NaN or infinite "
+                    "attribution",
+                    fix="run drg-seqlets again",
+                )
+            sums += np.bincount(track, weights=attribution, minlength=len(names))
             for number in np.unique(track):
                 own = np.unique(row[track == number])
                 counts[2, number] += len(own) - int(own[0] == last[number])

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import h5py
@@ -63,19 +64,53 @@ class Seqlets:
     attributes: dict[str, Any]
 
 
+class PartWriter:
+    """One shard's seqlets, written block by block: ``with PartWriter(path, window=W) as out``."""
+
+    def __init__(self, path: Path, *, window: int) -> None:
+        self._window = window
+        self._file = h5.create(path)
+        self._group = h5.subgroup(self._file, GROUP)
+        self._rows = 0
+
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None and self._rows == 0:
+            none = np.zeros((0, 4, self._window))
+            self._begin(pd.DataFrame({name: [] for name in (*NUMBERS, *TEXTS)}), none, none)
+        self._file.close()
+
+    def _begin(self, table: pd.DataFrame, contribution: NDArray[Any], sequence: NDArray[Any]) -> None:
+        for name, kind in NUMBERS.items():
+            h5.write_array(self._group, name, table[name].to_numpy(kind), chunk_rows=h5.TABLE_CHUNK_ROWS)
+        for name in TEXTS:
+            h5.write_text(self._group, name, list(table[name]))
+        for name, values in zip(WINDOWS, (contribution, sequence), strict=True):
+            h5.write_array(self._group, name, values.astype(WINDOWS[name], copy=False))
+
+    def add(self, table: pd.DataFrame, *, contribution: NDArray[np.float32], sequence: NDArray[np.int8]) -> None:
+        """Seqlets behind those that are there."""
+        if len(table) == 0:
+            return
+        if self._rows == 0:
+            self._begin(table, contribution, sequence)
+        else:
+            columns = {name: table[name].to_numpy() for name in (*NUMBERS, *TEXTS)}
+            for name, values in {**columns, "contribution": contribution, "sequence": sequence}.items():
+                target = self._group[name]
+                target.resize(self._rows + len(table), axis=0)
+                target[self._rows :] = values
+        self._rows += len(table)
+
+
 def write_part(
     path: Path, table: pd.DataFrame, *, contribution: NDArray[np.float32], sequence: NDArray[np.int8]
 ) -> None:
-    """Write one shard's seqlets."""
-    with h5.create(path) as out:
-        group = h5.subgroup(out, GROUP)
-        for name, kind in NUMBERS.items():
-            column = table[name].to_numpy(kind)
-            h5.write_array(group, name, column, chunk_rows=h5.TABLE_CHUNK_ROWS)
-        for name in TEXTS:
-            h5.write_text(group, name, list(table[name]))
-        h5.write_array(group, "contribution", contribution.astype(np.float32, copy=False))
-        h5.write_array(group, "sequence", sequence.astype(np.int8, copy=False))
+    """Write one shard's seqlets at once."""
+    with PartWriter(path, window=contribution.shape[2]) as out:
+        out.add(table, contribution=contribution, sequence=sequence)
 
 
 def merge_parts(parts: Sequence[Path], path: Path, attributes: Mapping[str, Any]) -> int:
@@ -113,16 +148,20 @@ def find_seqlets(path: Path) -> Path:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[h5py.Group, dict[str, Any]]]:
     source = find_seqlets(path)
-    with h5.open_file(source) as handle:
-        attributes = h5.get_attributes(handle)
-        if attributes.get("format") != FORMAT:
-            found = attributes.get("format", "of no format that is known here")
-            raise InputError(f"{source} is {found}, seqlets ({FORMAT}) are wanted", fix=_FIX)
-        group = handle.get(GROUP, {})
-        missing = [name for name in _COLUMNS if name not in group]
-        if missing:
-            raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again with another -o")
-        yield group, attributes
+    try:
+        with h5.open_file(source) as handle:
+            attributes = h5.get_attributes(handle)
+            if attributes.get("format") != FORMAT:
+                found = attributes.get("format", "of no format that is known here")
+                raise InputError(f"{source} is {found}, seqlets ({FORMAT}) are wanted", fix=_FIX)
+            group = handle.get(GROUP, {})
+            missing = [name for name in _COLUMNS if name not in group]
+            if missing:
+                raise CorruptError(f"{source} lacks {', '.join(missing)}", fix="run drg-seqlets again with another -o")
+            yield group, attributes
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py makes of damaged bytes
+        fix = "drg-inspect --verify says what is damaged"
+        raise CorruptError(f"{source} cannot be read: {error}", fix=fix) from None
 
 
 def _table(group: h5py.Group) -> pd.DataFrame:
@@ -150,7 +189,7 @@ def read_seqlets(path: Path) -> Seqlets:
     Raises
     ------
     InputError, IncompleteError : nothing there, something else than seqlets, or the run is not merged
-    CorruptError : cut off, or columns are missing
+    CorruptError : cut off, damaged, or columns are missing
     """
     with _opened(path) as (group, attributes):
         return Seqlets(_table(group), group["contribution"][:], group["sequence"][:], attributes)

@@ -304,6 +304,24 @@ def test_fasta_has_no_measured_values(tmp_path: Path) -> None:
     assert (tmp_path / "run/kerneffct.tsv").read_text().startswith("kernel\tt0\tt2\nfilter0\t")
 
 
+def test_what_tells_nothing_is_said(tmp_path: Path, plain: Path, caplog: pytest.LogCaptureFixture) -> None:
+    network(tmp_path / "model", CNN, single())
+    database = (EXAMPLES / "motifs" / "hocomoco_v12_core.meme",)
+    _, found = kernels(
+        tmp_path / "run", tmp_path / "model", plain, tracks="t1", cutoff=100.0, limit=1, database=database
+    )
+    assert "5 of 5 kernels have no k-mer" in caplog.text
+    assert "1 of 1 tracks have no correlation" in caplog.text
+    assert np.isnan(found.base["correlation"]).all() and "class_correlation" not in found.effects
+    assert not (tmp_path / "run/kernattmeantestclass.tsv").exists()
+    np.testing.assert_allclose(found.effects["impact"], found.effects["effect"], rtol=1e-12)  # of one track
+    head, *rows = [line.split("\t") for line in (tmp_path / "run/kernels.tsv").read_text().splitlines()]
+    assert [row[head.index("match") :][:2] for row in rows] == [["", ""]] * 5
+    caplog.clear()
+    kernels(tmp_path / "whole", tmp_path / "model", plain)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [

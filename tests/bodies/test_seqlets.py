@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from bodies.seqlet_runs import do_run, write_attributions, write_done
 
+from drg_hpc.bodies import seqlets_work
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
@@ -146,6 +147,21 @@ def test_why_there_are_none(
     few, left_out = (record.getMessage() for record in caplog.records)
     assert few.startswith("no seqlets: no stretch of 70 rows is significant; give a larger --threshold than 1e-09")
     assert left_out == f"no seqlets: no row is kept, see regions/reason in {tmp_path / 'none.h5'}"
+
+
+def test_shards_and_blocks_without_seqlets(
+    tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First, in between and last; the whole is that of one shard."""
+    values, onehot = np.zeros((5 * 64, LENGTH), np.float32), np.resize(arrays[1], (5 * 64, 4, LENGTH))
+    values[70:75, 20:30] = values[200:210, 40:50] = 1
+    write_attributions(tmp_path / "attr.h5", values, onehot, tracks=2, keep=False)
+    runs = [do_run(Options(attributions=tmp_path / "attr.h5", out=tmp_path / str(n), shards=n))[0] for n in (1, 5)]
+    monkeypatch.setattr(seqlets_work, "_WINDOW_VALUES", 1)
+    runs.append(do_run(Options(attributions=tmp_path / "attr.h5", out=tmp_path / "blocks", shards=2))[0])
+    assert len({sha256_file(run.folder / "out.h5") for run in runs}) == 1
+    found = read_seqlets(runs[1].folder / "out.h5")
+    assert set(found.table["row"]) == {*range(70, 75), *range(200, 210)} and found.contribution.shape[1:] == (4, 30)
 
 
 def test_lengths_beyond_the_rows_change_nothing(source: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation import seqlet_methods
 from drg_hpc.interpretation.seqlet_methods import call_seqlets
+from drg_hpc.interpretation.sorted_pieces import SortedPieces
 from drg_hpc.interpretation.tfmodisco import drawn_places
 from drg_hpc.results.seqlets import read_seqlets
 
@@ -105,6 +106,33 @@ def test_any_sharding_equals_the_array_interface(
     assert (summary["negative"] > 0) == (name != "compat")
     fields = (plan.folder / "seqlets.bed").read_text().splitlines()[1].split("\t")
     assert (fields[4], fields[7]) == ("0", ".") or name == "compat"
+
+
+def test_windows_that_are_mapped(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given back after each search is there again for the next one."""
+    digests = set()
+    for small in (0, 1 << 30):  # all files of window sums are mapped, and none
+        monkeypatch.setattr(seqlets_tfmodisco, "_SMALL", small)
+        options = Options(attributions=source, out=tmp_path / str(small), method="tfmodisco", core=9, shards=2)
+        digests.add(sha256_file(do_run(options)[0].folder / "out.h5"))
+    assert len(digests) == 1
+    values = np.sort(np.random.default_rng(0).normal(size=(2, 100_000)))
+    np.save(tmp_path / "windows.npy", values)
+    mapped = np.load(tmp_path / "windows.npy", mmap_mode="r")
+    before = _resident(mapped)
+    pieces = SortedPieces([mapped[0], mapped[1]], seqlets_tfmodisco._release)
+    assert pieces.order([0, 77_777]) == tuple(np.sort(values.ravel())[[0, 77_777]])
+    assert _resident(mapped) <= before < _resident(mapped, read=True)
+
+
+def _resident(mapped: np.ndarray, *, read: bool = False) -> int:
+    """kB of a mapped file that are in this process, after ``read`` of all of it."""
+    assert not read or np.isfinite(mapped.sum())
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    return next(
+        int(line.split()[1]) for entry in lines if entry.endswith(mapped.filename.name)
+        for line in lines if line.startswith("Rss:")
+    )  # fmt: skip
 
 
 def test_thresholds_from_a_draw(

@@ -18,6 +18,7 @@ from drg_hpc.errors import CorruptError, InputError, Stopped
 from drg_hpc.files import describe_files
 from drg_hpc.prediction.config import EvaluateOptions
 from drg_hpc.prediction.evaluate import evaluate
+from drg_hpc.results import h5
 from drg_hpc.runs.plan import write_plan
 from drg_hpc.training.config import TrainOptions
 from drg_hpc.training.run import train
@@ -173,6 +174,12 @@ def test_motif_folder(tmp_path: Path) -> None:
     (tmp_path / "motifs.meme").write_text("changed")
     with pytest.raises(CorruptError, match=r"motifs\.meme does not match"):
         inspect_path(tmp_path, verify=True)
+
+
+def test_a_file_outside_a_run_has_no_checksum(tmp_path: Path) -> None:
+    with h5.create(tmp_path / "x.h5") as out:
+        h5.write_array(out, "x", np.zeros(3))
+    assert message(tmp_path / "x.h5").endswith("(every chunk read; no checksum of the file is known)")
 
 
 def test_files_of_others(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from stores import load_matrix
 
-from drg_hpc.errors import DiskFullError, InputError
+from drg_hpc.errors import DiskFullError, InputError, UsageError
 from drg_hpc.genome import export_bigwig
 from drg_hpc.genome.counts import scan_matrix
 from drg_hpc.genome.export import place_rows, read_sizes, write_bed, write_fasta, write_table
@@ -241,7 +241,7 @@ def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.tsv").write_text("mine")
-    with pytest.raises(InputError, match=r"x\.tsv exists; choose another -o"):
+    with pytest.raises(UsageError, match=r"x\.tsv exists; choose another -o"):
         write_table(tmp_path / "x.tsv", [], ["t"], [])
     with pytest.raises(InputError, match="no such folder"):
         write_table(tmp_path / "no" / "x.tsv", [], ["t"], [])

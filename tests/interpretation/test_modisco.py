@@ -72,7 +72,7 @@ def test_motifs_go_out_with_the_bases_of_their_rows(world: tuple[Path, Path, Pat
     (record,) = read_motifs(motifs)
     assert done["motifs"] == 1 and done["seqlets"] == len(record.arrays["members/seqlet"])
     table = read_seqlets(seqlets).table
-    with h5py.File(out) as found, h5py.File(attributions) as source:
+    with h5py.File(out, locking=False) as found, h5py.File(attributions) as source:
         pattern = found["pos_patterns/pattern_0"]
         assert found.attrs["window_size"] == LENGTH
         np.testing.assert_array_equal(pattern["sequence"][()].T, record.arrays["pfm"])
@@ -93,6 +93,13 @@ def test_motifs_go_out_with_the_bases_of_their_rows(world: tuple[Path, Path, Pat
         mean = own["sequence"][()].sum(axis=0)
         close = np.abs(mean / mean.sum(axis=1, keepdims=True) - record.arrays["pfm"].T).max()
         assert close < 0.02
+        scores = own["contrib_scores"][()]
+    export(out, "motifs", tmp_path / "back")
+    (back,) = read_motifs(tmp_path / "back")
+    core = slice(int(back.facts["start"]), int(back.facts["end"]))
+    assert core.start > 0 and core.stop < scores.shape[1]  # flanks of the frame do not count
+    again = read_seqlets(tmp_path / "back" / "seqlets.h5").table["attribution"]
+    np.testing.assert_allclose(again, scores[:, core].sum(axis=(1, 2)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(not PEER.exists(), reason="modisco-lite is not here")
@@ -121,7 +128,8 @@ def test_its_file_becomes_a_motif_folder(tmp_path: Path) -> None:
         part = seqlets.table[seqlets.table["sign"] < 0]
         np.testing.assert_array_equal(part["start"], own["start"][()] + 50 - 30)
         np.testing.assert_array_equal(part["row"], own["example_idx"][()])
-        np.testing.assert_allclose(part["attribution"], own["contrib_scores"][()].sum(axis=(1, 2)), rtol=1e-5)
+        core = slice(int(records[1].facts["start"]), int(records[1].facts["end"]))
+        np.testing.assert_allclose(part["attribution"], own["contrib_scores"][:, core].sum(axis=(1, 2)), rtol=1e-5)
         rows = np.flatnonzero(seqlets.table["sign"] < 0)
         turned = own["is_revcomp"][()]
         np.testing.assert_array_equal(seqlets.sequence[rows[~turned]].transpose(0, 2, 1), own["sequence"][()][~turned])
@@ -141,15 +149,26 @@ def test_its_file_becomes_a_motif_folder(tmp_path: Path) -> None:
 
 
 def test_what_is_no_such_file(world: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    attributions, _, motifs = world
+    attributions, seqlets, motifs = world
     (tmp_path / "text").write_text("x")
     for path, error, said in (
         (tmp_path / "none", InputError, "no such"),
         (tmp_path / "text", InputError, "not HDF5"),
         (attributions, InputError, "no pos_patterns"),
+        (motifs, InputError, "a motif folder already, an HDF5 file of modisco-lite is wanted"),
+        (seqlets, InputError, "is a folder, an HDF5 file of modisco-lite is wanted"),
     ):
         with pytest.raises(error, match=said):
             export(path, "motifs", tmp_path / "out")
+    (tmp_path / "cut.h5").write_bytes(KEPT.read_bytes()[:-100])
+    with pytest.raises(CorruptError, match="is cut off") as caught:
+        export(tmp_path / "cut.h5", "motifs", tmp_path / "out")
+    assert "drg-merge" not in str(caught.value) and "modisco motifs" in str(caught.value)
+    with pytest.raises(UsageError, match=f"have {LENGTH} bases"):
+        export(motifs, "modisco-motifs", tmp_path / "out", length=LENGTH + 1)
+    for path, form in ((KEPT, "motifs"), (motifs, "modisco-motifs")):
+        with pytest.raises(UsageError, match="text exists"):
+            export(path, form, tmp_path / "text")
     broken = tmp_path / "broken.h5"
     broken.write_bytes(KEPT.read_bytes())
     with h5py.File(broken, "r+") as handle:

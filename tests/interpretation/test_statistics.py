@@ -11,7 +11,7 @@ from bodies.seqlet_runs import damaged_copy, do_run, write_attributions, write_d
 from support import drg, drg_json, error_line
 
 from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
-from drg_hpc.errors import CorruptError, UsageError
+from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_config import StatsOptions
@@ -282,6 +282,34 @@ def test_less_is_compared_when_less_is_asked_for(three: tuple[list[Path], list[n
             assert ("correlation" in found["files/00001/tracks"]) == within
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_named(tmp_path: Path, wrong: float) -> None:
+    projected, onehot = data(ROWS, LENGTH)
+    write_attributions(tmp_path / "x.h5", projected, onehot, tracks=2, keep=True)
+    with h5py.File(tmp_path / "x.h5", "r+") as found:
+        found["tracks/00000/projected"][3, 7] = wrong  # is not kept
+    made(tmp_path / "x.h5", tmp_path / "before.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as found:
+        found["tracks/00000/projected"][200:202, 7] = wrong, -wrong
+    done = drg("drg-stats", tmp_path / "x.h5", "--workers", 1, "-o", tmp_path / "out.h5", exit_code=3)
+    assert f"row 200 of track 'track 0' in {tmp_path / 'x.h5'} has NaN or infinite" in error_line(done)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_files_that_are_not_compared_are_named(
+    three: tuple[list[Path], list[np.ndarray]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths, _ = three
+    projected, onehot = data(64, LENGTH)
+    write_attributions(tmp_path / "other.h5", projected, onehot, tracks=1, keep=False)
+    with caplog.at_level("INFO"):
+        make_statistics(StatsOptions(files=(paths[0], tmp_path / "other.h5"), out=tmp_path / "out.h5"), Here())
+    assert f"not compared: other rows in {tmp_path / 'other.h5'} than in {paths[0]}" in caplog.text
+    caplog.clear()
+    make_statistics(StatsOptions(files=tuple(paths[:1]), out=tmp_path / "one.h5"), Here())
+    assert "not compared" not in caplog.text
+
+
 def test_a_constant_track_has_no_correlation(tmp_path: Path) -> None:
     _, onehot = data(70, 20)
     write_attributions(tmp_path / "x.h5", np.ones((70, 20), np.float32), onehot, tracks=2, keep=False)
@@ -306,3 +334,13 @@ def test_seqlets_by_track(attributions: Path, tmp_path: Path) -> None:
             assert group["negative"][track] == (own["sign"] < 0).sum()
             assert group["regions"][track] == own["row"].nunique()
             np.testing.assert_allclose(group["attribution"][track], own["attribution"].astype(float).sum(), rtol=1e-9)
+    path = tmp_path / "seqlets" / "out.h5"
+    with h5py.File(path, "r+") as found:
+        found["seqlets/attribution"][5] = np.nan
+        name = found.attrs["format"]
+    with pytest.raises(InputError, match=r"seqlet 5 of track 'track \d' in .* has a NaN"):
+        make_statistics(StatsOptions(files=(path,), out=tmp_path / "nan.h5"), Here())
+    with h5py.File(path, "r+") as found:
+        found.attrs["format"] = name.replace("/", "/0")
+    with pytest.raises(InputError, match=r"attributions \(.*\) or seqlets \(.*\) are wanted"):
+        make_statistics(StatsOptions(files=(path,), out=tmp_path / "old.h5"), Here())

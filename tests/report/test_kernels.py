@@ -83,6 +83,17 @@ def test_kernels_and_clusters_are_on_the_page(page: str, paths: dict[str, Path])
                 html.number(float(effect[k].mean())), html.number(float(found.effects["correlation"][k].mean())),
                 html.number(float(found.effects["rmse"][k].mean())), kernel.match or "no match"]  # fmt: skip
         assert all(text in row for text in told), (told, row)
+    tallest = [float((2 + (k.pfm * np.log2(k.pfm)).sum(0)).max()) for k in found.kernels]
+    for k, bits in enumerate(tallest):
+        (row,) = [row for row in table.split("<tr>")[2:] if f"<b>{found.kernels[k].name}</b>" in row]
+        assert f"k-mers that activate it, tallest column {bits:.2g} bits" in row
+        logo = row[
+            : row.index("its weights")
+        ]  # of the letters that stand on each other one stack is as high as the axis
+        sizes: dict[str, float] = {}
+        for x, size in re.findall(r'<use href="#base\w" x="([\d.]+)"[^>]* height="([\d.]+)"', logo):
+            sizes[x] = sizes.get(x, 0.0) + float(size)
+        assert max(sizes.values()) == pytest.approx(40, abs=1)
     loss = found.effects["class_correlation"]
     for k, kernel in enumerate(found.kernels):
         for t, track in enumerate(found.tracks):  # cells of the strip and of the figure of tracks
@@ -125,6 +136,7 @@ def test_names_are_escaped_and_what_is_missing_is_left_out(paths: dict[str, Path
     write_kernels(tmp_path / "k.h5", bare, {})
     text = write_report(ReportOptions(paths=(tmp_path / "k.h5",), out=tmp_path / "r.html")).read_text()
     words = check(text)
+    assert "cells below a logo" not in words and "divided by their effects" not in words
     assert '<b>"a"</b>: ' in words and "<i>&" in words
     assert "R lost" not in words and not any(heading in words for heading in HEADINGS[3:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from prediction.arrays import write_folder
 
-from drg_hpc.errors import CorruptError, IncompleteError, InputError, UsageError
+from drg_hpc.errors import CorruptError, DiskFullError, IncompleteError, InputError, UsageError
 from drg_hpc.report import html
 from drg_hpc.report.charts import Chart, padded, ticks
 from drg_hpc.report.config import ReportOptions
@@ -24,7 +25,9 @@ from drg_hpc.report.page import write_report
 from drg_hpc.report.performance import correlation, dot_size
 from drg_hpc.report.sources import Sources
 from drg_hpc.report.summary import default_title
+from drg_hpc.results import h5
 from drg_hpc.results.motifs import read_motifs
+from drg_hpc.results.statistics import FORMAT as STATISTICS
 
 VOID = {"meta", "link", "br", "path", "rect", "use"}
 
@@ -258,3 +261,25 @@ def test_the_title_counts_models(everything: dict[str, Path], tmp_path: Path) ->
     assert default_title(Sources(models)) == "2 sequence models: a and b"
     text = write_report(ReportOptions(paths=models, out=tmp_path / "r.html")).read_text()
     assert "from: model (a, b)." in check(text)
+
+
+def test_a_full_disk_is_one_line(everything: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("drg_hpc.report.page.write_atomic", full)
+    with pytest.raises(DiskFullError, match=r"out of space while writing .*r\.html"):
+        write_report(ReportOptions(paths=(everything["motifs"],), out=tmp_path / "r.html"))
+
+
+def test_statistics_are_not_drawn(tmp_path: Path) -> None:
+    with h5.create(tmp_path / "s.h5") as out:
+        h5.set_attributes(out, {"format": STATISTICS})
+    with pytest.raises(InputError, match="statistics are not drawn; open it with drg-inspect or h5py"):
+        write_report(ReportOptions(paths=(tmp_path / "s.h5",), out=tmp_path / "r.html"))
+
+
+def test_ticks_of_counts_are_whole() -> None:
+    for counts, wanted in ((False, ["0", "0.25", "0.5", "0.75", "1"]), (True, ["0", "1"])):
+        svg = Chart("c", (0, 1), (0, 1.05), "x", "y", counts=counts).svg()
+        assert re.findall(r'text-anchor="end">([^<]+)<', svg) == wanted

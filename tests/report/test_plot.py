@@ -266,7 +266,7 @@ def test_the_command(made: Made, tmp_path: Path) -> None:
     done = drg_json("drg-plot", made.path, "--regions", "peak_0", "--tracks", "B cells", "--window", "30-60", "-o", out)
     assert done["sections"] == [{"title": f"peak_0  {CHROM}:{START + 30:,}–{START + 60:,}", "first": 30, "last": 60}]
     before = out.read_bytes()
-    failed = here("drg-plot", made.path, "--regions", "peak_0", "-o", out, exit_code=3)
+    failed = here("drg-plot", made.path, "--regions", "peak_0", "-o", out, exit_code=2)
     assert error_line(failed).endswith("exists; choose another -o, or remove it first") and out.read_bytes() == before
     failed = here("drg-plot", made.path, "--regions", "0", "-o", tmp_path / "x.jpg", exit_code=2)
     assert "the ending must be .pdf, .svg or .png" in error_line(failed)

@@ -301,7 +301,7 @@ def test_command_line(tmp_path: Path, whole: tuple[Path, Truth]) -> None:
     (tmp_path / "taken").mkdir()
     sizes = _sizes(tmp_path)
     for options, kind, message in (
-        ({"format": "drg", "out": tmp_path / "taken"}, InputError, "taken exists"),
+        ({"format": "drg", "out": tmp_path / "taken"}, UsageError, "taken exists"),
         ({"format": "drg", "out": tmp_path / "no" / "d"}, InputError, "no such folder"),
         ({"format": "drg", "tracks": "c"}, UsageError, "--tracks: no track 'c'"),
         ({"format": "npz"}, UsageError, "it has no npz; --format bed, bigwig, modisco, finemo, drg"),
