@@ -45,7 +45,7 @@ def test_killed_workers_leave_the_same_store(tmp_path: Path, workers: int, monke
     monkeypatch.setattr(genome_layout, "GENOME_SHARD", 4096)
     monkeypatch.setattr(genome_layout, "MANY_CONTIGS", 10)
     rng = np.random.default_rng(workers)
-    more = 1 + workers // 3  # so that even four workers meet enough kills before they are done
+    more = 1 + workers // 2  # so that several workers, too, meet enough kills before they are done
     sizes = [300_000 * more, 4096, 50_001, *rng.integers(1, 3000, 60)]
     genome = {f"c{i}": "".join(rng.choice(list("ACGTacgtN"), size)) for i, size in enumerate(sizes)}
     path = write(tmp_path / "x.fa", genome, ["plain", "bgzip", "2bit", "plain"][workers - 1])
