@@ -10,7 +10,7 @@ import pytest
 from support import ROOT
 
 PACKAGE = ROOT / "drg_hpc"
-GROUND = {"errors", "files", "digests", "log", "config", "rng"}
+GROUND = {"errors", "files", "digests", "log", "config", "rng", "compiled"}
 
 # room -> rooms it may import (besides itself and the ground floor)
 DOWNHILL: dict[str, set[str]] = {

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from drg_hpc.bodies.kernels_layers import find_branches, own_activation
 from drg_hpc.interpretation import kernel_counts as counts
+from drg_hpc.interpretation import kernel_kmers as words
 from drg_hpc.interpretation import kernel_motifs as motifs
-from drg_hpc.interpretation import kernel_words as words
 from drg_hpc.interpretation.kernel_ablation import Branch
 from drg_hpc.models.base import SequenceModel
 

@@ -33,7 +33,7 @@ from drg_hpc.errors import InputError
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import device_model
 from drg_hpc.models.header import read_model_header
-from drg_hpc.prediction.rows import Rows, check_bins, track_places
+from drg_hpc.prediction.rows import Rows
 from drg_hpc.results import h5
 from drg_hpc.results.kernel_rows import RowsWriter
 from drg_hpc.runs.plan import Plan
@@ -170,10 +170,7 @@ class Body:
     def _targets(self) -> Rows:
         store = open_dataset(self._plan.inputs[ROWS]["path"])
         header = read_model_header(Path(self._plan.inputs[model_keys(self._plan.inputs)[0]]["path"]))
-        places = track_places(header, store)
-        check_bins(header, store, places)
-        chosen = [places[index] for index, _ in self._params["tracks"]]
-        return Rows(store, np.zeros(0, np.int64), places=chosen, inputs=())
+        return Rows.of_tracks(store, header, [index for index, _ in self._params["tracks"]])
 
     def _measured(self, regions: Any) -> NDArray[np.float64] | None:
         """Measured values (n, tracks); of bins their mean, NaN where one of them is missing."""

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drg_hpc.attribution.cost import PASS_BYTES, PASS_SIZES, Work
+from drg_hpc.attribution.cost import PASS_BYTES, Work
 from drg_hpc.attribution.recipe import parse_shifts
-from drg_hpc.attribution.transform_spec import plan_target
-from drg_hpc.attribution.transform_tracks import GROUP
-from drg_hpc.bodies.groups import read_groups
 from drg_hpc.bodies.ism_cost import CPU_MACS
 from drg_hpc.bodies.perturb_options import Options
 from drg_hpc.bodies.perturb_sites import (
@@ -24,13 +21,12 @@ from drg_hpc.bodies.perturb_sites import (
 )
 from drg_hpc.bodies.selected import Selection
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, describe_models, require_alike, select_input, worker_base
-from drg_hpc.bodies.user_code import source_of
-from drg_hpc.bodies.value_rows import used_tracks
+from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.perturb_tests import ASKED, EFFECTS, Effect, Kind, Test, list_tests
-from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header, track_links
+from drg_hpc.models.header import model_paths, other_strand, read_model_header, track_links
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import read_header
 
@@ -43,11 +39,11 @@ _PASS_ROWS = {"cpu": 64, "cuda": 1024}
 
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.perturb_plan.plan_shards`."""
-    _require_batch(options)
+    batch = batch_size(options)
     paths = model_paths(options.model)
     headers = [read_model_header(path) for path in paths]
     require_alike(paths, headers)
-    header, length = headers[0], _length(headers[0])
+    header, length = headers[0], only_length(headers[0], why="sites are of one", fix="test a model of one input")
     kinds = _kinds(options.tests)
     source = find_source(options)
     require_width(source, length)
@@ -55,7 +51,9 @@ def settle(options: Options) -> RunSpec:
     excluded, of = excluded_gaps(options, source, length=length, distance="distance" in kinds)
     tests = _tests(source.motifs, kinds, excluded=excluded, of=of)
     chosen = select_input(options, header)
-    target, files, notes = _target(options, header)
+    require_groups_named(options)
+    values, files, notes = plan_values(options, header, scale=options.scale)
+    target = dict(values.record())
     used = used_tracks(target, header)
     if options.rc_average:
         other_strand(header["strand_partners"], used, header["tracks"])
@@ -75,7 +73,7 @@ def settle(options: Options) -> RunSpec:
         "rc_average": options.rc_average,
         "shifts": list(shifts),
         "seed": options.seed,
-        "batch": options.batch_size,
+        "batch": batch,
     }
     files |= {SITES: describe_input(source.file)}
     files |= {} if fasta is None else {BACKGROUND: describe_input(fasta)}
@@ -86,40 +84,26 @@ def settle(options: Options) -> RunSpec:
     return _spec(options, params, inputs, chosen, headers, work, tests, notes=found)
 
 
-def _require_batch(options: Options) -> None:
-    if options.batch_size not in (None, *PASS_SIZES):
-        raise UsageError(f"--batch-size {options.batch_size} is no power of two up to {BLOCK_ROWS}",
-                         fix=f"take one of {', '.join(map(str, PASS_SIZES))}")  # fmt: skip
-
-
-def _length(header: Header) -> int:
-    """Bases of the one input of a model.
-
-    Raises
-    ------
-    UsageError : it takes several
-    """
-    inputs = model_inputs(header)
-    if len(inputs) > 1:
-        raise UsageError(f"the model takes {len(inputs)} sequences ({', '.join(inputs)}), sites are of one",
-                         fix="test a model of one input")  # fmt: skip
-    return next(iter(inputs.values()))
-
-
 def _kinds(text: str) -> list[Kind]:
-    """The tests asked for.
+    """The tests asked for; errors as :func:`_names`."""
+    asked = _names(text, ASKED, flag="--tests", kind="test")
+    return [kind for kind in ASKED if kind in asked]
+
+
+def _names(text: str, known: Sequence[str], *, flag: str, kind: str) -> list[str]:
+    """Names separated by commas.
 
     Raises
     ------
-    UsageError : none, or no such test
+    UsageError : none, or one that is not known
     """
     asked = [name.strip() for name in text.split(",") if name.strip()]
     for name in asked:
-        if name not in ASKED:
-            raise UsageError(f"--tests: no test {name!r}", fix=nearest(name, ASKED))
+        if name not in known:
+            raise UsageError(f"{flag}: no {kind} {name!r}", fix=nearest(name, known))
     if not asked:
-        raise UsageError("--tests: none", fix=f"known: {', '.join(ASKED)}")
-    return [kind for kind in ASKED if kind in asked]
+        raise UsageError(f"{flag}: none", fix=f"known: {', '.join(known)}")
+    return asked
 
 
 def _tests(motifs: Sequence[str], kinds: Sequence[Kind], **gaps: Any) -> list[Test]:
@@ -136,22 +120,6 @@ def _tests(motifs: Sequence[str], kinds: Sequence[Kind], **gaps: Any) -> list[Te
     return found
 
 
-def _target(options: Options, header: Header) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """The record of the statistic, the files it takes, and notes."""
-    if options.groups is not None and GROUP not in f"{options.tracks}{options.transform}":
-        raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
-    groups, files = read_groups(options.groups, header)
-    target = plan_target(header, tracks=options.tracks, transform=options.transform, groups=groups, scale=options.scale)
-    record = dict(target.record())
-    notes: tuple[str, ...] = ()
-    if target.kind == "user":
-        code = source_of(record["factory"])
-        files |= {} if code is None else {"transform": code}
-        if code is None:
-            notes = (f"the code of {record['factory']} is not found here: workers take theirs unchecked",)
-    return record, {name: describe_input(path) for name, path in files.items()}, notes
-
-
 def _effects(
     options: Options, chosen: Selection, target: Mapping[str, Any], header: Header
 ) -> tuple[tuple[Effect, ...], tuple[str, ...]]:
@@ -164,12 +132,7 @@ def _effects(
     why = _no_labels(options, chosen, target, header)
     if options.effects is None:
         return (("loss", "logit"), ()) if why is None else (("value",), (f"effects are changes of the value: {why}",))
-    asked = [name.strip() for name in options.effects.split(",") if name.strip()]
-    for name in asked:
-        if name not in EFFECTS:
-            raise UsageError(f"--effects: no effect {name!r}", fix=nearest(name, EFFECTS))
-    if not asked:
-        raise UsageError("--effects: none", fix=f"known: {', '.join(EFFECTS)}")
+    asked = _names(options.effects, EFFECTS, flag="--effects", kind="effect")
     if why is not None and (labelled := [name for name in asked if name != "value"]):
         raise UsageError(f"--effects {labelled[0]}: {why}", fix="--effects value")
     return tuple(name for name in EFFECTS if name in asked), ()

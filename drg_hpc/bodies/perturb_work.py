@@ -26,7 +26,7 @@ from drg_hpc.experiments.perturb_values import Perturbation, TestValues, block_v
 from drg_hpc.files import counted
 from drg_hpc.models.compute import device_model
 from drg_hpc.models.header import read_model_header
-from drg_hpc.prediction.rows import Rows, check_bins, track_places
+from drg_hpc.prediction.rows import Rows
 from drg_hpc.results import h5, perturbation
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.spec import Attempt, Part, Shard
@@ -102,10 +102,7 @@ class Body:
     def _targets(self) -> Rows:
         store = open_dataset(self._plan.inputs[ROWS]["path"])
         header = read_model_header(Path(self._plan.inputs[model_keys(self._plan.inputs)[0]]["path"]))
-        places = track_places(header, store)
-        check_bins(header, store, places)
-        chosen = [places[number] for number in self._params["target"]["tracks"]]
-        return Rows(store, np.zeros(0, np.int64), places=chosen, inputs=())
+        return Rows.of_tracks(store, header, self._params["target"]["tracks"])
 
     def _labels(self, regions: pd.DataFrame) -> NDArray[np.float64] | None:
         """Labels (n, tracks), NaN where one is missing; None where no effect needs them.

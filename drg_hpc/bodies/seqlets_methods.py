@@ -60,24 +60,25 @@ def kept_blocks(source: AttributionSource, track: Track, shard: Shard) -> Iterat
     for first, values in source.blocks(track, shard.start, shard.stop):
         check_stop()
         kept = np.flatnonzero(source.kept(first, first + len(values)))
-        require_finite(values, source, track, kept, first)
-        yield first, values[kept]
+        chosen = values[kept]
+        require_finite(chosen, source, track, first + kept)
+        yield first, chosen
 
 
 def require_finite(
-    values: NDArray[Any], source: AttributionSource, track: Track, rows: NDArray[np.int64], first: int
+    values: NDArray[Any], source: AttributionSource, track: Track, rows: NDArray[np.int64] | range
 ) -> None:
-    """Look at ``rows`` of a block (n, …) that begins at row ``first``.
+    """Look at the values (n, …) of some rows, whose numbers are ``rows``.
 
     Raises
     ------
     InputError : naming the first row with a value that is NaN or infinite
     """
     try:
-        extremes(values[rows])
+        extremes(values)
     except InputError as error:
-        wrong = rows[~np.isfinite(values[rows]).all(axis=tuple(range(1, values.ndim)))][0]
+        wrong = rows[int(np.flatnonzero(~np.isfinite(values).all(axis=tuple(range(1, values.ndim))))[0])]
         raise InputError(
-            f"row {first + wrong} of track {track.name!r} in {source.path} has NaN or infinite attributions",
+            f"row {wrong} of track {track.name!r} in {source.path} has NaN or infinite attributions",
             fix=error.fix,
         ) from None

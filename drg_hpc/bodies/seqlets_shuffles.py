@@ -60,7 +60,7 @@ class Shuffled(Method):
 
     def call(self, source: AttributionSource, number: int, track: Track, first: int, values: Float32) -> pd.DataFrame:
         """Calls of a block; a shuffle among the rows of ATTR is no row to call in."""
-        require_finite(values, source, track, np.arange(len(values)), first)
+        require_finite(values, source, track, range(first, first + len(values)))
         names = self._names[first - self._first :][: len(values)]
         origin = source.regions(first, first + len(values)).origin
         kept = source.kept(first, first + len(values))
@@ -76,7 +76,7 @@ class Shuffled(Method):
             of = next(item for item in null.tracks if item.name == track.name)
             shuffles = _read(null, of, sorted({row for item in rows for row in item}))
             for row, item in shuffles.items():
-                require_finite(item[None], null, of, np.zeros(1, np.int64), row)
+                require_finite(item[None], null, of, range(row, row + 1))
         stacks = [np.stack([shuffles[row] for row in item]) for item in rows]
         table = call_against_shuffles(self.rule, values[used], stacks, [names[i] for i in used])
         table["row"] = np.array(used, np.int64)[table["row"].to_numpy(np.int64)]

@@ -35,11 +35,12 @@ class Zscore(Method):
         for first, values in source.blocks(track, start, stop):
             check_stop()
             here = slice(first - start, first - start + len(values))
-            kept = np.flatnonzero(source.kept(first, first + len(values)))
-            require_finite(values, source, track, kept, first)
+            kept = source.kept(first, first + len(values))
+            rows = first + np.flatnonzero(kept)
+            require_finite(values[kept], source, track, rows)
             full = source.full(track, first, first + len(values))
-            require_finite(full, source, track, kept, first)
-            found[here] = np.where(source.kept(first, first + len(values)), row_scales(full), 0.0)
+            require_finite(full[kept], source, track, rows)
+            found[here] = np.where(kept, row_scales(full), 0.0)
         return found
 
     def work(self, stage: str, source: AttributionSource, tracks: list[Track], shard: Shard, out: Path) -> None:
@@ -72,7 +73,7 @@ class Zscore(Method):
 
     def call(self, source: AttributionSource, number: int, track: Track, first: int, values: Float32) -> pd.DataFrame:
         """Calls with the scale of the rows or of the track."""
-        require_finite(values, source, track, np.arange(len(values)), first)
+        require_finite(values, source, track, range(first, first + len(values)))
         if self.rule.norm == "seq":
             scales = self._by_row[first - self._begun :][: len(values)]
         else:

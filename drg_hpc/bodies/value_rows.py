@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from drg_hpc.attribution.cost import PASS_SIZES
 from drg_hpc.attribution.recipe import parse_shifts
-from drg_hpc.attribution.transform_spec import Scale, plan_target
+from drg_hpc.attribution.transform_spec import Scale, Target, plan_target
 from drg_hpc.attribution.transform_tracks import GROUP
 from drg_hpc.bodies.gene_options import uses_genes
 from drg_hpc.bodies.gene_plan import plan_genes
@@ -70,7 +71,25 @@ def choose_values(options: ValueOptions, header: Header, *, scale: Scale | None)
     return _genes(options, header) if uses_genes(options) else _tracks(options, header, scale)
 
 
-def require_groups_named(options: ValueOptions) -> None:
+class Named(Protocol):
+    """Flags that name values."""
+
+    @property
+    def tracks(self) -> str: ...
+    @property
+    def groups(self) -> Path | None: ...
+    @property
+    def transform(self) -> str | None: ...
+
+
+class Batched(Protocol):
+    """The flag of a pass."""
+
+    @property
+    def batch_size(self) -> int | None: ...
+
+
+def require_groups_named(options: Named) -> None:
     """Refuse a table of groups of which none is named.
 
     Raises
@@ -81,7 +100,7 @@ def require_groups_named(options: ValueOptions) -> None:
         raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
 
 
-def batch_size(options: ValueOptions) -> int | None:
+def batch_size(options: Batched) -> int | None:
     """Rows of a pass, None for what a worker's device is good for.
 
     Raises
@@ -105,29 +124,55 @@ def contigs_for(options: ValueOptions, exports: Sequence[str]) -> dict[str, int]
 def _tracks(options: ValueOptions, header: Header, scale: Scale | None) -> ValueRows:
     """Tracks, groups or a transform, of the rows of an input."""
     chosen = select_input(options, header)
-    groups, files = read_groups(options.groups, header)
-    target = plan_target(header, tracks=options.tracks, transform=options.transform, groups=groups, scale=scale)
-    record = target.record()
-    plain = target.kind == "tracks"
-    notes = chosen.notes
-    if target.kind == "user":
-        code = source_of(record["factory"])
-        files |= {} if code is None else {"transform": code}
-        if code is None:
-            notes = (*notes, f"the code of {record['factory']} is not found here: workers take theirs unchecked")
+    target, files, notes = plan_values(options, header, scale=scale)
+    record, plain = target.record(), target.kind == "tracks"
     numbers = record["tracks"] if plain else range(len(target.names))
     return ValueRows(
         rows=chosen.rows,
         params=chosen.params | {"target": record},
-        inputs=dict(chosen.records) | {name: describe_input(path) for name, path in files.items()},
+        inputs=dict(chosen.records) | files,
         names=list(zip(numbers, target.names, strict=True)),
         tracks=used_tracks(record, header),
         plain=plain,
         unkept=chosen.unkept,
         aside=chosen.aside,
         memory=chosen.memory,
-        notes=notes,
+        notes=(*chosen.notes, *notes),
     )
+
+
+def plan_values(
+    options: Named, header: Header, *, scale: Scale | None
+) -> tuple[Target, dict[str, Any], tuple[str, ...]]:
+    """The statistic that the flags name, records of the files it takes, and notes.
+
+    Raises
+    ------
+    UsageError : flags that clash, or no such track or group
+    """
+    groups, files = read_groups(options.groups, header)
+    target = plan_target(header, tracks=options.tracks, transform=options.transform, groups=groups, scale=scale)
+    notes: tuple[str, ...] = ()
+    if target.kind == "user":
+        factory = target.record()["factory"]
+        code = source_of(factory)
+        files |= {} if code is None else {"transform": code}
+        if code is None:
+            notes = (f"the code of {factory} is not found here: workers take theirs unchecked",)
+    return target, {name: describe_input(path) for name, path in files.items()}, notes
+
+
+def only_length(header: Header, *, why: str, fix: str) -> int:
+    """Bases of the one input of a model.
+
+    Raises
+    ------
+    UsageError : it takes several
+    """
+    inputs = model_inputs(header)
+    if len(inputs) > 1:
+        raise UsageError(f"the model takes {len(inputs)} sequences ({', '.join(inputs)}), {why}", fix=fix)
+    return next(iter(inputs.values()))
 
 
 def used_tracks(record: Mapping[str, Any], header: Header) -> list[int]:

@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drg_hpc.attribution.cost import PASS_BYTES, PASS_SIZES, Work
+from drg_hpc.attribution.cost import PASS_BYTES, Work
 from drg_hpc.attribution.ism_recipe import RATIOS, IsmRecipe
 from drg_hpc.attribution.recipe import parse_shifts
-from drg_hpc.attribution.transform_spec import plan_target
-from drg_hpc.attribution.transform_tracks import GROUP
-from drg_hpc.bodies.groups import read_groups
 from drg_hpc.bodies.ism_cost import CPU_MACS, mutants_of_pass
 from drg_hpc.bodies.selection import describe_models, require_alike, worker_base
-from drg_hpc.bodies.user_code import source_of
-from drg_hpc.bodies.value_rows import used_tracks
+from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
 from drg_hpc.bodies.variants_options import Options
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.genome.vcf import select_variants
-from drg_hpc.models.header import model_inputs, model_paths, other_strand, read_model_header, track_links
+from drg_hpc.models.header import model_paths, other_strand, read_model_header, track_links
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import describe_store, genome_contigs
 
@@ -33,12 +29,16 @@ _ROW_BYTES = 160
 
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.variants_plan.plan_shards`."""
-    recipe = _recipe(options)
+    recipe, batch = _recipe(options), batch_size(options)
     paths = model_paths(options.model)
     headers = [read_model_header(path) for path in paths]
     require_alike(paths, headers)
-    header, length = headers[0], _length(headers[0])
-    target, files, notes = _target(options, header, recipe)
+    header = headers[0]
+    length = only_length(header, why="a variant has one window", fix="score a model of one input")
+    require_groups_named(options)
+    scale = options.scale if options.transform and recipe.compare not in RATIOS else recipe.scale(options.scale)
+    values, files, notes = plan_values(options, header, scale=scale)
+    target = dict(values.record())
     used = used_tracks(target, header)
     if options.rc_average:
         other_strand(header["strand_partners"], used, header["tracks"])
@@ -61,7 +61,7 @@ def settle(options: Options) -> RunSpec:
         "skipped": dict(sorted(skipped.items())),
         "format": options.format,
         "seed": options.seed,
-        "batch": options.batch_size,
+        "batch": batch,
     }
     inputs = {"genome": describe_store(options.genome), "vcf": describe_input(options.vcf), **files}
     views = len(shifts) * (2 if options.rc_average else 1)
@@ -75,50 +75,14 @@ def _recipe(options: Options) -> IsmRecipe:
 
     Raises
     ------
-    UsageError : a pseudo count without a ratio, a single background, or a batch that is no power of two up to 64
+    UsageError : a pseudo count without a ratio, or a single background
     """
     if options.pseudo and options.compare not in RATIOS:
         raise UsageError(f"--pseudo {options.pseudo:g} has no effect with --compare {options.compare}",
                          fix="leave it out, or take --compare log2fc")  # fmt: skip
     if options.backgrounds == 1:
         raise UsageError("--backgrounds 1: one shuffle has no standard deviation", fix="--backgrounds 20")
-    if options.batch_size not in (None, *PASS_SIZES):
-        raise UsageError(f"--batch-size {options.batch_size} is no power of two up to {BLOCK_ROWS}",
-                         fix=f"take one of {', '.join(map(str, PASS_SIZES))}")  # fmt: skip
     return IsmRecipe(compare=options.compare, pseudo=options.pseudo)
-
-
-def _length(header: Header) -> int:
-    """Bases of the one input of a model.
-
-    Raises
-    ------
-    UsageError : it takes several
-    """
-    inputs = model_inputs(header)
-    if len(inputs) > 1:
-        raise UsageError(f"the model takes {len(inputs)} sequences ({', '.join(inputs)}), a variant has one window",
-                         fix="score a model of one input")  # fmt: skip
-    return next(iter(inputs.values()))
-
-
-def _target(
-    options: Options, header: Header, recipe: IsmRecipe
-) -> tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]:
-    """The record of the statistic, the files it takes, and notes."""
-    if options.groups is not None and GROUP not in f"{options.tracks}{options.transform}":
-        raise UsageError(f"--groups {options.groups} has no effect: no group is named", fix=f"--tracks {GROUP}NAME")
-    groups, files = read_groups(options.groups, header)
-    scale = options.scale if options.transform and recipe.compare not in RATIOS else recipe.scale(options.scale)
-    target = plan_target(header, tracks=options.tracks, transform=options.transform, groups=groups, scale=scale)
-    record = dict(target.record())
-    notes: tuple[str, ...] = ()
-    if target.kind == "user":
-        code = source_of(record["factory"])
-        files |= {} if code is None else {"transform": code}
-        if code is None:
-            notes = (f"the code of {record['factory']} is not found here: workers take theirs unchecked",)
-    return record, {name: describe_input(path) for name, path in files.items()}, notes
 
 
 def _stats(options: Options, target: Mapping[str, Any], links: Sequence[str]) -> tuple[str, ...]:

@@ -11,16 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import UsageError
 from drg_hpc.rng import row_keys
 
-F = TypeVar("F", bound=Callable[..., Any])
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -175,7 +173,7 @@ def _count(read: Callable[[int, int], NDArray[np.uint8]], size: int, length: int
     return found
 
 
-@cast("Callable[[F], F]", njit(cache=True))
+@compiled
 def _add_up(codes: NDArray[np.uint8], gc: NDArray[np.int32], known: NDArray[np.int32]) -> None:
     """Numbers of G and C, and of known bases, before each position of a block; position 0 has none."""
     for i in range(len(codes)):
@@ -183,7 +181,7 @@ def _add_up(codes: NDArray[np.uint8], gc: NDArray[np.int32], known: NDArray[np.i
         known[i + 1] = known[i] + (codes[i] < 4)
 
 
-@cast("Callable[[F], F]", njit(cache=True))
+@compiled
 def _draw(gc: Floats, bins: Ints, order: Ints, window_gc: Floats, heads: Ints, per_row: int, tolerance: float) -> Ints:
     """Number of the window of every negative, (positives, per_row), -1 for none.
 

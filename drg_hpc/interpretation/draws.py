@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 
 _WORDS, _FAR = 624, 397
 _STEPS = 1 << 22

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 
 _CLOSE = 1e-15
 _LEAST_SHARE = 0.95

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.compiled import compiled
 
 Linkage = Literal["average", "complete", "single"]
 _CODES = {"average": 0, "complete": 1, "single": 2}

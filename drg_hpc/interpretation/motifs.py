@@ -71,7 +71,7 @@ def find_motifs(options: MotifsOptions, pool: Pool | None = None) -> Path:
     seqlets = read_seqlets(source)
     check_seqlets(seqlets, source)
     require_room(out, len(seqlets.table))
-    named = name_motifs(motifs_of(seqlets, options, pool or Here(), source=source), options)
+    named = name_motifs(motifs_of(seqlets, options, pool, source=source), options)
     by = {"inputs": {name: record["path"] for name, record in inputs.items()}, "by": digests.who_and_where()}
     facts = {"command": "motifs", **by, "versions": digests.versions()}
     with publish(out, header) as folder:

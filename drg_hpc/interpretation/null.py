@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import InputError
-from drg_hpc.interpretation.compiled import compiled
 
 _KEYS = 1 << 16
 _PIECE = 1 << 16

@@ -49,11 +49,10 @@ def best_values(
     largest = _Largest(*shape) if device == "cpu" else _largest_by_torch(*shape, device)
     for flipped in (False, True) if both_strands else (False,):
         turned = flip(queries).astype(np.float32, copy=False) if flipped else queries
+        left, right = _Scaled(turned, metric, side=-1), _Scaled(references, metric, side=1)
         for _, here, there in overlaps(width, other, min_overlap):
             cells = 4 * (width + other - (here.stop - here.start))
-            left = _scaled(turned, here, metric, cells=cells, side=-1)
-            right = _scaled(references, there, metric, cells=cells, side=1)
-            largest.add(left, right)
+            largest.add(left.part(here, cells), right.part(there, cells))
     return largest.value()
 
 
@@ -80,16 +79,28 @@ def _largest_by_torch(rows: int, columns: int, device: str) -> Any:
     return LargestByTorch(rows, columns, device)
 
 
-def _scaled(windows: Float32, part: slice, metric: Metric, *, cells: int, side: int) -> Float32:
-    flat = windows.reshape(len(windows), -1)
-    square = np.einsum("ij,ij->i", flat, flat)
-    cut = windows[:, :, part].reshape(len(windows), -1)
-    if metric == "cosine":
-        return np.asarray(cut / (np.sqrt(square)[:, None] + np.float32(_TINY)), np.float32)
-    total = flat.sum(axis=1)
-    spread = np.sqrt(np.maximum(square - total**2 / np.float32(cells), 0))[:, None] + np.float32(_TINY)
-    mean = side * total[:, None] / np.float32(np.sqrt(cells))
-    return np.asarray(np.hstack([cut, mean]) / spread, np.float32)
+class _Scaled:
+    """Windows, and what of their scale does not depend on the offset."""
+
+    def __init__(self, windows: Float32, metric: Metric, *, side: int) -> None:
+        flat = windows.reshape(len(windows), -1)
+        self._square = np.einsum("ij,ij->i", flat, flat)
+        self._metric, self._side = metric, side
+        if metric == "cosine":
+            size = np.sqrt(self._square) + np.float32(_TINY)
+            self._windows = np.asarray(windows / size[:, None, None], np.float32)
+        else:
+            self._windows, self._total = windows, flat.sum(axis=1)
+
+    def part(self, positions: slice, cells: int) -> Float32:
+        """Rows for a product over these positions, of a union of ``cells`` cells."""
+        cut = self._windows[:, :, positions].reshape(len(self._windows), -1)
+        if self._metric == "cosine":
+            return cut
+        total = self._total
+        spread = np.sqrt(np.maximum(self._square - total**2 / np.float32(cells), 0))[:, None] + np.float32(_TINY)
+        mean = self._side * total[:, None] / np.float32(np.sqrt(cells))
+        return np.asarray(np.hstack([cut, mean]) / spread, np.float32)
 
 
 def distance_matrix(windows: Float32, *, metric: Metric, min_overlap: int, device: str = "cpu") -> Float32:

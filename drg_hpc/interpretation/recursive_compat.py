@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 from drg_hpc.interpretation.null import Counts, Edges, Null, span_densities, tally
 from drg_hpc.interpretation.recursive import RecursiveRule, decoded, frame
 

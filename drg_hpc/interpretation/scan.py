@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.compiled import compiled
 
 UNIT = 0.1
 """Bits of one step of the score."""

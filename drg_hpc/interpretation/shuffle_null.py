@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import InputError
-from drg_hpc.interpretation.compiled import compiled
 from drg_hpc.interpretation.recursive import RecursiveRule, frame
 from drg_hpc.interpretation.spans import decode_row, span_sums
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 from drg_hpc.interpretation.cooccurrence import draw_below
 from drg_hpc.interpretation.naming import benjamini_hochberg
 from drg_hpc.interpretation.sites import Sites, strongest_sites

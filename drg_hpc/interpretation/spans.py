@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 
 _INSERTION = 48
 

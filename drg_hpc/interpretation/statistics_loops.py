@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.interpretation.compiled import compiled
+from drg_hpc.compiled import compiled
 
 Array = NDArray[Any]
 

@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.compiled import compiled
 from drg_hpc.interpretation.draws import first_of_permutation
 from drg_hpc.interpretation.isotonic import cutoff
 from drg_hpc.interpretation.recursive import frame

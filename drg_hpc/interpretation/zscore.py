@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.errors import UsageError
-from drg_hpc.interpretation.compiled import compiled
 from drg_hpc.interpretation.recursive import frame
 from drg_hpc.interpretation.spans import span_sums
 from drg_hpc.runs.spec import BLOCK_ROWS

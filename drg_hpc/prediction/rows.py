@@ -131,6 +131,13 @@ class Rows:
         """The store."""
         return self.store.path
 
+    @classmethod
+    def of_tracks(cls, store: DatasetStore, header: Mapping[str, Any], tracks: Sequence[int]) -> Rows:
+        """For the targets of some of a model's tracks, without rows of its own; errors as :func:`check_bins`."""
+        places = track_places(header, store)
+        check_bins(header, store, places)
+        return cls(store, np.zeros(0, np.int64), places=[places[track] for track in tracks], inputs=())
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -12,12 +12,11 @@ from drg_hpc.report import html
 from drg_hpc.report.heat import matrix, strip
 from drg_hpc.report.kernel_words import facts_table
 from drg_hpc.report.logos import LogoRow, information, logo_figure, span_of
-from drg_hpc.report.motif_tree import LINKED, Heat, Leaf, similarity_tree
+from drg_hpc.report.motif_tree import LINKED, Heat, Leaf, most_affected, similarity_tree
 from drg_hpc.report.sources import Source
 from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consensus, read_kernels
 
 Float64 = NDArray[np.float64]
-_MOST_TRACKS = 24
 _LEAST_IN_TREE = 3
 _LONGEST = 32
 _SCALED = "Each logo has an axis of its own, up to its tallest column."
@@ -34,7 +33,7 @@ def kernel_section(source: Source, *, limit: int) -> str:
     several = len({kernel.model for kernel in found.kernels}) > 1
     of_clusters, of_kernels = found.cluster_effects(), found.effects
     clusters, kernels = _strongest(of_clusters["effect"], limit), _strongest(of_kernels["effect"], limit)
-    tracks = _shown_tracks(of_kernels["effect"])
+    tracks = most_affected(of_kernels["effect"])
     return "".join([
         facts_table(source, found),
         _cluster_table(found, clusters, tracks, several=several),
@@ -66,10 +65,6 @@ def kernel_summary(source: Source) -> tuple[str, tuple[str, str]]:
 def _strongest(effect: Float64, limit: int) -> list[int]:
     """Numbers of the rows of (n, tracks) with the largest mean magnitudes, largest first."""
     return [int(i) for i in np.argsort(-np.abs(effect).mean(axis=1), kind="stable")[:limit]]
-
-
-def _shown_tracks(effect: Float64) -> list[int]:
-    return sorted(int(i) for i in np.argsort(-np.abs(effect).sum(axis=0), kind="stable")[:_MOST_TRACKS])
 
 
 def _largest(values: Float64) -> float:

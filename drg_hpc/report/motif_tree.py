@@ -91,9 +91,13 @@ def _linked(heights: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def shown_tracks(effects: EffectsFile) -> list[int]:
     """Numbers of at most 24 tracks, those with the largest effects, in the order of the file."""
-    weight = np.abs(effects.groups["by_track"]["mean"]).sum(axis=0)
     used = np.flatnonzero(effects.groups["by_track"]["seqlets"].sum(axis=0))
-    return sorted(used[np.argsort(-weight[used], kind="stable")][:_MOST_TRACKS].tolist())
+    return [int(used[i]) for i in most_affected(effects.groups["by_track"]["mean"][:, used])]
+
+
+def most_affected(effect: NDArray[np.floating]) -> list[int]:
+    """Numbers of at most 24 tracks of (n, tracks), those with the largest magnitudes, ascending."""
+    return sorted(int(i) for i in np.argsort(-np.abs(effect).sum(axis=0), kind="stable")[:_MOST_TRACKS])
 
 
 def largest_effect(effects: EffectsFile) -> float:

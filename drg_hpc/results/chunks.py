@@ -9,21 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import product
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import h5py
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from drg_hpc.compiled import compiled
 from drg_hpc.genome.inflate import InflateError, inflate
 
-F = TypeVar("F", bound=Callable[..., Any])
 _SIZES = (1, 2, 4, 8)
-
-
-def _compiled(function: F) -> F:
-    return cast(F, njit(cache=True)(function))
 
 
 class RowReader:
@@ -109,20 +104,20 @@ def _is_direct(source: h5py.Dataset) -> bool:
     return plain and names == [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
 
 
-@_compiled
+@compiled
 def _unshuffle_2(planes: NDArray[np.uint8], values: NDArray[np.uint16]) -> None:
     for i in range(values.shape[0]):
         values[i] = np.uint16(planes[0, i]) | (np.uint16(planes[1, i]) << np.uint16(8))
 
 
-@_compiled
+@compiled
 def _unshuffle_4(planes: NDArray[np.uint8], values: NDArray[np.uint32]) -> None:
     for i in range(values.shape[0]):
         low = np.uint32(planes[0, i]) | (np.uint32(planes[1, i]) << np.uint32(8))
         values[i] = low | (np.uint32(planes[2, i]) << np.uint32(16)) | (np.uint32(planes[3, i]) << np.uint32(24))
 
 
-@_compiled
+@compiled
 def _unshuffle_8(planes: NDArray[np.uint8], values: NDArray[np.uint64]) -> None:
     values[:] = 0
     for byte in range(8):

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
+from interpretation.planted import named, plant
 
 from drg_hpc.bodies.seqlets_plan import Options, plan_shards
 from drg_hpc.bodies.seqlets_work import Body
@@ -110,3 +111,11 @@ def write_done(folder: Path, command: str, summary: dict[str, Any]) -> None:
     write_json(folder / "done.json", record | {"seconds": {"work": 1.5}, "versions": {"drg_hpc": "0"}, "params": {}})
     if not (folder / "plan.json").is_file():
         write_json(folder / "plan.json", {})
+
+
+def two_motifs(folder: Path) -> Path:
+    """The out.h5 of seqlets of two planted motifs, one of either sign."""
+    planted = plant(named("CTCF", "GATA1"), [1, -1], rows=600, length=80, noise=0.15, seed=0)
+    write_attributions(folder / "attr.h5", planted.projected, planted.onehot, tracks=1, keep=False)
+    do_run(Options(attributions=folder / "attr.h5", out=folder / "run"))
+    return folder / "run" / "out.h5"

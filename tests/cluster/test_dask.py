@@ -19,14 +19,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from bodies.seqlet_runs import do_run, write_attributions
+from bodies.seqlet_runs import two_motifs, write_attributions
 from cluster_helpers import sha256, until
 from image_helpers import Image
-from interpretation.planted import named, plant
 from slurm_bed import PATIENCE_S, Bed
 from support import argv, drg, environment
 
-from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
 from drg_hpc.files import walk_files
 from drg_hpc.runs import image as images
 
@@ -47,12 +45,8 @@ def attributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seqlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seqlets of two motifs, one of either sign: 24 tasks that compare them with centres, 4 that read them."""
-    folder = tmp_path_factory.mktemp("seqlets")
-    planted = plant(named("CTCF", "GATA1"), [1, -1], rows=600, length=80, noise=0.15, seed=0)
-    write_attributions(folder / "attr.h5", planted.projected, planted.onehot, tracks=1, keep=False)
-    do_run(SeqletOptions(attributions=folder / "attr.h5", out=folder / "run"))
-    return folder / "run" / "out.h5"
+    """Seqlets of two motifs, one of either sign."""
+    return two_motifs(tmp_path_factory.mktemp("seqlets"))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from drg_hpc.errors import UsageError
 from drg_hpc.interpretation import kernel_counts as counts
+from drg_hpc.interpretation import kernel_kmers as words
 from drg_hpc.interpretation import kernel_motifs as motifs
-from drg_hpc.interpretation import kernel_words as words
 
 BASES = np.eye(4)
 

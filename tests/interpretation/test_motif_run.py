@@ -123,7 +123,7 @@ def test_the_largest_cut_splits_nothing_and_two_tracks_are_refused(
 
 @pytest.mark.parametrize("method", ["linkage", "leiden"])
 def test_threads_do_not_change_a_byte(method: str, database: Path, tmp_path: Path) -> None:
-    """--threads and what the environment says to BLAS, OpenMP and numba."""
+    """--threads, whatever the environment says to BLAS, OpenMP and numba: the command sets these itself."""
     planted = plant(named("CTCF", "GATA1", "SPI1", "REST"), [1, 1, -1, 1], rows=1200, length=100, noise=0.15, seed=0)
     write_seqlets(tmp_path / "seqlets.h5", planted)
     sums = []

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bodies.seqlet_runs import do_run, write_attributions
-from interpretation.planted import named, plant
+from bodies.seqlet_runs import two_motifs
 
-from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
 from drg_hpc.files import describe_files
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.membership import nearest_block
@@ -24,11 +22,7 @@ from drg_hpc.runs.launch.dask import Cluster, connect
 @pytest.fixture(scope="module")
 def seqlets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seqlets of two motifs, one of either sign."""
-    folder = tmp_path_factory.mktemp("seqlets")
-    planted = plant(named("CTCF", "GATA1"), [1, -1], rows=600, length=80, noise=0.15, seed=0)
-    write_attributions(folder / "attr.h5", planted.projected, planted.onehot, tracks=1, keep=False)
-    do_run(SeqletOptions(attributions=folder / "attr.h5", out=folder / "run"))
-    return folder / "run" / "out.h5"
+    return two_motifs(tmp_path_factory.mktemp("seqlets"))
 
 
 def written(folder: Path) -> dict[str, Any]:

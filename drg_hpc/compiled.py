@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from numba import njit
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -15,4 +13,6 @@ def compiled(function: F) -> F:
 
     No ``fastmath``: sums must not be reordered, or results would depend on the processor.
     """
+    from numba import njit
+
     return cast(F, njit(cache=True)(function))
