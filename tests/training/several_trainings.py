@@ -10,54 +10,81 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from drg_hpc.errors import DrgError
+from drg_hpc.files import write_atomic
 from drg_hpc.training.config import TrainOptions
 from drg_hpc.training.run import train
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def train_on_ranks(ranks: int, jobs: dict[str, dict[str, Any]], folder: Path) -> list[dict[str, str]]:
     """Train with some options each, by name; for each rank what became of them: ``done``, or the error."""
-    file = folder / "jobs.json"
-    values = {name: {"port": _free_port(), "options": options} for name, options in jobs.items()}
-    file.write_text(json.dumps(values, default=str))
+    work = folder / f"on{ranks}"
+    work.mkdir()
+    file = work / "jobs.json"
+    file.write_text(json.dumps(jobs, default=str))
     shared = os.environ | {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
     shared["PYTHONPATH"] = os.pathsep.join(sys.path)
-    started = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(file)],
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
+    logs = [work / f"rank{rank}.log" for rank in range(ranks)]
+    started = []
+    for rank, log in enumerate(logs):
+        with log.open("w") as stream:
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, str(file)],
+                    env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    stdout=stream, stderr=stream, text=True,
+                )
+            )  # fmt: skip
     try:
-        outputs = [process.communicate(timeout=240) for process in started]
+        ended = _wait(started)
     finally:
         for process in started:
             process.kill()
-    assert all(process.returncode == 0 for process in started), "\n".join(error for _, error in outputs)
-    return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+            process.wait()
+    assert ended, "\n".join(f"rank {rank}:\n{log.read_text()[-3000:]}" for rank, log in enumerate(logs))
+    return [json.loads((work / f"rank{rank}.json").read_text()) for rank in range(ranks)]
+
+
+def _wait(started: list[subprocess.Popen[str]]) -> bool:
+    """Whether all end well in time; not waiting for the others of one that does not."""
+    last = time.monotonic() + 900
+    while time.monotonic() < last:
+        codes = [process.poll() for process in started]
+        if any(codes) or None not in codes:
+            return not any(codes)
+        time.sleep(0.1)
+    return False
+
+
+def _port(folder: Path, name: str, rank: int) -> int:
+    """The port of a training. Rank 0 takes a free one when it needs it: one taken earlier may be another's by then."""
+    file = folder / f"{name}.port"
+    if rank == 0:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = int(found.getsockname()[1])
+        write_atomic(file, str(port))
+        return port
+    while not file.exists():
+        time.sleep(0.01)
+    return int(file.read_text())
 
 
 def _main() -> None:
     found: dict[str, str] = {}
-    for name, job in json.loads(Path(sys.argv[1]).read_text()).items():
-        os.environ["MASTER_PORT"] = str(job["port"])
+    file, rank = Path(sys.argv[1]), int(os.environ["RANK"])
+    for name, options in json.loads(file.read_text()).items():
+        os.environ["MASTER_PORT"] = str(_port(file.parent, name, rank))
         try:
-            train(TrainOptions.model_validate(job["options"]))
+            train(TrainOptions.model_validate(options))
             found[name] = "done"
         except DrgError as error:
             found[name] = f"{type(error).__name__}: {error}"
-    print(json.dumps(found), flush=True)
+    (file.parent / f"rank{rank}.json").write_text(json.dumps(found))
     os._exit(0)  # as drg-train does: see training/distributed.py
 
 
