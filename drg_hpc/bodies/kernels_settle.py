@@ -13,7 +13,9 @@ from drg_hpc.bodies.selection import describe_models, require_alike, select_inpu
 from drg_hpc.config import changed
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import InputError, UsageError
+from drg_hpc.genome.motif_formats import read_raw
 from drg_hpc.genome.text import columns, numbered_lines
+from drg_hpc.interpretation.kernel_limits import require_countable
 from drg_hpc.models.header import model_inputs, model_paths, read_model_header
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Shard, Stage, block_shards
 
@@ -107,11 +109,29 @@ def _kernels(model: Mapping[str, Any]) -> int:
     return found if isinstance(found, int) else _KERNELS
 
 
+def first_widths(model: Mapping[str, Any]) -> set[int]:
+    """Bases of the first layer's kernels, as far as the description tells: not of a network of the user's own."""
+    config = model["config"]
+    if "trunk" in config:
+        tables = [config["own"].get(name, config["trunk"]) for name in model_inputs(model)]
+    else:
+        tables = [config]
+    found = set()
+    for table in tables:
+        width = table.get("stem_size") or (table.get("sizes") or [None])[0] or table.get("kernel_size")
+        found |= {width} if isinstance(width, int) else set()
+    return found
+
+
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.kernels_plan.plan_shards`."""
     paths = model_paths(options.model)
     models = [read_model_header(path) for path in paths]
     require_alike(paths, models)
+    for width in sorted(set().union(*map(first_widths, models)) if options.unique else ()):
+        require_countable(width)
+    for path in options.database:  # faults of these would be met after all the work
+        read_raw(path, "meme")
     chosen = select_input(options, models[0])
     measured = chosen.kind == "store"
     _require_uses(options, measured=measured)

@@ -186,7 +186,7 @@ def run_command(
     except DrgError as error:
         _fail(prog, error.exit_code, str(error), as_json=as_json, at_once=isinstance(error, DiskFullError))
     except KeyboardInterrupt:
-        _fail(prog, EXIT_STOPPED, "stopped; run the same command again to go on", as_json=as_json)
+        _fail(prog, EXIT_STOPPED, "stopped; run the same command again", as_json=as_json)
     except ModuleNotFoundError as error:
         fix = "run inside the image or the worker environment, or pip install 'drg_hpc[run]'"
         _fail(prog, EXIT_INPUT, f"{error.name} is not installed here; {fix}", as_json=as_json)

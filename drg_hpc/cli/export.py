@@ -27,7 +27,8 @@ finemo   attributions, a folder: TRACK.npz as finemo call-hits -r takes it, in g
 modisco-motifs  a folder of drg-motifs as the HDF5 file that modisco-lite writes: patterns and their seqlets
 motifs   such a file of modisco-lite as a folder of drg-motifs, which drg-report shows, with its seqlets in seqlets.h5
 drg      attributions, a folder: attributions.npz (names, values, experiments) and sequences.npz as DRG has them
-Rows that are not kept are left out; shuffled sequences are not on the genome and are left out of bed and bigwig."""
+Rows that are not kept are left out; shuffled sequences are not on the genome and are left out of bed and bigwig.
+A run's file is read when it has the size that done.json lists and, up to 1 GiB, the sha256."""
 
 _ARRAYS = ("modisco", "finemo", "drg")
 _MOTIFS = ("modisco-motifs", "motifs")
@@ -155,12 +156,14 @@ def _export_genome(options: ExportOptions) -> Written:
 
 def _export_results(options: ExportOptions) -> Written:
     from drg_hpc.cli.export_results import result_arrays, result_bed, result_bigwig
+    from drg_hpc.runs.outputs import check_recorded, resolve_output
 
     if options.format in ("npz", "fasta", "tsv"):
         fix = f"--format bed, bigwig, {', '.join(_ARRAYS)}"
         raise UsageError(f"{options.path} is a result file, it has no {options.format}", fix=fix)
     if options.split != "all":
         raise UsageError("--split is for dataset stores", fix="leave it out")
+    check_recorded(resolve_output(options.path, "out.h5"))
     contigs = _contigs(options.genome)
     if options.format == "bed":
         return result_bed(options.path, options.out, contigs, input=options.input)

@@ -14,7 +14,7 @@ from drg_hpc.interpretation.dask_config import DaskFlags
 from drg_hpc.interpretation.effects_config import EffectFlags
 from drg_hpc.runs.launch.dask import LOCAL, Cluster, connect
 from drg_hpc.runs.plan import pin_threads
-from drg_hpc.runs.signals import stop_on_signals
+from drg_hpc.runs.signals import START_AGAIN, stop_on_signals
 
 _SHOWN = 5
 _FEW = 20_000
@@ -67,7 +67,7 @@ def _action(options: MotifFlags) -> Result:
     pin_threads(1, compiled=options.threads)
     from drg_hpc.files import read_json
 
-    with stop_on_signals(), connect(_cluster(options)) as pool:
+    with stop_on_signals(advice=START_AGAIN), connect(_cluster(options)) as pool:
         from drg_hpc.interpretation.motifs import find_motifs
 
         folder: Path = find_motifs(options, pool)

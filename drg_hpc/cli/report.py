@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from drg_hpc.cli.common import Result, run_command
-from drg_hpc.report.config import SUMMARY, ReportOptions
+from drg_hpc.report.config import EPILOG, SUMMARY, ReportOptions
 
 
 def _action(options: ReportOptions) -> Result:
@@ -17,4 +17,4 @@ def _action(options: ReportOptions) -> Result:
 
 def main() -> NoReturn:
     """drg-report."""
-    run_command(prog="drg-report", summary=SUMMARY, options=ReportOptions, action=_action)
+    run_command(prog="drg-report", summary=SUMMARY, options=ReportOptions, action=_action, epilog=EPILOG)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import UsageError
 from drg_hpc.interpretation import kernel_motifs as motifs
+from drg_hpc.interpretation.kernel_limits import require_countable
 from drg_hpc.interpretation.kernel_motifs import Activation, Choice, Float64, Responses, Spread
 
 Words = NDArray[np.uint64]
-WIDEST = 32
 _AT_ONCE = 1 << 15
 
 
@@ -21,9 +20,7 @@ def pack(codes: NDArray[np.uint8]) -> Words:
     ------
     UsageError : wider than 32 bases
     """
-    if codes.shape[1] > WIDEST:
-        raise UsageError(f"--unique with kernels of {codes.shape[1]} bases, at most {WIDEST} are possible",
-                         fix="leave it out: such k-mers hardly ever occur twice")  # fmt: skip
+    require_countable(codes.shape[1])
     words = np.zeros(len(codes), np.uint64)
     for column in codes.T:
         words = (words << np.uint64(2)) | column.astype(np.uint64)

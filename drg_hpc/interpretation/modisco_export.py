@@ -17,7 +17,8 @@ from drg_hpc.results.modisco_file import read_patterns, write_patterns
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_origin import attributions_of
 from drg_hpc.results.seqlet_source import source_sizes
-from drg_hpc.results.seqlets import Seqlets, find_seqlets, merge_parts, read_seqlets, write_part
+from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets, write_seqlets
+from drg_hpc.runs.outputs import check_files, check_recorded
 
 TRIM = 0.2
 _FORMAT = "drg-motifs/1"
@@ -35,12 +36,16 @@ def write_modisco_motifs(folder: Path, out: Path, *, seqlets: Path | None = None
     ------
     InputError : no motif folder, or seqlets or attributions that are not where they were
     UsageError : other seqlets than those of the motifs, or another length than the attributions have
+    CorruptError : files of the folder, or of the seqlets' run, are not those that were written
     """
     if not (folder / "motifs.json").is_file():
         raise InputError(f"{folder} is not a motif folder", fix="give what drg-motifs wrote")
     header = read_json(folder / "motifs.json")
+    check_files(folder, header["files"])
     source = find_seqlets(seqlets if seqlets is not None else _seqlets_of(folder))
-    if digests.describe_input(source)["sha256"] != header["inputs"]["seqlets"]:
+    sha256 = str(digests.describe_input(source)["sha256"])
+    check_recorded(source, sha256=sha256)
+    if sha256 != header["inputs"]["seqlets"]:
         raise UsageError(f"{folder} was made from other seqlets than {source}", fix="give them with --seqlets")
     found = read_seqlets(source)
     window = _row_length(source, found, length)
@@ -102,9 +107,9 @@ def read_modisco_motifs(path: Path, out: Path, *, length: int | None = None) -> 
     record = digests.describe_input(path)
     require_place(out)
     windows = read.seqlets.contribution.nbytes + read.seqlets.sequence.nbytes
-    require_space(out, need_bytes=2 * windows, need_files=8)  # a part, then the whole file
+    require_space(out, need_bytes=windows, need_files=8)
     with publish_dir(out, replace=False) as folder:
-        _write_seqlets(folder, read.seqlets)
+        write_seqlets(folder / "seqlets.h5", read.seqlets)
         inputs = {"modisco": record["sha256"], "seqlets": digests.describe_input(folder / "seqlets.h5")["sha256"]}
         params = {"method": "modisco-lite", "trim": TRIM, "max_q": 0.05, "shift": shift}
         header: dict[str, Any] = {"format": _FORMAT, "params": params, "inputs": inputs, "databases": []}
@@ -117,10 +122,3 @@ def read_modisco_motifs(path: Path, out: Path, *, length: int | None = None) -> 
         facts = {"command": "motifs", "inputs": given, "by": digests.who_and_where(), "versions": digests.versions()}
         write_json(folder / "done.json", {**facts, "seconds": {}, "time": now})
     return Written({"motifs": len(rows), "seqlets": len(read.seqlets.table)}, {})
-
-
-def _write_seqlets(folder: Path, seqlets: Seqlets) -> None:
-    part = folder / "part.h5"
-    write_part(part, seqlets.table, contribution=seqlets.contribution, sequence=seqlets.sequence)
-    merge_parts([part], folder / "seqlets.h5", seqlets.attributes)
-    part.unlink()

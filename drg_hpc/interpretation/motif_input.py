@@ -12,26 +12,9 @@ from numpy.typing import NDArray
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.results.seqlets import Seqlets
-from drg_hpc.runs.outputs import PLAN, committed
 
 _BLOCK = 4096
 _AGAIN = "run drg-seqlets again with another -o"
-
-
-def check_recorded(source: Path, sha256: str) -> None:
-    """Refuse the file of a run that is not the one which the run's done.json lists.
-
-    Raises
-    ------
-    CorruptError : it has another checksum
-    """
-    folder = source.absolute().parent
-    done = committed(folder) if (folder / PLAN).is_file() else None
-    record = (done or {"outputs": {}})["outputs"].get(source.name)
-    if isinstance(record, dict) and record.get("sha256") != sha256:
-        raise CorruptError(
-            f"{source} is not the file that {folder / 'done.json'} lists (sha256)", fix=f"restore it, or {_AGAIN}"
-        )
 
 
 def check_seqlets(seqlets: Seqlets, source: Path) -> None:

@@ -27,11 +27,12 @@ from drg_hpc.interpretation.effect_files import write_effect_files
 from drg_hpc.interpretation.effects_config import EffectFlags, effect_params
 from drg_hpc.interpretation.motif_files import NamedMotif, write_motif_files
 from drg_hpc.interpretation.motif_folder import is_there, place_of, publish, require_room
-from drg_hpc.interpretation.motif_input import check_recorded, check_seqlets, why_nothing
+from drg_hpc.interpretation.motif_input import check_seqlets, why_nothing
 from drg_hpc.interpretation.naming import best_matches
 from drg_hpc.interpretation.pool import Pool
 from drg_hpc.results.seqlets import Seqlets, find_seqlets, read_seqlets
 from drg_hpc.runs.here import Here
+from drg_hpc.runs.outputs import check_recorded
 
 log = logging.getLogger(__name__)
 FORMAT = "drg-motifs/1"
@@ -91,7 +92,7 @@ def find_motifs(options: MotifsOptions, pool: Pool | None = None) -> Path:
 def _described(options: MotifsOptions, source: Path) -> dict[str, dict[str, Any]]:
     """The input files; databases are parsed, as a faulty one should not be met after all the work."""
     inputs = {"seqlets": digests.describe_input(source)}
-    check_recorded(source, str(inputs["seqlets"]["sha256"]))
+    check_recorded(source, sha256=str(inputs["seqlets"]["sha256"]))
     for i, path in enumerate(options.database):
         inputs[f"database_{i}"] = digests.describe_input(path)
         read_meme(path)

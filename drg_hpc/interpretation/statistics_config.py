@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from drg_hpc.config import Options, flag, positional
+from drg_hpc.errors import InputError, UsageError
 from drg_hpc.interpretation.dask_config import DaskFlags
+from drg_hpc.interpretation.motif_folder import require_place
 
 SUMMARY = "Summarise attributions and their sequences over all regions, by Dask on one or several nodes."
 EPILOG = """\
@@ -45,3 +47,19 @@ class StatsOptions(Options):
 
 class SchedulerFlags(StatsOptions, DaskFlags):
     """All options."""
+
+
+def require_out(out: Path) -> None:
+    """Refuse a place where no file can be made, before anything is started or computed.
+
+    Raises
+    ------
+    UsageError : a folder is there
+    InputError : no folder for it, or one that cannot be written to
+    """
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder", fix="give the name of a file with -o")
+    if not out.exists() and not out.absolute().parent.is_dir():
+        raise InputError(f"no such folder: {out.absolute().parent}", fix="make it, or choose another -o")
+    if not out.exists():
+        require_place(out.absolute())

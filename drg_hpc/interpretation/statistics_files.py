@@ -16,7 +16,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import failpoint, new_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.pool import Pool
-from drg_hpc.interpretation.statistics_config import StatsOptions
+from drg_hpc.interpretation.statistics_config import StatsOptions, require_out
 from drg_hpc.interpretation.statistics_pairs import merge_comoments
 from drg_hpc.interpretation.statistics_plan import (
     Group,
@@ -62,6 +62,9 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
     UsageError : something else is in the way, or several inputs and none chosen
     InputError, IncompleteError, CorruptError : a file is neither attributions nor seqlets, not merged, damaged
     """
+    require_out(options.out)
+    if options.out.exists():
+        stored.find_digest(options.out)
     found = _find(options)
     # submitted first: whole files are hashed by one worker each, while the others begin with the tasks
     described = [pool.submit(digests.describe_input, path) for path in found.paths]
@@ -72,8 +75,6 @@ def make_statistics(options: StatsOptions, pool: Pool) -> Path:
             )
         log.info("already made from the same files: %s", options.out)
         return options.out
-    if not options.out.absolute().parent.is_dir():
-        raise InputError(f"no such folder: {options.out.absolute().parent}", fix="make it, or choose another -o")
     groups = make_groups(found.sources, options.correlate)
     if options.correlate == "files" and len(groups) > 1:
         names = [", ".join(str(found.sources[i].path) for i in group.files) for group in groups]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_pairs import Comoments, correlations
 from drg_hpc.interpretation.statistics_plan import Group, Source, pairs_of
@@ -134,8 +133,4 @@ def seqlet_record(path: Path) -> stored.SeqletRecord:
     ------
     CorruptError : a column cannot be read
     """
-    try:
-        names, columns = count_by_track(path)
-    except OSError as error:
-        raise CorruptError(f"cannot read {path}: {error}", fix="drg-inspect --verify says what is damaged") from None
-    return stored.SeqletRecord(names, columns)
+    return stored.SeqletRecord(*count_by_track(path))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError, InputError
+from drg_hpc.errors import InputError
 from drg_hpc.files import failpoint
 from drg_hpc.interpretation.statistics import TrackSums, fold, merge_tracks, track_block
 from drg_hpc.interpretation.statistics_pairs import Comoments, comoments_block, merge_comoments
@@ -170,16 +170,10 @@ class _Room:
 
 @contextmanager
 def _opened(panel: Panel, start: int, stop: int) -> Iterator[list[_File]]:
-    """The panel's files; h5py's error of a chunk that cannot be read becomes ours."""
+    """The panel's files."""
     with ExitStack() as stack:
         sources = [stack.enter_context(AttributionSource(part.path, part.input)) for part in panel]
-        try:
-            yield [_File(source, start, stop) for source in sources]
-        except OSError as error:
-            names = ", ".join(str(part.path) for part in panel)
-            raise CorruptError(
-                f"cannot read {names}: {error}", fix="drg-inspect --verify says what is damaged"
-            ) from None
+        yield [_File(source, start, stop) for source in sources]
 
 
 def _block(

@@ -7,6 +7,10 @@ from pathlib import Path
 from drg_hpc.config import Options, flag, positional
 
 SUMMARY = "Write one self-contained HTML page about runs, models, evaluations, attributions and motifs."
+EPILOG = """\
+A file of a finished run, evaluation, model or motif folder is shown when it has the size that its done.json or
+motifs.json lists and, up to 1 GiB, the sha256; drg-inspect --verify compares the sha256 of larger ones, too.
+"""
 
 
 class ReportOptions(Options):

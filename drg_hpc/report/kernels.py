@@ -14,7 +14,7 @@ from drg_hpc.report.kernel_words import facts_table
 from drg_hpc.report.logos import LogoRow, information, logo_figure, span_of
 from drg_hpc.report.motif_tree import LINKED, Heat, Leaf, most_affected, similarity_tree
 from drg_hpc.report.sources import Source
-from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consensus, read_kernels
+from drg_hpc.results.kernels import Kernel, KernelCluster, KernelResult, consensus
 
 Float64 = NDArray[np.float64]
 _LEAST_IN_TREE = 3
@@ -22,14 +22,13 @@ _LONGEST = 32
 _SCALED = "Each logo has an axis of its own, up to its tallest column."
 
 
-def kernel_section(source: Source, *, limit: int) -> str:
+def kernel_section(source: Source, found: KernelResult, *, limit: int) -> str:
     """HTML of one run of drg-kernels.
 
     Parameters
     ----------
     limit : clusters and kernels shown, those with the largest effects
     """
-    found = read_kernels(source.file)
     several = len({kernel.model for kernel in found.kernels}) > 1
     of_clusters, of_kernels = found.cluster_effects(), found.effects
     clusters, kernels = _strongest(of_clusters["effect"], limit), _strongest(of_kernels["effect"], limit)
@@ -45,9 +44,8 @@ def kernel_section(source: Source, *, limit: int) -> str:
     ])  # fmt: skip
 
 
-def kernel_summary(source: Source) -> tuple[str, tuple[str, str]]:
+def kernel_summary(found: KernelResult) -> tuple[str, tuple[str, str]]:
     """A sentence about a run, and a key number with what it is."""
-    found = read_kernels(source.file)
     models = len({kernel.model for kernel in found.kernels})
     first = found.clusters[_strongest(found.cluster_effects()["effect"], 1)[0]]
     matched = sum(bool(cluster.match) for cluster in found.clusters)

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from drg_hpc.errors import CorruptError
 from drg_hpc.files import new_file
 from drg_hpc.report.figure_style import save, style
 from drg_hpc.report.plot_config import PlotOptions
 from drg_hpc.report.plot_figure import Drawing
-from drg_hpc.report.plot_sheet import Sheet, check_size
+from drg_hpc.report.plot_sheet import check_size
 from drg_hpc.report.plot_source import read_sheet
 
 _PAGE_DPI = 300
 """Of heat maps, the only images in a PDF or SVG."""
-
-
-def _read(options: PlotOptions) -> Sheet:
-    """:func:`read_sheet`; what cannot be decoded is a damaged file."""
-    try:
-        return read_sheet(options)
-    except OSError as error:
-        if error.errno is not None:  # HDF5's own have none
-            raise
-        fix = "drg-inspect --verify reads all of it"
-        raise CorruptError(f"{options.attributions} cannot be read: {error}", fix=fix) from None
 
 
 def draw_attributions(options: PlotOptions) -> dict[str, Any]:
@@ -37,7 +25,7 @@ def draw_attributions(options: PlotOptions) -> dict[str, Any]:
     IncompleteError, CorruptError : a run that is not merged, or damaged
     """
     with new_file(options.out) as private:
-        sheet = _read(options)
+        sheet = read_sheet(options)
         dpi = options.dpi if options.format == "png" else None
         check_size(sheet, dpi=dpi)
         with style():

@@ -15,6 +15,7 @@ from drg_hpc.report.performance import METRIC_NAMES
 from drg_hpc.report.seqlets import SeqletFacts, shuffled
 from drg_hpc.report.sources import Source, Sources
 from drg_hpc.report.statistic_words import enumerated
+from drg_hpc.results.kernels import KernelResult
 from drg_hpc.store.dataset_layout import inputs_of
 
 
@@ -93,7 +94,9 @@ def _scores(evaluation: Source) -> str:
     return ", ".join(f"{METRIC_NAMES[name]} {mean[name]:.3f}" for name in found) + (each if found else "")
 
 
-def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts]) -> tuple[str, list[tuple[str, str]]]:
+def summary(
+    lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts], kernels: list[KernelResult]
+) -> tuple[str, list[tuple[str, str]]]:
     """Plain-words paragraph and key numbers (value, what it is)."""
     sentences: list[str] = []
     cards: list[tuple[str, str]] = []
@@ -127,8 +130,8 @@ def summary(lineage: Lineage, data: list[DataFacts], seqlets: list[SeqletFacts])
         cards.append((html.number(len(item.table)), "seqlets"))
     for source in sources.of("motifs"):
         _add_motifs(source, sentences, cards)
-    for source in sources.of("kernels"):
-        sentence, card = kernel_summary(source)
+    for found in kernels:
+        sentence, card = kernel_summary(found)
         sentences.append(sentence)
         cards.append(card)
     return " ".join(sentences), cards

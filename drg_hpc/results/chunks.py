@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.compiled import compiled
+from drg_hpc.errors import CorruptError
 from drg_hpc.genome.inflate import InflateError, inflate
+from drg_hpc.results.damage import FIX, reading
 
 _SIZES = (1, 2, 4, 8)
 
@@ -32,6 +35,7 @@ class RowReader:
     def __init__(self, source: h5py.Dataset) -> None:
         self._source, self._dtype, self._chunks = source, source.dtype, source.chunks
         self._shape: tuple[int, ...] = source.shape
+        self._path = Path(source.file.filename)
         self.direct = _is_direct(source)
 
     def __call__(self, start: int, stop: int) -> NDArray[Any]:
@@ -46,15 +50,19 @@ class RowReader:
 
         Raises
         ------
-        OSError : a chunk cannot be read or inflated
+        CorruptError : a chunk cannot be read or inflated
         ValueError : there are fewer rows
         """
         stop = start + len(out)
         if len(out) and stop > self._shape[0]:
             raise ValueError(f"rows {start} to {stop} of {self._shape[0]}")
-        if not self.direct or not out.size:
-            out[...] = self._source[start:stop]
-            return
+        with reading(self._path):
+            if self.direct and out.size:
+                self._chunks_into(out, start, stop)
+            else:
+                out[...] = self._source[start:stop]
+
+    def _chunks_into(self, out: NDArray[Any], start: int, stop: int) -> None:
         step, *across = self._chunks
         columns = [range(0, size, chunk) for size, chunk in zip(self._shape[1:], across, strict=True)]
         for at in product(range(start // step * step, stop, step), *columns):
@@ -77,9 +85,9 @@ class RowReader:
         try:
             raw = inflate(memoryview(stored), count * size, count * size)
         except InflateError as error:
-            raise OSError(f"chunk at {at} of {source.name}: {error}") from None
+            raise self._fault(at, str(error)) from None
         if len(raw) != count * size:
-            raise OSError(f"chunk at {at} of {source.name} has {len(raw)} bytes, not {count * size}")
+            raise self._fault(at, f"it has {len(raw)} bytes, not {count * size}")
         planes = np.frombuffer(raw, np.uint8).reshape(size, count)
         whole = (len(target), *shape[1:]) == target.shape and target.flags.c_contiguous and target.dtype == self._dtype
         if size > 1 and whole:
@@ -92,6 +100,9 @@ class RowReader:
             _UNSHUFFLE[size](planes, values)
         chunk = values.view(self._dtype).reshape(shape)
         target[...] = chunk[skipped:][tuple(map(slice, target.shape))]
+
+    def _fault(self, at: tuple[int, ...], why: str) -> CorruptError:
+        return CorruptError(f"{self._path} cannot be read: chunk at {at} of {self._source.name}: {why}", fix=FIX)
 
 
 def _is_direct(source: h5py.Dataset) -> bool:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from drg_hpc.digests import canonical_json
 from drg_hpc.errors import CorruptError, DrgError, InputError
 from drg_hpc.files import write_new
+from drg_hpc.results.damage import FIX, reading
 from drg_hpc.runs.spec import BLOCK_ROWS
 
 TEXT = h5py.string_dtype("utf-8")
@@ -71,7 +72,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
     Raises
     ------
     InputError : missing or not readable
-    CorruptError : not HDF5, or cut off
+    CorruptError : not HDF5, or cut off; within the block, something that cannot be read
     """
     if not path.is_file():
         raise InputError(f"no such HDF5 file: {path}", fix="check the path")
@@ -79,7 +80,7 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         handle = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise open_error(path, error) from None
-    with handle:
+    with handle, reading(path):
         yield handle
 
 
@@ -147,8 +148,16 @@ def write_text(group: h5py.Group, name: str, values: Sequence[str]) -> None:
 
 
 def read_text(source: h5py.Dataset, start: int = 0, stop: int | None = None) -> list[str]:
-    """Rows ``start`` to ``stop`` of a text column."""
-    return [str(value) for value in source.asstr()[start:stop]]
+    """Rows ``start`` to ``stop`` of a text column.
+
+    Raises
+    ------
+    CorruptError : bytes that are no text
+    """
+    try:
+        return [str(value) for value in source.asstr()[start:stop]]
+    except UnicodeDecodeError as error:
+        raise CorruptError(f"{source.file.filename} cannot be read: {source.name}: {error}", fix=FIX) from None
 
 
 def set_attributes(target: h5py.HLObject, values: Mapping[str, Any]) -> None:

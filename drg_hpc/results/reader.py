@@ -26,6 +26,7 @@ from drg_hpc.results.attributions_read import (
     projected_rows,
     root_of,
 )
+from drg_hpc.results.damage import read_error, reading
 from drg_hpc.results.predictions import DEVIATIONS, TRACKS, VALUES
 from drg_hpc.runs.outputs import resolve_output
 
@@ -129,7 +130,16 @@ class Attributions:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        """Close the file.
+
+        Raises
+        ------
+        CorruptError : in place of h5py's error, where something could not be read
+        """
+        fault = read_error(self.path, value) if isinstance(value, Exception) else None
         self.close()
+        if fault is not None:
+            raise fault from None
 
 
 class Predictions:
@@ -176,7 +186,8 @@ def read_attributions(path: str | Path, input: str | None = None) -> Attribution
     """
     with _ours(Path(path), layout.ATTRIBUTIONS, "drg-attr") as (file, handle):
         name = choose_input(handle, input)
-    return Attributions(file, h5py.File(file, "r", locking=False), name)
+    with reading(file):
+        return Attributions(file, h5py.File(file, "r", locking=False), name)
 
 
 def list_inputs(path: str | Path) -> tuple[str, ...]:

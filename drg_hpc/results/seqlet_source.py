@@ -73,7 +73,7 @@ class AttributionSource:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
-        self._stack.close()
+        self._stack.__exit__(kind, value, tb)  # with the error: what h5py could not read is told as damage
 
     def _choose(self, name: str | None) -> str | None:
         found = self._file.attrs.get("format")

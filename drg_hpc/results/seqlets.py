@@ -64,6 +64,17 @@ class Seqlets:
     attributes: dict[str, Any]
 
 
+def _write_columns(
+    group: h5py.Group, table: pd.DataFrame, contribution: NDArray[Any], sequence: NDArray[Any]
+) -> None:  # fmt: skip
+    for name, kind in NUMBERS.items():
+        h5.write_array(group, name, table[name].to_numpy(kind), chunk_rows=h5.TABLE_CHUNK_ROWS)
+    for name in TEXTS:
+        h5.write_text(group, name, list(table[name]))
+    for name, values in zip(WINDOWS, (contribution, sequence), strict=True):
+        h5.write_array(group, name, values.astype(WINDOWS[name], copy=False))
+
+
 class PartWriter:
     """One shard's seqlets, written block by block: ``with PartWriter(path, window=W) as out``."""
 
@@ -79,23 +90,15 @@ class PartWriter:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         if kind is None and self._rows == 0:
             none = np.zeros((0, 4, self._window))
-            self._begin(pd.DataFrame({name: [] for name in (*NUMBERS, *TEXTS)}), none, none)
+            _write_columns(self._group, pd.DataFrame({name: [] for name in (*NUMBERS, *TEXTS)}), none, none)
         self._file.close()
-
-    def _begin(self, table: pd.DataFrame, contribution: NDArray[Any], sequence: NDArray[Any]) -> None:
-        for name, kind in NUMBERS.items():
-            h5.write_array(self._group, name, table[name].to_numpy(kind), chunk_rows=h5.TABLE_CHUNK_ROWS)
-        for name in TEXTS:
-            h5.write_text(self._group, name, list(table[name]))
-        for name, values in zip(WINDOWS, (contribution, sequence), strict=True):
-            h5.write_array(self._group, name, values.astype(WINDOWS[name], copy=False))
 
     def add(self, table: pd.DataFrame, *, contribution: NDArray[np.float32], sequence: NDArray[np.int8]) -> None:
         """Seqlets behind those that are there."""
         if len(table) == 0:
             return
         if self._rows == 0:
-            self._begin(table, contribution, sequence)
+            _write_columns(self._group, table, contribution, sequence)
         else:
             columns = {name: table[name].to_numpy() for name in (*NUMBERS, *TEXTS)}
             for name, values in {**columns, "contribution": contribution, "sequence": sequence}.items():
@@ -105,12 +108,11 @@ class PartWriter:
         self._rows += len(table)
 
 
-def write_part(
-    path: Path, table: pd.DataFrame, *, contribution: NDArray[np.float32], sequence: NDArray[np.int8]
-) -> None:
-    """Write one shard's seqlets at once."""
-    with PartWriter(path, window=contribution.shape[2]) as out:
-        out.add(table, contribution=contribution, sequence=sequence)
+def write_seqlets(path: Path, found: Seqlets) -> None:
+    """Write ``path``, which must not exist, from memory."""
+    with h5.create_whole(path) as out:
+        h5.set_attributes(out, {"format": FORMAT, **found.attributes})
+        _write_columns(h5.subgroup(out, GROUP), found.table, found.contribution, found.sequence)
 
 
 def merge_parts(parts: Sequence[Path], path: Path, attributes: Mapping[str, Any]) -> int:

@@ -79,7 +79,7 @@ class Statistics:
 
 def write_statistics(path: Path, found: Statistics, attributes: Mapping[str, Any]) -> None:
     """Write ``path``, which must not exist; files and tracks keep their order."""
-    with h5.create(path) as out:
+    with h5.create_whole(path) as out:
         h5.set_attributes(out, {**attributes, "format": FORMAT})
         for index, record in enumerate(found.files):
             group = h5.subgroup(out, f"files/{index:05d}")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drg_hpc.errors import CorruptError, IncompleteError, InputError
+from drg_hpc.files import sha256_file
 
 DONE = "done.json"
 PLAN = "plan.json"
+HASHED_BYTES = 1 << 30
+"""Larger files are not hashed by commands that read some of a result: that would take longer than their work."""
 _NEEDED = {
     "out.zarr": ("a store (out.zarr)", "give a run of drg-shard"),
     "out.h5": ("a run with a result file (out.h5)", "check the path"),
@@ -76,3 +80,47 @@ def read_done(path: Path) -> dict[str, Any] | None:
         if (folder / PLAN).is_file() and (record := committed(folder)) is not None:
             return record
     return None
+
+
+def check_recorded(file: Path, *, sha256: str | None = None) -> None:
+    """Refuse the file of a run that is not the one which the run's done.json lists; one of no run is taken as it is.
+
+    The size is compared, and the sha256 where it is known or the file has at most :data:`HASHED_BYTES`.
+
+    Parameters
+    ----------
+    sha256 : of the file, where the caller has it
+
+    Raises
+    ------
+    CorruptError : it has another size or checksum
+    """
+    folder = file.absolute().parent
+    record = committed(folder) if (folder / PLAN).is_file() else None
+    expected = (record or {"outputs": {}})["outputs"].get(file.name)
+    if isinstance(expected, dict) and file.is_file() and (fault := _fault(file, expected, sha256)):
+        fix = f"restore it, or drg-merge {folder} writes it again"
+        raise CorruptError(f"{file} is not the file that {folder / DONE} lists: {fault}", fix=fix)
+
+
+def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse a finished folder whose files are not as ``{name: {bytes, sha256}}`` says, compared as
+    :func:`check_recorded` does.
+
+    Raises
+    ------
+    CorruptError : a file is missing, or has another size or checksum
+    """
+    for name, record in expected.items():
+        fault = _fault(folder / name, record) if (folder / name).is_file() else "it is missing"
+        if fault:
+            raise CorruptError(f"{folder / name} is not as it was written: {fault}", fix="restore it, or make it again")
+
+
+def _fault(file: Path, expected: Mapping[str, Any], sha256: str | None = None) -> str | None:
+    size = file.stat().st_size
+    if size != expected.get("bytes", size):
+        return f"{size} bytes, not {expected['bytes']}"
+    if sha256 is None and size > HASHED_BYTES:
+        return None
+    return "another sha256" if (sha256 or sha256_file(file)) != expected.get("sha256") else None

@@ -11,11 +11,14 @@ from types import FrameType
 from drg_hpc.errors import Stopped
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+GO_ON = "run the same command again to go on"
+START_AGAIN = "nothing was written; the same command starts from the beginning"
 _received: list[str] = []
+_advice = [GO_ON]
 
 
 def _stopped() -> Stopped:
-    return Stopped(f"stopped by {_received[0]}", fix="run the same command again to go on")
+    return Stopped(f"stopped by {_received[0]}", fix=_advice[-1])
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -31,8 +34,13 @@ def check_stop() -> None:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Turn the first SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 into :class:`Stopped`; later ones are noted only."""
+def stop_on_signals(*, advice: str = GO_ON) -> Iterator[None]:
+    """Turn the first SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 into :class:`Stopped`; later ones are noted only.
+
+    Parameters
+    ----------
+    advice : what to do after a stop, for the message
+    """
     hook = sys.unraisablehook
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
@@ -41,9 +49,11 @@ def stop_on_signals() -> Iterator[None]:
 
     previous = {number: signal.signal(number, _stop) for number in _SIGNALS}
     sys.unraisablehook = unraisable
+    _advice.append(advice)
     try:
         yield
     finally:
+        _advice.pop()
         sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)

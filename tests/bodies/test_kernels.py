@@ -13,6 +13,7 @@ from support import EXAMPLES, drg_json
 
 from drg_hpc.bodies import kernels_plan
 from drg_hpc.bodies.kernels_layers import find_branches
+from drg_hpc.bodies.kernels_settle import first_widths
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.genome.motifs import read_meme
@@ -190,6 +191,8 @@ def test_ablation_is_a_whole_pass(case: str) -> None:
         return parts[0] if len(parts) == 1 else parts
 
     branches, closed = find_branches(module)
+    told = {"config": config.model_dump(mode="json"), "inputs": [{"name": n, "length": 1} for n in shape.inputs]}
+    assert first_widths(told) == {branch.scan.weight.shape[2] for branch in branches}
     constants = [torch.linspace(-0.5, 0.5, branch.kernels).double() for branch in branches]
     ablation = Ablation(branches, constants, predict=lambda parts: module(given(parts)), closed=closed)
     whole = ablation.block(x)
@@ -331,13 +334,18 @@ def test_what_tells_nothing_is_said(tmp_path: Path, plain: Path, caplog: pytest.
         ({"max_q": 0.1}, UsageError, "--max-q without --database"),
         ({"tracks": "nope"}, UsageError, "no track 'nope'"),
         ({"region_classes": "empty.tsv"}, InputError, "no region has a class"),
+        ({"database": "empty.tsv"}, InputError, r"empty\.tsv"),
+        ({"database": "none.meme"}, InputError, r"none\.meme"),
+        ({"unique": True}, UsageError, "--unique with kernels of 33 bases, at most 32"),
     ],
 )  # fmt: skip
 def test_refusals(tmp_path: Path, plain: Path, changes: dict[str, Any], error: type[Exception], told: str) -> None:
-    network(tmp_path / "model", CNN, single())
+    network(tmp_path / "model", CNN.model_copy(update={"kernel_size": 33}), single())
     (tmp_path / "empty.tsv").write_text("# none\n")
     if "region_classes" in changes:
         changes = {"region_classes": tmp_path / "empty.tsv"}
+    if "database" in changes:
+        changes = {"database": (tmp_path / changes["database"],)}
     options = {"n_kmers": 3000, "split": "all"} | changes
     with pytest.raises(error, match=told):
         kernels_plan.plan_shards(

@@ -179,6 +179,17 @@ def test_results_as_bed_and_what_they_do_not_have(attributions: tuple[Path, NDAr
             export(folder / "out.h5", str(options.pop("format")), folder / "z", **options)
 
 
+def test_another_file_than_the_run_made(attributions: tuple[Path, NDArray[np.float32]]) -> None:
+    folder, _ = attributions
+    write_done(folder, "attr", {"rows": 70})
+    raw = bytearray((folder / "out.h5").read_bytes())
+    raw[-9] ^= 1
+    (folder / "out.h5").write_bytes(raw)
+    for path in (folder, folder / "out.h5"):
+        with pytest.raises(CorruptError, match=r"done\.json lists: another sha256"):
+            export(path, "bed", folder / "y.bed")
+
+
 def test_binned_predictions_as_bigwig(tmp_path: Path) -> None:
     values = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     regions = pd.DataFrame({"chrom": ["c", "c"], "start": [0, 20], "end": [12, 32], "name": ["a", "b"], "reason": ""})

@@ -14,9 +14,9 @@ from support import drg, error_line
 from drg_hpc.files import sha256_file
 from drg_hpc.genome.motifs import read_meme, write_meme
 from drg_hpc.interpretation.seqlet_methods import call_seqlets
+from drg_hpc.results import seqlets as seqlet_files
 from drg_hpc.results.motifs import MotifRecord, read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
-from drg_hpc.results.seqlets import merge_parts, write_part
 
 ROWS, WINDOW = 600, 30
 UP, DOWN, SAME = (1.0, -1.0, 0.4), (-1.0, 1.0, 0.4), (0.6, 1.2, 2.4)
@@ -43,12 +43,10 @@ def write_tracks(path: Path, planted: Planted, effects: np.ndarray) -> pd.DataFr
     whole = whole.assign(chrom="chr1", name="r", origin="given", genome_start=whole["start"], genome_end=whole["end"])
     order = np.lexsort((whole["start"], whole["track"], whole["row"]))
     whole = whole.iloc[order].reset_index(drop=True)
-    part = path.with_suffix(".part")
     contribution, sequence = np.concatenate(contributions)[order], np.concatenate(sequences)[order]
-    write_part(part, whole, contribution=contribution, sequence=sequence)
     names = [f"track {track}" for track in range(effects.shape[1])]
-    merge_parts([part], path, {"form": "projected", "tracks": names, "params": {}})
-    part.unlink()
+    attributes = {"form": "projected", "tracks": names, "params": {}}
+    seqlet_files.write_seqlets(path, seqlet_files.Seqlets(whole, contribution, sequence, attributes))
     return whole
 
 

@@ -22,9 +22,10 @@ from drg_hpc.interpretation.config import MotifsOptions
 from drg_hpc.interpretation.motifs import find_motifs, motifs_of
 from drg_hpc.interpretation.naming import benjamini_hochberg, best_matches
 from drg_hpc.interpretation.seqlet_methods import call_seqlets
+from drg_hpc.results import seqlets as seqlet_files
 from drg_hpc.results.motifs import read_motifs
 from drg_hpc.results.seqlet_source import cut_windows
-from drg_hpc.results.seqlets import merge_parts, read_seqlets, write_part
+from drg_hpc.results.seqlets import Seqlets, read_seqlets
 from drg_hpc.runs.here import Here
 
 NAMES, SIGNS = ("CTCF", "GATA1", "SPI1", "REST"), [1, 1, -1, 1]
@@ -39,15 +40,8 @@ def write_seqlets(path: Path, planted: Planted, *, window: int = 30) -> pd.DataF
     table["track"], table["chrom"], table["name"] = 0, "chr1", "r"
     table["origin"] = "given"
     table["genome_start"], table["genome_end"] = table["start"] + row * 1000, table["end"] + row * 1000
-    part = path.with_suffix(".part")
-    write_part(
-        part,
-        table,
-        contribution=cut_windows(full, row, centres, window),
-        sequence=cut_windows(planted.onehot, row, centres, window),
-    )
-    merge_parts([part], path, {"form": "projected", "tracks": ["t"], "params": {}})
-    part.unlink()
+    windows = [cut_windows(values, row, centres, window) for values in (full, planted.onehot)]
+    seqlet_files.write_seqlets(path, Seqlets(table, *windows, {"form": "projected", "tracks": ["t"], "params": {}}))
     return table
 
 

@@ -132,7 +132,7 @@ def test_a_run_whose_file_is_another(seqlets: Path, tmp_path: Path) -> None:
     run.mkdir()
     shutil.copy(seqlets, run / "out.h5")
     write_json(run / "plan.json", {})
-    outputs = {"out.h5": {"bytes": 1, "sha256": "0" * 64}}
+    outputs = {"out.h5": {"bytes": (run / "out.h5").stat().st_size, "sha256": "0" * 64}}
     write_json(run / "done.json", {"command": "seqlets", "plan": "x", "outputs": outputs, "summary": {}})
     for path in (run, run / "out.h5"):
         with pytest.raises(CorruptError, match=r"done\.json lists"):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from bodies.seqlet_runs import damaged_copy, do_run, write_attributions, write_done
-from support import drg, drg_json, error_line
+from support import drg, drg_json, error_line, here
 
 from drg_hpc.bodies.seqlets_plan import Options as SeqletOptions
-from drg_hpc.errors import CorruptError, InputError, UsageError
+from drg_hpc.errors import CorruptError, DiskFullError, InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation import statistics as s
 from drg_hpc.interpretation.statistics_config import StatsOptions
 from drg_hpc.interpretation.statistics_files import make_statistics
 from drg_hpc.interpretation.statistics_plan import Source, task_blocks
+from drg_hpc.results import h5
 from drg_hpc.results.seqlets import read_seqlets
 from drg_hpc.runs.here import Here
 
@@ -177,9 +181,47 @@ def test_bad_files_are_named(attributions: Path, tmp_path: Path) -> None:
         made(damaged, tmp_path / "x.h5")
     for path, code in ((tmp_path / "none.h5", 3), (tmp_path, 3)):
         assert str(path) in error_line(drg("drg-stats", path, "--workers", 1, "-o", tmp_path / "x.h5", exit_code=code))
-    done = drg("drg-stats", attributions, "--workers", 1, "-o", tmp_path / "no" / "x.h5", exit_code=3)
-    assert "no such folder" in error_line(done)
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_bad_places_are_refused_before_anything_starts(
+    attributions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def never(*_: object) -> None:
+        raise AssertionError("workers were started")
+
+    monkeypatch.setattr("drg_hpc.cli.stats.connect", never)
+    (tmp_path / "file").touch()
+    for out, code, told in (
+        (tmp_path, 2, "is a folder"), (tmp_path / "no" / "x.h5", 3, "no such folder"),
+        (tmp_path / "file" / "x.h5", 3, "no such folder"), (Path("/proc/x.h5"), 3, "cannot make /proc/x.h5"),
+        (tmp_path / ("m" * 250), 3, "cannot make"),
+    ):  # fmt: skip
+        assert told in error_line(here("drg-stats", attributions, "-o", out, exit_code=code))
+    assert "AssertionError" in error_line(here("drg-stats", attributions, "-o", tmp_path / "x.h5", exit_code=1))
+
+
+def test_full_disk(attributions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "private")
+
+    monkeypatch.setattr(h5, "write_new", full)
+    with pytest.raises(DiskFullError, match=r"out of space while writing .*/x\.h5: ") as caught:
+        made(attributions, tmp_path / "x.h5")
+    assert "parts" not in str(caught.value) and [path.name for path in tmp_path.iterdir()] == ["attr.h5"]
+
+
+@pytest.mark.parametrize("command", ["stats", "motifs"])
+def test_after_a_stop_it_starts_again(
+    command: str, attributions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def stopped(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(f"drg_hpc.cli.{command}.connect", stopped)
+    flags = [attributions, "-o", tmp_path / "x", "--workers", 1]
+    told = error_line(here(f"drg-{command}", *flags, exit_code=143))
+    assert "stopped by SIGTERM; nothing was written; the same command starts from the beginning" in told
 
 
 def correlated(a: np.ndarray, b: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from drg_hpc.report import html
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.heat import matrix
 from drg_hpc.report.page import write_report
+from drg_hpc.results import h5
+from drg_hpc.results.h5 import open_file
 from drg_hpc.results.kernels import KernelResult, consensus, read_kernels, write_kernels
 from drg_hpc.store.reader import open_dataset
 from tests.prediction.small_world import finish
@@ -106,6 +109,14 @@ def test_kernels_and_clusters_are_on_the_page(page: str, paths: dict[str, Path])
         for r, name in enumerate(found.region_classes):
             value = float(means["region_effect"][c, r].mean() / found.region_rows[r])
             assert f"{cluster.name}, {name} ({int(found.region_rows[r])}): {html.number(value)}" in words
+
+
+def test_a_run_is_read_once(paths: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    noted = {"open_file": lambda path: opened.append(path) or open_file(path)}
+    monkeypatch.setattr("drg_hpc.results.kernels.h5", SimpleNamespace(**vars(h5) | noted))
+    write_report(ReportOptions(paths=(paths["kernels"],), out=tmp_path / "r.html"))
+    assert opened == [paths["kernels"] / "out.h5"]
 
 
 def test_few_are_shown_where_that_is_asked(paths: dict[str, Path], tmp_path: Path) -> None:

@@ -167,6 +167,20 @@ def test_bad_input(everything: dict[str, Path], tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["attr", "seqlets", "motifs"])
+def test_another_file_than_was_recorded(everything: dict[str, Path], name: str, tmp_path: Path) -> None:
+    run = tmp_path / name
+    run.mkdir()
+    for file in filter(Path.is_file, everything[name].iterdir()):
+        (run / file.name).write_bytes(file.read_bytes())
+    write_report(ReportOptions(paths=(run,), out=tmp_path / "r.html", examples=0))
+    raw = bytearray((run / "out.h5").read_bytes())
+    raw[-9] ^= 1
+    (run / "out.h5").write_bytes(raw)
+    with pytest.raises(CorruptError, match=r"out\.h5 is not .*: another sha256"):
+        write_report(ReportOptions(paths=(run,), out=tmp_path / "r.html"))
+
+
 def test_only_an_older_report_is_replaced(everything: dict[str, Path], tmp_path: Path) -> None:
     out = write_report(ReportOptions(paths=(everything["model"],), out=tmp_path / "r.html"))
     assert write_report(ReportOptions(paths=(everything["model"],), out=out, title="Again")) == out

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from drg_hpc.errors import CorruptError
 from drg_hpc.results import h5
 from drg_hpc.results.chunks import RowReader
 
@@ -84,7 +85,8 @@ def test_damage_is_an_error(tmp_path: Path, how: str) -> None:
     content = {"zeros": bytes(50), "short": zlib.compress(bytes(63)), "long": zlib.compress(bytes(65))}[how]
     with h5.create(tmp_path / "x.h5") as out:
         h5.dataset(out, "x", shape=(64,), dtype=np.int8).id.write_direct_chunk((0,), content)
-    with h5py.File(tmp_path / "x.h5") as held, pytest.raises(OSError, match=r"chunk at \(0,\) of /x"):
+    told = r"x\.h5 cannot be read: chunk at \(0,\) of /x: "
+    with h5py.File(tmp_path / "x.h5") as held, pytest.raises(CorruptError, match=told):
         RowReader(held["x"])(0, 64)
 
 

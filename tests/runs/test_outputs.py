@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from drg_hpc.errors import CorruptError, IncompleteError, InputError
-from drg_hpc.runs.outputs import resolve_output
+from drg_hpc.files import sha256_file
+from drg_hpc.runs import outputs
+from drg_hpc.runs.outputs import check_files, check_recorded, resolve_output
 
 
 def folder(path: Path, *, plan: bool, done: dict[str, Any] | None) -> Path:
@@ -51,3 +53,30 @@ def test_not_merged(tmp_path: Path) -> None:
 def test_wrong_kind_is_no_damage(tmp_path: Path, plan: bool, done: dict[str, Any], name: str, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         resolve_output(folder(tmp_path / "r", plan=plan, done=done), name)
+
+
+def test_a_file_is_compared_with_done_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lone.h5").write_bytes(b"anything")
+    check_recorded(tmp_path / "lone.h5")
+    done = record("attr", "out.h5")
+    run = folder(tmp_path / "r", plan=True, done=done)
+    file = run / "out.h5"
+    file.write_bytes(b"result")
+    done["outputs"]["out.h5"] = {"bytes": 6, "sha256": sha256_file(file)}
+    (run / "done.json").write_text(json.dumps(done))
+    check_recorded(file)
+    check_files(run, done["outputs"])
+    with pytest.raises(CorruptError, match=rf"out\.h5 is not the file that {run}/done\.json lists: another sha256"):
+        check_recorded(file, sha256="0" * 64)
+    file.write_bytes(b"resulT")
+    for check in (lambda: check_recorded(file), lambda: check_files(run, done["outputs"])):
+        with pytest.raises(CorruptError, match="another sha256"):
+            check()
+    monkeypatch.setattr(outputs, "HASHED_BYTES", 5)  # a large file is not hashed
+    check_recorded(file)
+    file.write_bytes(b"results")
+    with pytest.raises(CorruptError, match=r"7 bytes, not 6; restore it, or drg-merge .*/r writes it again"):
+        check_recorded(file)
+    file.unlink()
+    with pytest.raises(CorruptError, match="it is missing"):
+        check_files(run, done["outputs"])
