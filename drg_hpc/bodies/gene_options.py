@@ -13,7 +13,28 @@ _AROUND: dict[GeneStat, Counts] = {"expression": (0, 0), "polya": (128, 160), "s
 _ORDERS: tuple[Order, ...] = ("old", "new", "none")
 
 
-class GeneOptions(Options):
+class CoverageOptions(Options):
+    """How Borzoi's transforms of tracks are undone."""
+
+    group = "gene statistics"
+
+    targets: Path | None = flag(
+        None, help="Borzoi's targets table, with scale, exponent (by sum_stat) and soft clip of each track to undo",
+        metavar="TSV",
+    )  # fmt: skip
+    track_scale: float | None = flag(None, help="scale to undo, of all tracks", metavar="S", gt=0)
+    track_transform: float | None = flag(
+        None, help="exponent to undo, of all tracks: 0.75, 0.5, …", metavar="T", gt=0, le=1
+    )
+    clip_soft: float | None = flag(None, help="soft clip to undo, of all tracks", metavar="C", gt=0)
+    untransform_old: bool = flag(False, help="undo in the order of the published Borzoi weights: scale, clip, exponent")
+    untransform_new: bool = flag(
+        False, help="undo in the new order: clip, exponent, scale (default with --targets or one of the three above)"
+    )
+    untransform_none: bool = flag(False, help="take the model's output as it is (default without them)")
+
+
+class GeneOptions(CoverageOptions):
     """Attribute statistics of genes instead of tracks."""
 
     group = "gene statistics"
@@ -65,20 +86,6 @@ class GeneOptions(Options):
         help="the middle of the window: mean position of the gene's exons (default), middle of the gene, its 5' end, "
         "or the exon or site itself",
     )
-    targets: Path | None = flag(
-        None, help="Borzoi's targets table, with scale, exponent (by sum_stat) and soft clip of each track to undo",
-        metavar="TSV",
-    )  # fmt: skip
-    track_scale: float | None = flag(None, help="scale to undo, of all tracks", metavar="S", gt=0)
-    track_transform: float | None = flag(
-        None, help="exponent to undo, of all tracks: 0.75, 0.5, …", metavar="T", gt=0, le=1
-    )
-    clip_soft: float | None = flag(None, help="soft clip to undo, of all tracks", metavar="C", gt=0)
-    untransform_old: bool = flag(False, help="undo in the order of the published Borzoi weights: scale, clip, exponent")
-    untransform_new: bool = flag(
-        False, help="undo in the new order: clip, exponent, scale (default with --targets or one of the three above)"
-    )
-    untransform_none: bool = flag(False, help="take the model's output as it is (default without them)")
     pseudo: float = flag(0.0, help="pseudo count of the sum, or of both sides of a ratio", metavar="P", ge=0)
     each_track: bool = flag(
         False, help="a value per track or pair of tracks (default: the mean of all --tracks of the gene's strand)"
@@ -125,7 +132,7 @@ def gene_settings(options: GeneOptions) -> dict[str, Any]:
         "centre": options.centre or "exons",
         "compat": options.compat,
         "pseudo": options.pseudo,
-        "order": _order(options),
+        "order": coverage_order(options),
     }
 
 
@@ -162,7 +169,13 @@ def _around(options: GeneOptions, statistic: GeneStat) -> Counts:
     return int(parts[0]), int(parts[1])
 
 
-def _order(options: GeneOptions) -> Order:
+def coverage_order(options: CoverageOptions) -> Order:
+    """The order in which transforms are undone.
+
+    Raises
+    ------
+    UsageError : flags that clash
+    """
     given = [order for order in _ORDERS if getattr(options, f"untransform_{order}")]
     if len(given) > 1:
         raise UsageError(f"--untransform-{given[0]} and --untransform-{given[1]}", fix="give one of them")

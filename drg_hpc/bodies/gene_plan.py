@@ -15,8 +15,9 @@ from drg_hpc.attribution.gene_exons import exon_ids, parse_exon
 from drg_hpc.attribution.gene_features import GeneSettings
 from drg_hpc.attribution.gene_tracks import to_json, transforms_of, values_of
 from drg_hpc.attribution.gene_windows import Geometry
+from drg_hpc.attribution.gene_words import Order
 from drg_hpc.attribution.genes import GeneRow, gene_rows, notes_on, refuse_faulty, table_digest
-from drg_hpc.bodies.gene_options import GeneOptions, gene_settings
+from drg_hpc.bodies.gene_options import CoverageOptions, GeneOptions, gene_settings
 from drg_hpc.config import nearest
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.gtf import Gene, read_genes
@@ -72,14 +73,12 @@ def plan_genes(
     """
     assert options.gtf is not None
     files = {"gtf": options.gtf}
-    listed = options.genes is not None and Path(options.genes).is_file()
-    if listed:
-        files["gene_list"] = Path(str(options.genes))
+    wanted = plan_gene_list(options.genes, files)
     if options.polya_sites is not None:
         files["polya_sites"] = options.polya_sites
     geometry = Geometry.of_model(header)
     params = gene_settings(options) | {
-        "genes": None if listed or options.genes is None else _split(options.genes),
+        "genes": wanted,
         "transcripts": parse_conditions(options.transcripts),
         "geometry": asdict(geometry),
         "limit": limit,
@@ -112,20 +111,63 @@ def _with_tracks(
     values = values_of(
         tracks, names, partners, statistic=params["statistic"], each=options.each_track, strands=strands
     )  # fmt: skip
-    read = sorted({*tracks, *(p for p in (partners[track] for track in tracks) if p is not None)})
+    transforms = plan_transforms(options, header, tracks=tracks, order=params["order"])
+    params |= {"values": [value.record() for value in values], "transforms": transforms}
+    kept = sum(row.kept for row in rows)
+    note = f"{params['statistic']} of {kept} rows, read from {max(row.bins for row in rows)} bins at most"
+    return GenePlan(rows, params, files, tuple(value.name for value in values), (note, *notes_on(rows)))
+
+
+def plan_transforms(
+    options: CoverageOptions, header: Mapping[str, Any], *, tracks: Sequence[int], order: Order
+) -> list[list[Any]]:
+    """What is undone to tracks and their partners, for a plan.
+
+    Raises
+    ------
+    InputError : a track that the targets table lacks, or that has no inverse
+    """
+    partners = (header["strand_partners"][track] for track in tracks)
+    read = sorted({*tracks, *(partner for partner in partners if partner is not None)})
     transforms = transforms_of(
         read,
-        names,
-        order=params["order"],
+        list(header["tracks"]),
+        order=order,
         targets=options.targets,
         scale=options.track_scale,
         exponent=options.track_transform,
         clip_soft=options.clip_soft,
     )
-    params |= {"values": [value.record() for value in values], "transforms": to_json(transforms)}
-    kept = sum(row.kept for row in rows)
-    note = f"{params['statistic']} of {kept} rows, read from {max(row.bins for row in rows)} bins at most"
-    return GenePlan(rows, params, files, tuple(value.name for value in values), (note, *notes_on(rows)))
+    return to_json(transforms)
+
+
+def plan_gene_list(genes: str | None, files: dict[str, Path]) -> list[str] | None:
+    """Names of ``--genes``; None without it, and where it is a file, which ``files`` gets."""
+    if genes is None:
+        return None
+    if Path(genes).is_file():
+        files["gene_list"] = Path(genes)
+        return None
+    return [item.strip() for item in genes.split(",")]
+
+
+def chosen_genes(params: Mapping[str, Any], files: Mapping[str, Path]) -> list[Gene]:
+    """Genes of the parameters and files of a plan: as they were asked for, else in the order of the GTF.
+
+    Raises
+    ------
+    UsageError : a gene that the file does not have
+    InputError : a faulty file
+    """
+    gtf = files["gtf"]
+    selection = Selection(params["transcripts"]) if params["transcripts"] else None
+    genes = read_genes(gtf, selection=selection, of="transcript") if selection else read_genes(gtf)
+    if not genes:
+        raise InputError(f"no genes in {gtf}" + (" with a transcript that passes --transcripts" if selection else ""))
+    wanted = params["genes"]
+    if "gene_list" in files:
+        wanted = _listed(files["gene_list"])
+    return genes if wanted is None else _chosen(genes, wanted, gtf)
 
 
 def read_gene_rows(
@@ -138,16 +180,7 @@ def read_gene_rows(
     UsageError : a gene or an exon that the file does not have
     InputError : a faulty file
     """
-    gtf = files["gtf"]
-    selection = Selection(params["transcripts"]) if params["transcripts"] else None
-    genes = read_genes(gtf, selection=selection, of="transcript") if selection else read_genes(gtf)
-    if not genes:
-        raise InputError(f"no genes in {gtf}" + (" with a transcript that passes --transcripts" if selection else ""))
-    wanted = params["genes"]
-    if "gene_list" in files:
-        wanted = _listed(files["gene_list"])
-    if wanted is not None:
-        genes = _chosen(genes, wanted, gtf)
+    gtf, genes = files["gtf"], chosen_genes(params, files)
     exon = parse_exon(params["exon"]) if params["exon"] else None
     settings = GeneSettings(
         statistic=params["statistic"],
@@ -169,10 +202,6 @@ def read_gene_rows(
         source=str(gtf),
     )
     return rows[: params["limit"]]
-
-
-def _split(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",")]
 
 
 def _listed(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.attribution.targets_make import make_statistic
 from drg_hpc.attribution.views import View, make_views
+from drg_hpc.attribution.word_scan import scanned_by_words
 from drg_hpc.genome.random_words import compiled
 from drg_hpc.models.compute import module_place
 from drg_hpc.runs.signals import check_stop
@@ -34,6 +35,7 @@ class Predictor:
         _keep_freed_memory()
         self._rows = rows
         views = make_views(rc_average=params["rc_average"], shifts=params["shifts"])
+        modules = [scanned_by_words(module) for module in modules]
         self._models = [(module_place(module), _statistics(module, params["target"], views)) for module in modules]
         self._count = len(params["target"]["names"])
 

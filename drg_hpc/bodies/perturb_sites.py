@@ -141,7 +141,7 @@ def excluded_gaps(
 
     Raises
     ------
-    UsageError : no range, or every gap that fits is in it
+    UsageError : no range, or one that no gap fits into, or every gap that fits
     """
     given = {"--min-dist": options.min_dist, "--max-dist": options.max_dist}
     if missing := [name for name, value in given.items() if value is None]:
@@ -158,6 +158,12 @@ def excluded_gaps(
         raise UsageError(f"--min-dist {options.min_dist} is above --max-dist {options.max_dist}")
     widths = sorted(source.widths[name] for name in source.motifs if name in source.widths)[:2]
     longest = length - sum(widths)
+    if options.min_dist > longest:
+        raise UsageError(
+            f"no gap of --min-dist {options.min_dist} to --max-dist {options.max_dist} fits into {length} bases: with "
+            f"the motifs ({sum(widths)} bases) gaps are 0 to {longest}",
+            fix="give distances that fit, or leave them out",
+        )
     if options.min_dist == 0 and options.max_dist >= longest:
         raise UsageError(
             f"every gap that fits into {length} bases (0 to {longest}) is within --min-dist 0 and --max-dist "

@@ -156,4 +156,4 @@ def _tell(lines: list[perturbation.Line]) -> None:
         if line.note:
             log.warning("%s (%s of %s): %s", line.test, line.effect, line.track, line.note)
     significant = sum(line.q is not None and line.q < 1e-3 for line in lines)
-    log.info("%s, %d with q < 0.001: out.tsv", counted(len(lines), "test"), significant)
+    log.info("out.tsv: %s (a test, effect and track each), %d with q < 0.001", counted(len(lines), "line"), significant)

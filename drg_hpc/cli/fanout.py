@@ -163,6 +163,11 @@ def main(command: str, *, prog: str, arguments: list[str] | None = None) -> NoRe
     )
 
 
+def ablate() -> NoReturn:
+    """drg-ablate."""
+    main("ablate", prog="drg-ablate")
+
+
 def attr() -> NoReturn:
     """drg-attr."""
     main("attr", prog="drg-attr")
@@ -176,6 +181,11 @@ def ism() -> NoReturn:
 def kernels() -> NoReturn:
     """drg-kernels."""
     main("kernels", prog="drg-kernels")
+
+
+def marginalize() -> NoReturn:
+    """drg-marginalize."""
+    main("marginalize", prog="drg-marginalize")
 
 
 def perturb() -> NoReturn:

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from drg_hpc.rng import row_generator
+from drg_hpc.genome.random_words import below, compiled
+from drg_hpc.rng import row_keys
 
 Array = NDArray[np.float64]
 LEAST = 6
@@ -119,10 +120,22 @@ def _interval(values: Array, mean: float, *, seed: int, name: str) -> tuple[floa
     if count >= _MANY:
         half = 1.96 * float(values.std(ddof=1)) / math.sqrt(count)
         return mean - half, mean + half
-    generator = row_generator(seed, 0, f"perturb:bootstrap:{name}")
-    means = [values[generator.integers(0, count, count)].mean() for _ in range(_RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    totals = np.empty(_RESAMPLES)
+    _resample(values, row_keys(seed, range(_RESAMPLES), f"perturb:bootstrap:{name}"), totals)
+    low, high = np.quantile(totals / count, [0.025, 0.975]).tolist()
     return low, high
+
+
+@compiled
+def _resample(values: Array, keys: NDArray[np.uint64], totals: Array) -> None:
+    """Add up as many values as there are, drawn with replacement; one random stream for each total."""
+    state = np.empty(1, np.uint64)
+    for number in range(len(totals)):
+        state[0] = keys[number]
+        total = 0.0
+        for _ in range(len(values)):
+            total += values[below(state, len(values))]
+        totals[number] = total
 
 
 def adjusted(tests: Sequence[Summary]) -> list[float | None]:

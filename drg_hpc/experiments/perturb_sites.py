@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class BlockSites:
     rows: int
     length: int
     motifs: Mapping[str, Spans]
+    _chosen: dict[str, Ints] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @staticmethod
     def of(
@@ -56,9 +57,12 @@ class BlockSites:
 
     def chosen(self, name: str) -> Ints:
         """The site of each sequence that tests of pairs take, (rows, 2), -1 where there is none."""
+        if name in self._chosen:
+            return self._chosen[name]
         found, own = np.full((self.rows, 2), -1, np.int64), self.motifs[name]
         last = np.append(np.flatnonzero(np.diff(own.row)), len(own.row) - 1) if len(own.row) else own.row
         found[own.row[last]] = own.span[last]
+        self._chosen[name] = found
         return found
 
     def pair(self, names: Sequence[str], used: Ints) -> tuple[Ints, Ints]:

@@ -230,7 +230,8 @@ def find_motifs(motifs: Sequence[RawMotif], names: Sequence[str], *, path: Path)
             raise InputError(f"{len(seconds)} motifs of {path} are called {name!r}", fix=f"choose one: {listed}")
         if not seconds:
             near = _nearest_names(name, [*by_name, *(motif.alternate for motif in motifs if motif.alternate)])
-            shown = f"nearest: {', '.join(near)}" if near else f"it has {', '.join(list(by_name)[:_SHOWN])} …"
+            more = " …" if len(by_name) > _SHOWN else ""
+            shown = f"nearest: {', '.join(near)}" if near else f"it has {', '.join(list(by_name)[:_SHOWN])}{more}"
             raise InputError(f"no motif {name!r} among the {len(motifs)} of {path}", fix=shown)
         found.append(seconds[0])
     return found

@@ -10,6 +10,7 @@ from drg_hpc.digests import package_version
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import disk_full, write_atomic
 from drg_hpc.report import html
+from drg_hpc.report.ablation import ablation_section
 from drg_hpc.report.attribution_pairs import pairs_of, pairs_section
 from drg_hpc.report.attributions import attribution_section
 from drg_hpc.report.config import ReportOptions
@@ -17,6 +18,7 @@ from drg_hpc.report.data import DataFacts, data_section
 from drg_hpc.report.kernels import kernel_section
 from drg_hpc.report.lineage import Lineage
 from drg_hpc.report.logos import glyph_symbols
+from drg_hpc.report.marginalization import marginalization_section
 from drg_hpc.report.motifs import motif_section
 from drg_hpc.report.performance import evaluation_section, training_section
 from drg_hpc.report.perturbation import perturbation_section
@@ -24,6 +26,8 @@ from drg_hpc.report.provenance import kind_words, provenance_section
 from drg_hpc.report.seqlets import SeqletFacts, seqlet_facts, seqlet_section
 from drg_hpc.report.sources import Kind, Source, Sources
 from drg_hpc.report.summary import default_title, summary
+from drg_hpc.report.variants import variants_section
+from drg_hpc.results.kernels import KernelResult, read_kernels
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,8 @@ def render(sources: Sources, options: ReportOptions) -> str:
         data_html += _titled(source, sources, content)
         data.append(found)
     seqlets = [seqlet_facts(source, lineage, max_motifs=options.max_motifs) for source in sources.of("seqlets")]
-    lead, cards = summary(lineage, data, seqlets)
+    kernels = [read_kernels(source.file) for source in sources.of("kernels")]
+    lead, cards = summary(lineage, data, seqlets, kernels)
     title = options.title or default_title(sources)
     body = [
         glyph_symbols(),
@@ -78,10 +83,17 @@ def render(sources: Sources, options: ReportOptions) -> str:
         html.section("Training", _each(sources, "model", training_section), anchor="training"),
         html.section("Performance", _each(sources, "evaluation", evaluation_section), anchor="performance"),
         html.section("Motifs", _motifs(lineage, options), anchor="motifs"),
-        html.section("Kernels", _kernels(sources, options), anchor="kernels"),
+        html.section("Kernels", _kernels(sources, kernels, options), anchor="kernels"),
         html.section("Attributions", _attributions(lineage, seqlets, options), anchor="attributions"),
         html.section("Seqlets", _seqlets(lineage, seqlets), anchor="seqlets"),
+        html.section(
+            "Motifs in backgrounds",
+            _each(sources, "marginalization", marginalization_section),
+            anchor="marginalization",
+        ),
         html.section("Perturbation tests", _each(sources, "perturbation", perturbation_section), anchor="perturbation"),
+        html.section("Ablations", _ablations(sources, options), anchor="ablations"),
+        html.section("Variants", _each(sources, "variants", variants_section), anchor="variants"),
         html.section("Provenance", provenance_section(sources), anchor="provenance"),
     ]
     return html.document(title, "\n".join(filter(None, body)))
@@ -112,8 +124,11 @@ def _motifs(lineage: Lineage, options: ReportOptions) -> str:
     )
 
 
-def _kernels(sources: Sources, options: ReportOptions) -> str:
-    return _each(sources, "kernels", lambda source: kernel_section(source, limit=options.max_motifs))
+def _kernels(sources: Sources, kernels: list[KernelResult], options: ReportOptions) -> str:
+    return "".join(
+        _titled(source, sources, kernel_section(source, found, limit=options.max_motifs))
+        for source, found in zip(sources.of("kernels"), kernels, strict=True)
+    )
 
 
 def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportOptions) -> str:
@@ -125,6 +140,10 @@ def _attributions(lineage: Lineage, seqlets: list[SeqletFacts], options: ReportO
     for pair in pairs:
         log.info("%s", pair.words)
     return found + pairs_section(pairs)
+
+
+def _ablations(sources: Sources, options: ReportOptions) -> str:
+    return _each(sources, "ablation", lambda source: ablation_section(source, examples=options.examples))
 
 
 def _seqlets(lineage: Lineage, seqlets: list[SeqletFacts]) -> str:

@@ -13,7 +13,8 @@ from drg_hpc.report.sources import Source, Sources
 _KINDS = {
     "store": "dataset store", "genome": "genome store", "model": "model", "evaluation": "evaluation",
     "attributions": "attributions", "predictions": "predictions", "seqlets": "seqlets", "motifs": "motifs",
-    "kernels": "kernels", "perturbation": "perturbation tests",
+    "kernels": "kernels", "marginalization": "motifs in backgrounds", "perturbation": "perturbation tests",
+    "ablation": "ablations", "variants": "variants",
 }  # fmt: skip
 
 

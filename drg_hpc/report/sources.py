@@ -11,19 +11,22 @@ from drg_hpc.errors import IncompleteError, InputError, UsageError
 from drg_hpc.files import read_json
 from drg_hpc.models.header import read_model_header
 from drg_hpc.results import contents
+from drg_hpc.results.ablation import FORMAT as ABLATION
 from drg_hpc.results.kernels import FORMAT as KERNELS
 from drg_hpc.results.layout import ATTRIBUTIONS, PREDICTIONS
+from drg_hpc.results.marginalization import FORMAT as MARGINALIZATION
 from drg_hpc.results.motifs import FORMAT as MOTIFS
 from drg_hpc.results.perturbation import FORMAT as PERTURBATION
 from drg_hpc.results.seqlets import FORMAT as SEQLETS
 from drg_hpc.results.seqlets import looks_like_hdf5
 from drg_hpc.results.statistics import FORMAT as STATISTICS
-from drg_hpc.runs.outputs import DONE, PLAN, resolve_output
+from drg_hpc.results.variants import FORMAT as VARIANTS
+from drg_hpc.runs.outputs import DONE, PLAN, check_files, check_recorded, resolve_output
 from drg_hpc.store.header import read_header
 
 Kind = Literal[
     "store", "genome", "model", "evaluation", "attributions", "predictions", "seqlets", "motifs", "kernels",
-    "perturbation",
+    "marginalization", "perturbation", "ablation", "variants",
 ]  # fmt: skip
 _FILE_KINDS: dict[str, Kind] = {
     ATTRIBUTIONS: "attributions",
@@ -31,10 +34,16 @@ _FILE_KINDS: dict[str, Kind] = {
     SEQLETS: "seqlets",
     MOTIFS: "motifs",
     KERNELS: "kernels",
+    MARGINALIZATION: "marginalization",
     PERTURBATION: "perturbation",
+    ABLATION: "ablation",
+    VARIANTS: "variants",
 }
 
-_FIX = "give stores, models, evaluations, attribution, seqlet, kernel or perturbation runs, or motif folders"
+_FIX = (
+    "give stores, models, evaluations, attribution, seqlet, kernel, perturbation, ablation or variant runs, or motif "
+    "folders"
+)
 
 
 @dataclass(frozen=True)
@@ -75,18 +84,18 @@ def recognise(path: Path) -> Source:
     ------
     InputError : nothing there, or nothing that a report can show
     IncompleteError : a run that is not merged yet
-    CorruptError : damaged
+    CorruptError : damaged, or not what its done.json or motifs.json lists
     """
     if not path.exists():
         raise InputError(f"no such file or folder: {path}", fix="check the path")
     if path.is_file():
         return _hdf5(path, path)
     if (path / "motifs.json").is_file():
-        return Source("motifs", path, path / "out.h5", read_json(path / "motifs.json"), _done(path))
+        return _motifs(path)
     if (path / "model.json").is_file() or (path / "training.json").is_file():
-        return Source("model", path, path, read_model_header(path), _done(path))
+        return _folder("model", path, read_model_header(path))
     if (path / "metrics.json").is_file():
-        return Source("evaluation", path, path, read_json(path / "metrics.json"), _done(path))
+        return _folder("evaluation", path, read_json(path / "metrics.json"))
     if (path / "zarr.json").is_file() or (path / "out.zarr").is_dir():
         store = resolve_output(path, "out.zarr")
         header = read_header(store)
@@ -99,9 +108,23 @@ def recognise(path: Path) -> Source:
     raise InputError(f"{path} is nothing that a report can show", fix=_FIX)
 
 
+def _motifs(path: Path) -> Source:
+    header = read_json(path / "motifs.json")
+    check_files(path, header.get("files", {}))
+    return Source("motifs", path, path / "out.h5", header, _done(path))
+
+
+def _folder(kind: Kind, path: Path, header: dict[str, Any]) -> Source:
+    """A folder whose done.json, if there is one, lists its files."""
+    done = _done(path)
+    check_files(path, done.get("outputs", {}))
+    return Source(kind, path, path, header, done)
+
+
 def _hdf5(path: Path, file: Path) -> Source:
     if not looks_like_hdf5(file):
         raise InputError(f"{file} is nothing that a report can show, it is not HDF5", fix=_FIX)
+    check_recorded(file)
     header = contents.describe_hdf5(file, verify=False)["attributes"]
     kind = _FILE_KINDS.get(str(header.get("format")))
     if header.get("format") == STATISTICS:

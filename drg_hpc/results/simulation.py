@@ -105,6 +105,10 @@ def find_sites(path: Path) -> Path:
     return resolve_output(path, FILE)
 
 
+_AHEAD = 4096
+"""Rows whose sites are read at once."""
+
+
 class SiteRows:
     """The sites of some sequences of a file, read when they are asked for; the file is the caller's to close.
 
@@ -122,16 +126,31 @@ class SiteRows:
         self._handle = handle
         self.motifs = h5.read_text(handle["motifs/name"])
         self._ends = np.cumsum(handle["rows/sites"][:], dtype=np.int64)
+        self._held = range(0)
+        self._columns: dict[str, NDArray[np.int64]] = {}
 
     def of(self, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         """Columns row (place in ``rows``), motif (its number), start and end of the sites of ascending rows."""
         first, last = int(rows[0]), int(rows[-1]) + 1
-        begin = 0 if first == 0 else int(self._ends[first - 1])
-        columns = {name: self._handle[f"sites/{name}"][begin : int(self._ends[last - 1])].astype(np.int64)
-                   for name in ("row", "motif", "start", "end")}  # fmt: skip
+        if first not in self._held or last > self._held.stop:
+            self._hold(range(first, min(max(last, first + _AHEAD), len(self._ends))))
+        begin = self._before(first) - self._before(self._held.start)
+        here = slice(begin, begin + self._before(last) - self._before(first))
+        columns = {name: values[here] for name, values in self._columns.items()}
         place = np.minimum(np.searchsorted(rows, columns["row"]), len(rows) - 1)
         kept = rows[place] == columns["row"]
         return {name: values[kept] for name, values in (columns | {"row": place}).items()}
+
+    def _before(self, row: int) -> int:
+        """Sites of all rows before one."""
+        return int(self._ends[row - 1]) if row else 0
+
+    def _hold(self, rows: range) -> None:
+        """Read the sites of some rows at once: runs ask for one block after the other."""
+        part = slice(self._before(rows.start), self._before(rows.stop))
+        names = ("row", "motif", "start", "end")
+        self._columns = {name: self._handle[f"sites/{name}"][part].astype(np.int64) for name in names}
+        self._held = rows
 
 
 def _require_format(handle: h5py.File) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from test_light import bare
 from drg_hpc.bodies import perturb_plan
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file
+from drg_hpc.models.config import DrgCnnConfig
 from drg_hpc.models.io import load_model
 from drg_hpc.results.perturbation import read_table
 from drg_hpc.results.simulation import read_simulation
@@ -31,15 +32,16 @@ from drg_hpc.runs.work import work_run
 from drg_hpc.store.reader import open_dataset
 
 LENGTH = 90
+BY_WORDS = DrgCnnConfig(kernels=6, kernel_size=12, kernel_activation="relu", strands="off", pool_size=20, hidden=(8,))
 FILES = ("out.h5", "out.csv", "out.tsv")
 KINDS = ("presence", "order", "distance", "shift", "interaction")
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A model of random weights, and a simulation with 270 test sequences."""
+    """A model of random weights, whose first layer is computed by words, and a simulation with 270 test sequences."""
     folder = tmp_path_factory.mktemp("world")
-    make_model(folder / "model", length=LENGTH, tracks=("label",))
+    make_model(folder / "model", length=LENGTH, tracks=("label",), config=BY_WORDS)
     return folder / "model", simulate(folder / "sim")
 
 
@@ -178,7 +180,7 @@ def test_values_of_other_kinds(world: tuple[Path, Path], tmp_path: Path) -> None
     chosen: dict[str, Any] = {"tests": "order", "motifs": PAIR, "limit": 100, "effects": "value", "scale": "output"}
     perturb(tmp_path / "run", Path(f"{model},{other}"), sim, rc_average=True, **chosen)
     store, sites = open_dataset(sim), read_simulation(sim).sites
-    module = load_model(model)
+    modules = [load_model(path) for path in (model, other)]
     found = read(tmp_path / "run", 0)
     for n in np.flatnonzero(found["status"] == 0)[:20].tolist():
         own = sites[sites["row"] == n + 30].set_index("motif")
@@ -186,8 +188,10 @@ def test_values_of_other_kinds(world: tuple[Path, Path], tmp_path: Path) -> None
         x = torch.from_numpy(store.sequences([n + 30]))
         y = torch.cat([x[..., :a], x[..., c:d], x[..., b:c], x[..., a:b], x[..., d:]], dim=-1)
         with torch.no_grad():
-            values = [torch.sigmoid(module(each)) for each in (x, x.flip(1, 2), y, y.flip(1, 2))]
-        wanted = float(values[2] + values[3] - values[0] - values[1]) / 2
+            one, other_strand, swapped, swapped_other = (
+                sum(torch.sigmoid(module(each)) for module in modules) for each in (x, x.flip(1, 2), y, y.flip(1, 2))
+            )
+        wanted = float(swapped + swapped_other - one - other_strand) / 4
         assert found["value"][n, 0] == pytest.approx(wanted, abs=1e-6)
     assert not (tmp_path / "run" / "out.csv").exists()
 
@@ -241,6 +245,12 @@ def test_without_labels_effects_are_of_values(world: tuple[Path, Path], tmp_path
         ({"background_dist": [0.3] * 4}, UsageError, "--background-dist 0.3 0.3 0.3 0.3: sums to 1.2, not 1"),
         ({"min_dist": 5}, UsageError, "--max-dist is needed too"),
         ({"min_dist": 9, "max_dist": 8}, UsageError, "--min-dist 9 is above --max-dist 8"),
+        (
+            {"min_dist": 51, "max_dist": 60},
+            UsageError,
+            r"no gap of --min-dist 51 to --max-dist 60 fits into 90 bases: "
+            r"with the motifs \(40 bases\) gaps are 0 to 50",
+        ),
         ({"min_dist": 0, "max_dist": 50}, UsageError, r"every gap that fits into 90 bases \(0 to 50\) is within --min"),
         ({"min_dist": 0, "max_dist": 5, "tests": "order"}, UsageError, "have no use without the test distance"),
         ({"max_p": 1e-3}, UsageError, "--max-p has no use without --sites scan"),

@@ -16,7 +16,7 @@ from drg_hpc.bodies.seqlets_plan import Options, plan_shards
 from drg_hpc.errors import CorruptError, InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.interpretation.seqlet_methods import call_seqlets
-from drg_hpc.results.seqlets import read_seqlets
+from drg_hpc.results.seqlets import read_seqlets, write_seqlets
 
 ROWS, LENGTH = 500, 90
 
@@ -51,6 +51,8 @@ def test_bytes_do_not_depend_on_shards(source: Path, tmp_path: Path) -> None:
 def test_run_equals_the_array_interface(source: Path, tmp_path: Path, arrays: tuple[np.ndarray, np.ndarray]) -> None:
     plan, summary = do_run(Options(attributions=source, out=tmp_path / "run", shards=3, track="track 1", window=20))
     seqlets = read_seqlets(plan.folder / "out.h5")
+    write_seqlets(tmp_path / "again.h5", seqlets)  # from memory
+    assert sha256_file(tmp_path / "again.h5") == sha256_file(plan.folder / "out.h5")
     projected, onehot = arrays
     kept = np.delete(np.arange(ROWS), 3)
     expected = call_seqlets(projected[kept] * 2)

@@ -59,11 +59,13 @@ def make_store(folder: Path, *, rows: int, length: int, tracks: tuple[str, ...] 
     return folder / "store"
 
 
-def make_model(path: Path, *, length: int, tracks: tuple[str, ...] = ("a", "b"), link: Any = "logit") -> SequenceModel:
+def make_model(
+    path: Path, *, length: int, tracks: tuple[str, ...] = ("a", "b"), link: Any = "logit", config: DrgCnnConfig = CNN
+) -> SequenceModel:
     """A small network with random weights, saved and returned in eval mode."""
     torch.manual_seed(0)
-    module = build(CNN, ModelShape.single(length, len(tracks), link=link)).eval()
-    save_model(module, path, CNN, tracks)
+    module = build(config, ModelShape.single(length, len(tracks), link=link)).eval()
+    save_model(module, path, config, tracks)
     return module
 
 

@@ -29,10 +29,11 @@ def _peaks(genome: Path, folder: Path) -> Path:
     return shard("sequences", folder / "store", sequences=PEAKS, negatives="dinuc:1", valid="chr8", test="chr9")
 
 
-def _simulation(genome: Path, folder: Path) -> Path:
+def _simulation(genome: Path, folder: Path, **options: Any) -> Path:
     motifs = EXAMPLES / "motifs" / "encode_motifs.txt"
     pair = ["STAT_known2", "CTCF_known1"]
-    return shard("simulate", folder / "store", num_seqs=64, gen_type="order", motif_db=motifs, pos_motifs=pair)
+    given = {"num_seqs": 64, "gen_type": "order", "motif_db": motifs, "pos_motifs": pair}
+    return shard("simulate", folder / "store", **given, **options)
 
 
 def _matrix(genome: Path, folder: Path) -> Path:
@@ -74,6 +75,7 @@ STORES: dict[str, Callable[[Path, Path], Path]] = {
     "bpnet": _binned(2114, 1000, 1, reduce="sum"),
     "borzoi-mini": _binned(16384, 12288, 32),
     "perturbation_cnn": _simulation,
+    "perturbation_values": lambda genome, folder: _simulation(genome, folder, labels="synergistic"),
     "dna-rna": lambda genome, folder: two_inputs(folder / "genes", genes=60),
 }
 
