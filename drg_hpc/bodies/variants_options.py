@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from drg_hpc.bodies.gene_options import CoverageOptions
 from drg_hpc.bodies.value_options import (
     BATCH_SIZE_HELP,
     RC_AVERAGE_HELP,
@@ -15,7 +16,30 @@ from drg_hpc.bodies.value_options import (
 from drg_hpc.config import flag
 
 
-class Options(ModelOptions):
+class VariantGeneOptions(CoverageOptions):
+    """Log fold changes of genes."""
+
+    group = "gene statistics"
+
+    gtf: Path | None = flag(
+        None,
+        help="also score the genes of this GTF or GFF3 (also .gz) near each allele: SED and logSED of the sums "
+        "over the bins of their exons",
+        metavar="GTF",
+    )
+    genes: str | None = flag(
+        None, help="only these, by name or id (with or without version), or a file with one per line (default: all)",
+        metavar="A,B|FILE",
+    )  # fmt: skip
+    transcripts: list[str] = flag(
+        [], help="only exons of transcripts for which KEY has one of the values, such as tag=basic",
+        metavar="KEY=VALUE[,VALUE]",
+    )  # fmt: skip
+    span: bool = flag(False, help="sums over whole genes, from their first to their last exon")
+    gene_pseudo: float = flag(1.0, help="added to both sums of logSED", metavar="P", gt=0)
+
+
+class Options(VariantGeneOptions, ModelOptions):  # the last one comes first
     """Options of drg-variants."""
 
     group = "variants"

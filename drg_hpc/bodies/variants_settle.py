@@ -11,10 +11,12 @@ from drg_hpc.attribution.recipe import parse_shifts
 from drg_hpc.bodies.ism_cost import CPU_MACS, mutants_of_pass
 from drg_hpc.bodies.selection import describe_models, require_alike, worker_base
 from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
+from drg_hpc.bodies.variants_genes import plan_variant_genes
 from drg_hpc.bodies.variants_options import Options
 from drg_hpc.config import nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
+from drg_hpc.files import counted
 from drg_hpc.genome.vcf import select_variants
 from drg_hpc.models.header import model_paths, other_strand, read_model_header, track_links
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
@@ -25,6 +27,8 @@ STATS = ("SAD", "logSAD", "D2")
 _SHARD_S = 300.0
 _ROW_BYTES = 160
 """Of an allele in the table of the result, and of a worker's list."""
+_PAIR_BYTES = 28
+"""Of an allele and a gene."""
 
 
 def settle(options: Options) -> RunSpec:
@@ -43,7 +47,8 @@ def settle(options: Options) -> RunSpec:
     if options.rc_average:
         other_strand(header["strand_partners"], used, header["tracks"])
     shifts = parse_shifts(options.shifts, length=length)
-    variants, skipped = select_variants(options.vcf, genome_contigs(options.genome), length=length)
+    contigs = genome_contigs(options.genome)
+    variants, skipped = select_variants(options.vcf, contigs, length=length)
     rows = len(variants) if options.limit is None else min(len(variants), options.limit)
     stats = _stats(options, target, [track_links(header)[track] for track in used])
     params = {
@@ -64,8 +69,16 @@ def settle(options: Options) -> RunSpec:
         "batch": batch,
     }
     inputs = {"genome": describe_store(options.genome), "vcf": describe_input(options.vcf), **files}
+    genes = plan_variant_genes(options, header, contigs=contigs, target=target, variants=variants[:rows])
+    if genes is not None:
+        params["genes"] = genes.params
+        inputs |= {name: describe_input(path) for name, path in genes.files.items()}
+        notes = (*notes, *genes.notes)
     views = len(shifts) * (2 if options.rc_average else 1)
     work = Work(header, values=len(target["names"]), tracks=False, references=0, views=views, models=len(paths))
+    given = len({(v.chrom, v.start, v.ref, v.alt) for v in variants[:rows]})
+    if given < rows:
+        notes = (*notes, f"{counted(rows - given, 'allele')} given before, and scored again")
     left = [f"{count} alleles left out: {reason}" for reason, count in sorted(skipped.items())]
     return _spec(options, params, inputs | describe_models(paths), headers, work, notes=(*notes, *left))
 
@@ -123,6 +136,8 @@ def _spec(
     )
     sizes = {kind: options.batch_size or max(1, min(BLOCK_ROWS, mutants_of_pass(work, kind))) for kind in PASS_BYTES}
     row = _ROW_BYTES + 4 * values * (3 + len(params["stats"]) + 4 * bool(options.backgrounds))
+    genes = params.get("genes", {"rows": 0, "values": (), "scores": ()})
+    pairs = genes["rows"] * (_PAIR_BYTES + 4 * len(genes["values"]) * (1 + len(genes["scores"])))
     profiles = 8 * 4 * len(headers[0]["tracks"]) * max(1, params["bins"]) * sizes["cpu"]
     return RunSpec(
         command="variants",
@@ -131,10 +146,10 @@ def _spec(
         stages=(Stage("variants", shards),),
         threads=options.threads,
         estimate=Estimate(
-            bytes=rows * row * (4 if options.format == "both" else 2),
+            bytes=(rows * row + pairs) * (4 if options.format == "both" else 2),
             files=2 * len(shards) + 9,
             memory=worker_base(headers) + 3 * rows * _ROW_BYTES + sizes["cpu"] * work.row_bytes + profiles
-            + 2 * shards[0].rows * row,
+            + 2 * shards[0].rows * row + 3 * pairs // len(shards),
         ),
         notes=notes,
         aside={"pass_rows": sizes},

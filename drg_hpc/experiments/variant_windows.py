@@ -42,6 +42,11 @@ class Window:
     length: int
 
     @property
+    def start(self) -> int:
+        """First base of the sequence with the reference allele, on the genome; it may lie before its contig."""
+        return self.variant.trimmed().start - self.length // 2
+
+    @property
     def gained(self) -> int:
         """Bases by which the alternative allele is longer."""
         return len(self.variant.alt) - len(self.variant.ref)

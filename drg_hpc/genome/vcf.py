@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from drg_hpc.errors import InputError
+from drg_hpc.genome.compressed import text_blocks, text_kind
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.row_checks import LARGEST, contig_name, is_number, row_name
 from drg_hpc.genome.text import columns, numbered_lines
@@ -50,6 +52,8 @@ class Variant:
 
     def trimmed(self) -> Variant:
         """Without the bases that both alleles share at their ends; one of the alleles may become empty."""
+        if len(self.ref) == len(self.alt) == 1 and self.ref != self.alt:
+            return self
         first, last = self.prefix, self.suffix
         ref, alt = self.ref[first : len(self.ref) - last], self.alt[first : len(self.alt) - last]
         return replace(self, start=self.start + first, ref=ref, alt=alt)
@@ -66,10 +70,12 @@ def read_vcf(path: Path, skipped: Counter[str]) -> Iterator[Variant]:
 
     Raises
     ------
-    InputError : missing or unreadable file; with the line: fewer than five columns, no position, no alleles
+    InputError : missing or unreadable file, BCF, an index; with the line: fewer than five columns, no position, no
+        alleles
     """
+    _refuse_binary(path)
     for number, line in numbered_lines(path):
-        if not line or line[0] == "#":
+        if line[:1] == "#" or not line.strip():
             continue
         at = f"{path}: line {number}"
         fields = columns(line)
@@ -87,6 +93,17 @@ def read_vcf(path: Path, skipped: Counter[str]) -> Iterator[Variant]:
                 raise InputError(f"{at}: position 0, positions count from 1")
             else:
                 yield Variant(chrom, start, name or f"{chrom}:{start + 1}:{ref}>{alt}", ref, alt, number)
+
+
+def _refuse_binary(path: Path) -> None:
+    """Say what BCF files and indices are, which are no text."""
+    start = b""
+    with suppress(InputError):  # told with its line by what reads the file
+        start = next(text_blocks(path, text_kind(path)), (0, b""))[1][:4]
+    if start[:3] == b"BCF":
+        raise InputError(f"{path} is BCF, the binary form of VCF", fix=f"bcftools view -Oz -o variants.vcf.gz {path}")
+    if start in (b"TBI\1", b"CSI\1"):
+        raise InputError(f"{path} is the index of a VCF", fix="give the VCF itself; its index is not needed")
 
 
 def _position(text: str, at: str) -> int:
@@ -140,12 +157,14 @@ def select_variants(path: Path, contigs: Mapping[str, int], *, length: int) -> t
                 f"{path}: line {variant.line}: {variant.name} ends beyond {chrom}, which has {contigs[chrom]} bases",
                 fix="is the VCF of another assembly?",
             )
-        if max(map(len, (variant.trimmed().ref, variant.trimmed().alt))) > length - length // 2:
+        core = variant.trimmed()
+        if max(len(core.ref), len(core.alt)) > length - length // 2:
             skipped[LONG] += 1
             continue
-        kept.append(replace(variant, chrom=chrom))
+        kept.append(variant if chrom == variant.chrom else replace(variant, chrom=chrom))
     if not kept:
-        raise InputError(f"no variants that can be scored in {path}{_counts(skipped)}", fix="check its ALT column")
+        fix = "check its ALT column" if skipped else "it has no rows"
+        raise InputError(f"no variants that can be scored in {path}{_counts(skipped)}", fix=fix)
     return kept, skipped
 
 

@@ -3,7 +3,7 @@
 ``variants/{chrom,start,name,ref,alt,line}`` has a row per alternative allele, ``start`` from 0. ``ref`` and ``alt`` are
 the values of the statistic with either allele, ``effect`` their comparison, ``scores/{SAD,logSAD,D2}`` those of the
 bins, ``background/{mean,sd,z,p}`` the effect against those in shuffled windows; all (rows, values). ``tracks`` has the
-names of the values.
+names of the values. Genes: :mod:`drg_hpc.results.variant_genes`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from drg_hpc.genome.vcf import Variant
 from drg_hpc.results import h5
+from drg_hpc.results.variant_genes import GeneList, GenePairs, merge_pairs, write_pairs
 
 FORMAT = "drg-variants/1"
 CONVENTIONS = {
@@ -29,6 +30,7 @@ CONVENTIONS = {
 _TEXTS = ("chrom", "name", "ref", "alt")
 _NUMBERS: Mapping[str, type[np.generic]] = {"start": np.int64, "line": np.int64}
 _VALUES = ("ref", "alt", "effect")
+_GROUPS = ("scores/", "background/")
 _STEP = 4096
 
 
@@ -37,7 +39,9 @@ def dataset_name(score: str) -> str:
     return score if score in _VALUES else f"scores/{score}"
 
 
-def write_part(path: Path, rows: Sequence[Variant], values: Mapping[str, NDArray[Any]]) -> None:
+def write_part(
+    path: Path, rows: Sequence[Variant], values: Mapping[str, NDArray[Any]], *, genes: GenePairs | None = None
+) -> None:
     """Write one shard.
 
     Parameters
@@ -52,29 +56,42 @@ def write_part(path: Path, rows: Sequence[Variant], values: Mapping[str, NDArray
         for name, array in values.items():
             # p may be smaller than any float32
             h5.write_array(part, name, array.astype(np.float64 if name == "background/p" else np.float32))
+        if genes is not None:
+            write_pairs(part, genes)
 
 
-def merge(parts: Sequence[h5.PartFile], out: Path, *, names: Sequence[str], attributes: Mapping[str, Any]) -> None:
+def merge(
+    parts: Sequence[h5.PartFile], out: Path, *, names: Sequence[str], attributes: Mapping[str, Any],
+    genes: GeneList | None = None,
+) -> dict[str, Any] | None:  # fmt: skip
     """Join the parts of all shards.
 
     Parameters
     ----------
     names : of the values
     attributes : what determined the result
+    genes : of the run
+
+    Returns
+    -------
+    counts of genes, where there are any, for done.json
     """
     with h5.open_file(parts[0].path) as first:
-        found = h5.dataset_names(first)
+        found = [name for name in h5.dataset_names(first) if not name.startswith("genes/")]
     with h5.create(out) as merged:
         h5.set_attributes(merged, {**attributes, "format": FORMAT})
         h5.merge_fixed(parts, found, merged)
         h5.write_text(merged, "tracks", names)
+        if genes is None:
+            return None
+        return merge_pairs([part.path for part in parts], merged, genes, rows=parts[-1].stop - parts[0].start)
 
 
 def write_table(source: Path, out: Path) -> None:
     """The same as tab-separated text: a line per allele, a column per score and value; six digits."""
     with h5.open_file(source) as handle, open(out, "w", encoding="utf-8", newline="\n") as table:
         names = h5.read_text(handle["tracks"])
-        columns = [name for name in h5.dataset_names(handle) if name != "tracks" and not name.startswith("variants/")]
+        columns = [name for name in h5.dataset_names(handle) if name in _VALUES or name.startswith(_GROUPS)]
         heads = [f"{column.replace('/', '_')}:{name}" for column in columns for name in names]
         table.write("\t".join(["chrom", "pos", "id", "ref", "alt", *heads]) + "\n")
         for first in range(0, len(handle["variants/start"]), _STEP):

@@ -50,6 +50,19 @@ def test_sites_of_a_simulation(sim: Path) -> None:
     assert set(sites(found)) == wanted and len(wanted) == len(found["row"]) > 2
 
 
+def test_sites_that_are_read_ahead_are_those_of_the_rows(sim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block, within what was read and beyond it, and back."""
+    monkeypatch.setattr("drg_hpc.results.simulation._AHEAD", 16)
+    table, finder = read_simulation(sim).sites, Simulated(sim / "sites.h5", PAIR)
+    for first in (0, 10, 12, 40, 190, 5):
+        rows = np.arange(first, min(first + 10, 200))
+        found = finder.find(regions([{"row": row} for row in rows]), np.zeros((len(rows), 4, 90)))
+        own = table[table["row"].isin(rows) & table["motif"].isin(PAIR)]
+        assert sorted(sites(found)) == sorted(
+            (s.row - first, PAIR.index(s.motif), s.start, s.end) for s in own.itertuples()
+        )
+
+
 def test_a_scan_finds_what_was_put_there(sim: Path) -> None:
     store, table = open_dataset(sim), read_simulation(sim).sites
     onehot = store.sequences(slice(0, 200))

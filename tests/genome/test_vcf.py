@@ -55,6 +55,35 @@ def test_faults_name_the_line(tmp_path: Path, line: str, message: str) -> None:
         list(read_vcf(path, Counter()))
 
 
+def test_what_users_give(tmp_path: Path) -> None:
+    """Windows line ends, no header, no last line end, blanks for tabs, blank lines, small letters, a row twice."""
+    rows = "1 5 . a c\r\n \r\n\r\n1\t9\t rs2 \tAC\ta\n1 5 . A C"
+    found, _ = select_variants(write(tmp_path, rows, "x.vcf"), {"chr1": 90}, length=10)
+    assert [(v.chrom, v.start, v.name, v.ref, v.alt, v.line) for v in found] == [
+        ("chr1", 4, "1:5:A>C", "A", "C", 1), ("chr1", 8, "rs2", "AC", "A", 4), ("chr1", 4, "1:5:A>C", "A", "C", 5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (bgzip(b"BCF\2\2\xf0\0\0\0##fileformat=VCFv4.2"), "is BCF, the binary form of VCF; bcftools view"),
+        (b"BCF\2\2\x10\0\0\0##fileformat=VCFv4.2\n", "is BCF, the binary form"),
+        (bgzip(b"TBI\1\2\0\0\0"), "is the index of a VCF; give the VCF itself"),
+        (bgzip(b"CSI\1\x0e\0\0\0"), "is the index of a VCF"),
+        (b"", "no variants that can be scored in .*; it has no rows"),
+        (b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n", "it has no rows"),
+        (bgzip(TEXT.encode())[:40], "line 0"),
+        (b"\xff\xfe1\0\t\0", "line 1: not UTF-8 text"),
+    ],
+)
+def test_files_that_are_no_vcf(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.vcf.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        select_variants(path, {"chr1": 90}, length=10)
+
+
 def test_trimming() -> None:
     def core(ref: str, alt: str) -> tuple[int, str, str]:
         found = Variant("c", 10, "n", ref, alt, 1).trimmed()
