@@ -52,7 +52,8 @@ def _object_of(path: Path, error: Exception) -> str | None:
         own = frame.f_locals.get("self")
         if not str(frame.f_globals.get("__name__")).startswith("h5py."):
             continue
-        if isinstance(own, h5py.HLObject) and own and own.file.filename == str(path):
+        made = isinstance(own, h5py.HLObject) and hasattr(own, "_id")  # not a file that could not be opened
+        if made and own and own.file.filename == str(path):
             found = str(own.name)
         elif isinstance(own, h5py.AttributeManager) and frame.f_code.co_name == "__getitem__":
             found = "attributes"

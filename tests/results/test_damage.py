@@ -17,6 +17,7 @@ from drg_hpc.errors import CorruptError
 from drg_hpc.report.plot import draw_attributions
 from drg_hpc.report.plot_config import PlotOptions
 from drg_hpc.results import h5
+from drg_hpc.results.damage import read_error
 from drg_hpc.results.reader import read_attributions
 from drg_hpc.results.seqlet_source import AttributionSource
 from drg_hpc.runs.attempt import describe_error
@@ -113,3 +114,12 @@ def test_other_errors_stay_what_they_are(damaged: Path, tmp_path: Path) -> None:
     for read, kind in cases:
         with pytest.raises(kind), h5.open_file(whole) as handle:
             read(handle)
+
+
+def test_a_file_that_cannot_be_opened_is_not_damage(tmp_path: Path) -> None:
+    file = tmp_path / "x.h5"
+    with h5py.File(file, "w") as handle:
+        handle["a"] = 1
+    with h5py.File(file, "r", locking=False), pytest.raises(OSError, match="locking") as caught:
+        h5py.File(file, "r", locking=True)
+    assert read_error(file, caught.value) is None
