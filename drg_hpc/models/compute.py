@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ def prepare_torch(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
+    # torch says so of kernels of even width at every start; it computes the same
+    warnings.filterwarnings("ignore", message="Using padding='same' with even kernel")
 
 
 def array_tensor(values: NDArray[Any]) -> torch.Tensor:

@@ -159,6 +159,8 @@ def _charts(store: DatasetStore, kept: pd.DataFrame, rows: NDArray[np.int64], gc
 
 def _chromosome_chart(kept: pd.DataFrame) -> str:
     names = _ordered(kept["chrom"])[:30]
+    if not names:  # sequences of no genome
+        return ""
     by_split = [(split, kept.loc[kept["split"] == split, "chrom"].value_counts()) for split in SPLITS]
     counts = [(split, [int(found.get(name, 0)) for name in names]) for split, found in by_split]
     most = max((sum(column) for column in zip(*(c for _, c in counts), strict=True)), default=1) or 1
