@@ -144,6 +144,9 @@ def _positionals_required(parser: argparse.ArgumentParser, config_given: bool) -
 
 def _collect(parser: argparse.ArgumentParser, model: type[O], arguments: Sequence[str]) -> tuple[O, argparse.Namespace]:
     _positionals_required(parser, any(a == "--config" or a.startswith(("--config=", "--set")) for a in arguments))
+    for argument in arguments:
+        if argument.startswith("--") and argument.endswith("=--"):  # argparse would take it for no value at all
+            raise UsageError(f"{argument}: -- is not a value", fix="give a value, or leave the flag out")
     chosen = parser.parse_args(arguments)
     values: dict[str, Any] = {}
     source = "command line"

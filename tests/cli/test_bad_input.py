@@ -194,3 +194,8 @@ def test_what_is_not_ours_is_said(tmp_path: Path) -> None:
         assert "x.h5" in error_line(done)
     assert "not a run folder" in error_line(drg("drg-status", tmp_path, exit_code=3))
     assert "no such file" in error_line(drg("drg-inspect", tmp_path / "nothing", exit_code=3))
+
+
+def test_two_dashes_are_not_a_value(tmp_path: Path) -> None:
+    done = drg("drg-seqlets", tmp_path / "x.h5", "--method=--", "-o", tmp_path / "run", exit_code=2)
+    assert "--method=--: -- is not a value" in error_line(done)
