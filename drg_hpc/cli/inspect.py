@@ -12,7 +12,7 @@ from drg_hpc.cli.inspect_store import store_facts, store_lines
 from drg_hpc.config import Options, flag, positional
 from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.files import human_bytes, read_json, sha256_file
-from drg_hpc.runs.outputs import DONE, PLAN
+from drg_hpc.runs.outputs import DONE, PLAN, check_files
 
 _ALL, _NONE = "every checksum verified", "it holds no checksums, nothing was verified"
 
@@ -81,7 +81,7 @@ def _inspect_model(path: Path, *, verify: bool) -> dict[str, Any]:
     header = dict(read_model_header(path))
     weights = path / "weights.safetensors"
     if verify and (path / DONE).is_file():
-        _check_files(path, read_json(path / DONE).get("outputs", {}))
+        check_files(path, read_json(path / DONE).get("outputs", {}), whole=True)
     if verify and sha256_file(weights) != header["weights"]["sha256"]:
         raise CorruptError(f"{weights} does not match the sha256 in model.json", fix="restore or train the model again")
     return {"kind": "model"} | header | _made(path, "time", "ranks", "versions", "by")
@@ -99,7 +99,7 @@ def _inspect_motifs(path: Path, *, verify: bool) -> dict[str, Any]:
     header = _read_ours(path / "motifs.json", "drg-motifs/")
     files = header.pop("files", {})
     if verify:
-        _check_files(path, files)
+        check_files(path, files, whole=True)
     motifs = header.pop("motifs", [])
     named = [f"{row['motif']} {row['consensus']} ({row['n_seqlets']} seqlets)" for row in motifs]
     facts = {"kind": "motif folder"} | header | {"motifs": named, "files": sorted(files)}
@@ -143,15 +143,6 @@ def _read_ours(path: Path, wanted: str) -> dict[str, Any]:
     if not isinstance(record, dict) or not str(record.get("format")).startswith(wanted):
         raise InputError(f"{path} was not written by a drg command of this version")
     return dict(record)
-
-
-def _check_files(folder: Path, files: dict[str, dict[str, Any]]) -> None:
-    for name, expected in files.items():
-        file = folder / name
-        if not file.is_file():
-            raise CorruptError(f"{file} is missing", fix="make the folder again")
-        if sha256_file(file) != expected["sha256"]:
-            raise CorruptError(f"{file} does not match its sha256", fix="make the folder again")
 
 
 def _inspect_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:

@@ -7,10 +7,8 @@ from typing import Any
 
 import h5py
 
-from drg_hpc.errors import CorruptError
-from drg_hpc.files import sha256_file
 from drg_hpc.results import h5
-from drg_hpc.runs.outputs import read_done
+from drg_hpc.runs.outputs import check_recorded
 
 
 def describe_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
@@ -34,7 +32,7 @@ def describe_hdf5(path: Path, *, verify: bool) -> dict[str, Any]:
             if verify:
                 _read_all(item)
         found: dict[str, Any] = {"datasets": datasets, "attributes": h5.get_attributes(handle)}
-    if verify and not _compare_with_run(path):
+    if verify and not check_recorded(path, whole=True):
         found["verified"] = "every chunk read; no checksum of the file is known"
     return found
 
@@ -43,12 +41,3 @@ def _read_all(item: h5py.Dataset) -> None:
     step = item.chunks[0] if item.chunks else max(1, len(item))
     for start in range(0, item.shape[0] if item.shape else 0, step):
         item[start : start + step]
-
-
-def _compare_with_run(path: Path) -> bool:
-    """Whether a run says what the file's sha256 should be; CorruptError where it is another."""
-    done = read_done(path.absolute())
-    expected = (done or {}).get("outputs", {}).get(path.name)
-    if expected and sha256_file(path) != expected["sha256"]:
-        raise CorruptError(f"{path} does not match done.json", fix=f"drg-merge {path.parent} writes it again")
-    return bool(expected)

@@ -30,7 +30,10 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, KeyError) as error:
-        raise read_error(path, error) or error from None
+        fault = read_error(path, error)
+        if fault is None:
+            raise
+        raise fault from None
 
 
 def read_error(path: Path, error: Exception) -> CorruptError | None:

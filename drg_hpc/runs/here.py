@@ -1,4 +1,4 @@
-"""This process computes a reduction: it takes tasks and gives results, as the workers of :mod:`.launch.dask_pools` do."""
+"""This process computes a reduction: tasks and results as those of the workers of :mod:`.launch.dask_pools`."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def read_done(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def check_recorded(file: Path, *, sha256: str | None = None) -> None:
+def check_recorded(file: Path, *, sha256: str | None = None, whole: bool = False) -> bool:
     """Refuse the file of a run that is not the one which the run's done.json lists; one of no run is taken as it is.
 
     The size is compared, and the sha256 where it is known or the file has at most :data:`HASHED_BYTES`.
@@ -90,6 +90,11 @@ def check_recorded(file: Path, *, sha256: str | None = None) -> None:
     Parameters
     ----------
     sha256 : of the file, where the caller has it
+    whole : hash a file of any size
+
+    Returns
+    -------
+    whether a run lists the file
 
     Raises
     ------
@@ -98,12 +103,15 @@ def check_recorded(file: Path, *, sha256: str | None = None) -> None:
     folder = file.absolute().parent
     record = committed(folder) if (folder / PLAN).is_file() else None
     expected = (record or {"outputs": {}})["outputs"].get(file.name)
-    if isinstance(expected, dict) and file.is_file() and (fault := _fault(file, expected, sha256)):
+    if not isinstance(expected, dict) or not file.is_file():
+        return False
+    if fault := _fault(file, expected, sha256=sha256, whole=whole):
         fix = f"restore it, or drg-merge {folder} writes it again"
         raise CorruptError(f"{file} is not the file that {folder / DONE} lists: {fault}", fix=fix)
+    return True
 
 
-def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
+def check_files(folder: Path, expected: Mapping[str, Any], *, whole: bool = False) -> None:
     """Refuse a finished folder whose files are not as ``{name: {bytes, sha256}}`` says, compared as
     :func:`check_recorded` does.
 
@@ -112,15 +120,16 @@ def check_files(folder: Path, expected: Mapping[str, Any]) -> None:
     CorruptError : a file is missing, or has another size or checksum
     """
     for name, record in expected.items():
-        fault = _fault(folder / name, record) if (folder / name).is_file() else "it is missing"
+        file = folder / name
+        fault = _fault(file, record, whole=whole) if file.is_file() else "it is missing"
         if fault:
-            raise CorruptError(f"{folder / name} is not as it was written: {fault}", fix="restore it, or make it again")
+            raise CorruptError(f"{file} is not as it was written: {fault}", fix="restore it, or make it again")
 
 
-def _fault(file: Path, expected: Mapping[str, Any], sha256: str | None = None) -> str | None:
+def _fault(file: Path, expected: Mapping[str, Any], *, sha256: str | None = None, whole: bool) -> str | None:
     size = file.stat().st_size
     if size != expected.get("bytes", size):
         return f"{size} bytes, not {expected['bytes']}"
-    if sha256 is None and size > HASHED_BYTES:
+    if sha256 is None and size > HASHED_BYTES and not whole:
         return None
     return "another sha256" if (sha256 or sha256_file(file)) != expected.get("sha256") else None

@@ -70,7 +70,8 @@ def main() -> None:
         try:
             sys.stderr.flush()
         finally:  # whatever comes now, such as a stop signal after an error that was told
-            os._exit(code)  # parts are published or gone; libraries left by a full disk or a stop may crash at their end
+            # parts are published or gone; libraries left by a full disk or a stop may crash at their end
+            os._exit(code)
 
 
 if __name__ == "__main__":

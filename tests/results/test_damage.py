@@ -101,7 +101,7 @@ def test_other_errors_stay_what_they_are(damaged: Path, tmp_path: Path) -> None:
             return other["tracks/00001/projected"][130:]
 
     def elsewhere(_: h5py.File) -> None:
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("a fault of ours") from ValueError("its cause")
 
     def written(_: h5py.File) -> None:
         pd.DataFrame({"a": [1]}).to_csv(tmp_path / "no" / "x.csv")
@@ -112,8 +112,9 @@ def test_other_errors_stay_what_they_are(damaged: Path, tmp_path: Path) -> None:
         (lambda f: f.attrs["none"], KeyError),
     ]  # fmt: skip
     for read, kind in cases:
-        with pytest.raises(kind), h5.open_file(whole) as handle:
+        with pytest.raises(kind) as caught, h5.open_file(whole) as handle:
             read(handle)
+        assert bool(caught.value.__cause__) == (read is elsewhere)
 
 
 def test_a_file_that_cannot_be_opened_is_not_damage(tmp_path: Path) -> None:

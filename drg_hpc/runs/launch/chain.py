@@ -263,9 +263,7 @@ def _submit_jobs(plan: Plan, launcher: Launcher, result: Submitted, held: Queued
         waits, firsts = list(held.work.get(stage.name, [])), range(0, len(lists), array_size)
         for first in firsts:
             count = min(array_size, len(lists) - first)
-            job = _job(
-                plan, submission, "work", stage.name, first=first, tasks=count, after=gate, arrays=len(firsts)
-            )
+            job = _job(plan, submission, "work", stage.name, first=first, tasks=count, after=gate, arrays=len(firsts))
             waits.append(submit(job))
         everything += waits
         if stage is plan.stages[-1]:

@@ -74,9 +74,11 @@ def connect(cluster: Cluster) -> Iterator[Here | Workers]:
     elif cluster.scheduler == SLURM:
         from drg_hpc.runs.launch import dask_slurm
 
-        with dask_slurm.take_part(cluster) as (address, security):
-            with client(address, security, wait_s=cluster.wait_s) as pool:
-                yield pool
+        with (
+            dask_slurm.take_part(cluster) as (address, security),
+            client(address, security, wait_s=cluster.wait_s) as pool,
+        ):
+            yield pool
     else:
         if cluster.workers is not None:
             raise UsageError("--workers does not go with an address: its workers are there already", fix="leave it out")
@@ -167,7 +169,9 @@ def _address(text: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise UsageError(f"--scheduler {text!r} is no scheduler", fix="local, slurm, tls://HOST:PORT or tcp://HOST:PORT")
+        raise UsageError(
+            f"--scheduler {text!r} is no scheduler", fix="local, slurm, tls://HOST:PORT or tcp://HOST:PORT"
+        )
     if parts.scheme == "tcp" and parts.hostname not in (LOOPBACK, "localhost"):
         log.warning("%s is neither private nor checked: whoever can reach it can run code as you; use tls://", text)
     return text

@@ -1,4 +1,4 @@
-"""The workers of a Dask scheduler compute a reduction: they take tasks and give results, as :mod:`drg_hpc.runs.here`."""
+"""The workers of a Dask scheduler compute a reduction: tasks and results as in :mod:`drg_hpc.runs.here`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Workers:
         self._looked = 0.0
 
     def compare_versions(self) -> None:
-        """Warn where a worker that is there has other versions than this process: numbers may differ in the last bit."""
+        """Warn where a worker that is there has other versions than this process: the last bit may differ."""
         own = versions()
         for address, found in sorted(self._client.run(versions).items()):
             names = [name for name in _COUNTED if found.get(name) != own.get(name)]
@@ -114,5 +114,6 @@ class Workers:
             self._alone_since = now
         elif now - self._alone_since > self._wait_s:
             raise IncompleteError(
-                f"no worker has been there for {self._wait_s:.0f} s", fix="see how they ended, and run the command again"
+                f"no worker has been there for {self._wait_s:.0f} s",
+                fix="see how they ended, and run the command again",
             )

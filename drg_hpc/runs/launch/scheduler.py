@@ -31,9 +31,13 @@ _OURS = {
 }  # fmt: skip
 """Defaults of sbatch's that would win over the lines of our scripts."""
 _DELAYS_S = (5.0, 20.0, 60.0)
-_PASSING = re.compile(r"timed out|did not answer|unable to contact|resource temporarily|socket|try again", re.IGNORECASE)
+_PASSING = re.compile(
+    r"timed out|did not answer|unable to contact|resource temporarily|socket|try again", re.IGNORECASE
+)
 """In words of Slurm's about a controller that is busy or restarting."""
-STUCK = frozenset({"PartitionTimeLimit", "PartitionNodeLimit", "PartitionDown", "BadConstraints", "JobHeldAdmin", "JobHeldUser"})
+STUCK = frozenset({
+    "PartitionTimeLimit", "PartitionNodeLimit", "PartitionDown", "BadConstraints", "JobHeldAdmin", "JobHeldUser",
+})  # fmt: skip
 """Reasons for which a pending job does not start by itself."""
 
 

@@ -144,7 +144,7 @@ def _age_s() -> float:
     """Seconds since this life of the job began, its set-up included."""
     if began := os.environ.get("SLURM_JOB_START_TIME"):  # newer Slurm
         return time.time() - float(began)
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # the job's shell became this process
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # once the job's shell
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
