@@ -9,7 +9,7 @@ import torch
 
 from drg_hpc.models.base import SequenceModel
 from drg_hpc.models.compute import module_links
-from drg_hpc.models.links import apply_links
+from drg_hpc.models.links import apply_links, totals_over_bins
 
 LETTERS = "ACGT"
 Row = tuple[str, int, str, str]
@@ -42,7 +42,7 @@ def saturated_rows(texts: Mapping[str, str], count: int) -> list[Row]:
 
 
 class Plain:
-    """Values of a model's tracks with either allele, their difference, SAD and D2; models of one value a track.
+    """Values of a model's tracks with either allele, their difference, SAD and D2; of indels that move no bin.
 
     Parameters
     ----------
@@ -77,4 +77,8 @@ class Plain:
         first = at + left - self._length // 2
         z, other = (self._values(each[first : first + self._length])[0] for each in (text, changed))
         r, a = (apply_links(each[None], self._links)[0] for each in (z, other))
-        return {"ref": z, "alt": other, "effect": other - z, "SAD": a - r, "D2": (a - r).abs()}
+        if z.ndim == 1:
+            return {"ref": z, "alt": other, "effect": other - z, "SAD": a - r, "D2": (a - r).abs()}
+        z, other = (totals_over_bins(each[None], self._links)[0] for each in (z, other))
+        distance = (a - r).square().sum(dim=-1).sqrt()
+        return {"ref": z, "alt": other, "effect": other - z, "SAD": (a - r).sum(dim=-1), "D2": distance}

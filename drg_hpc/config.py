@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from drg_hpc.errors import InputError, UsageError
 
+_LISTED = 12
+
 
 class Options(BaseModel):
     """Base of every option and configuration model: unknown keys are errors, values are not coerced silently."""
@@ -192,9 +194,13 @@ def changed(options: Options, names: typing.Iterable[str]) -> list[str]:
 
 
 def nearest(key: str, known: typing.Iterable[str]) -> str:
-    """``, did you mean 'x'?`` or an empty text."""
-    close = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+    """``did you mean 'x'?``, or what is known, the first of many."""
+    listed = sorted(known)
+    close = difflib.get_close_matches(key, listed, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    return f"known: {', '.join(listed[:_LISTED])}{more}"
 
 
 def load_toml(path: Path) -> dict[str, Any]:

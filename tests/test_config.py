@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import drg, drg_json, error_line
 
-from drg_hpc.config import Options, apply_set, build, flag
+from drg_hpc.config import Options, apply_set, build, flag, nearest
 from drg_hpc.errors import DrgError, UsageError
 
 
@@ -27,6 +27,13 @@ def test_unknown_keys_name_the_nearest() -> None:
         build(Outer, {"epoch": 3}, source="f.toml")
     with pytest.raises(UsageError, match=r"unknown key 'optim.rat'; did you mean 'rate'\?"):
         build(Outer, {"optim": {"rat": 3}}, source="f.toml")
+
+
+def test_what_is_known_is_listed_up_to_twelve() -> None:
+    assert nearest("zzz", "ba") == "known: a, b"
+    names = [f"a{i:04}" for i in range(1443)]
+    assert nearest("zzz", names) == f"known: {', '.join(names[:12])} and 1431 more"
+    assert nearest("a0007x", names) == "did you mean 'a0007'?"
 
 
 def test_unknown_key_in_a_choice_of_tables() -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from drg_hpc.attribution.views import View
+
 NO_BASE = 4
 """Code of an unknown base, an all-zero column; 0 to 3 are A, C, G, T."""
 Codes = NDArray[np.uint8]
@@ -98,6 +100,11 @@ class Edits:
         stops = np.clip(self.starts + self.widths + shift, 0, length)
         places = self.places + shift
         return Edits(starts, stops - starts, self.codes[(places >= 0) & (places < length)], self.input)
+
+    def as_seen(self, view: View, length: int) -> Edits:
+        """The same edits of what a view shows to a model of a sequence of ``length`` bases."""
+        moved = self.shifted(view.shift, length)
+        return moved.mirrored(length) if view.reverse else moved
 
 
 def _columns(like: torch.Tensor) -> torch.Tensor:

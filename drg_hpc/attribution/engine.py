@@ -269,8 +269,7 @@ class Engine:
         if key not in self._prepared:
             statistic = self._statistics[model]
             chosen = statistic if len(values) == len(self.names) else statistic.subset(list(values))
-            chosen = chosen.shifted(view.shift)
-            self._prepared[key] = chosen.mirrored() if view.reverse else chosen
+            self._prepared[key] = chosen.seen_by(view)
         return self._prepared[key]
 
     def _results(self, sums: Sums, xs: list[NDArray[Any]]) -> Iterator[TrackResult]:

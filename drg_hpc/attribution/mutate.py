@@ -74,6 +74,11 @@ class Mutator:
         return self._statistics[0].names
 
     @property
+    def models(self) -> int:
+        """How many there are."""
+        return len(self._statistics)
+
+    @property
     def evaluators(self) -> tuple[Evaluator, ...]:
         """Those chosen so far, of every model, view and input."""
         return tuple(self._evaluators.values())
@@ -95,12 +100,12 @@ class Mutator:
             given = RowInput(number, name, sequence_codes(x), row, self.seed)
             tallies.append(Tally(given, self._kinds(given, asked[number], kept[number]), kept[number], self.recipe))
         predictions = Moments()
-        for model in range(len(self._statistics)):
-            prediction, values = self._values(model, arrays, row, [tally.kinds for tally in tallies])
+        for model in range(self.models):
+            prediction, values = self.values(model, arrays, row, [tally.kinds for tally in tallies])
             predictions.add(prediction)
             for tally, found in zip(tallies, values, strict=True):
                 tally.add(*self._compared(found, prediction, row))
-        several = len(self._statistics) > 1
+        several = self.models > 1
         return RowEffects(
             prediction=predictions.mean.numpy(),
             prediction_sd=predictions.deviation.numpy() if several else None,
@@ -114,24 +119,30 @@ class Mutator:
             found.append(Kind(spec, starts, tuple(edit_pieces(spec, given, starts))))
         return found
 
-    def _values(
-        self, model: int, arrays: Sequence[Array], row: int, kinds: Sequence[Sequence[Kind]]
+    def values(
+        self, model: int, xs: Sequence[Array], row: int, kinds: Sequence[Sequence[Kind]]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Of one model, means over views: the row's values (k,), and those of the edits of each input (E, k)."""
+        """Of one model, means over views: the row's values (k,), and those of the edits of each input (E, k).
+
+        Parameters
+        ----------
+        model : its number
+        xs : one-hot (4, L) of each input
+        row : its global row number
+        kinds : edits of each input
+        """
         predictions: list[torch.Tensor] = []
         sums: list[torch.Tensor] = []
         for view in self.views:
             statistic = self._statistic(model, view)
             device, dtype = module_place(statistic.module)
-            xs = [view.apply(array_tensor(x).to(dtype))[None].to(device) for x in arrays]
+            shown = [view.apply(array_tensor(x).to(dtype))[None].to(device) for x in xs]
             params = [placed(each, device, dtype) for each in statistic.params([row])]
             of_inputs = []
             for number, each in enumerate(kinds):
                 pieces = [piece for kind in each for piece in kind.pieces] or [unchanged(0, input=number)]
-                evaluator = self._evaluator(model, view, number, xs, params)
-                found = [
-                    _through(evaluator, xs, params, _as_seen(piece, view, xs[number].shape[-1])) for piece in pieces
-                ]
+                evaluator, length = self._evaluator(model, view, number, shown, params), shown[number].shape[-1]
+                found = [_through(evaluator, shown, params, piece.as_seen(view, length)) for piece in pieces]
                 predictions.append(found[0][0])
                 of_inputs.append(torch.cat([values for _, values in found]) / len(self.views))
             sums = [a + b for a, b in zip(sums, of_inputs, strict=True)] if sums else of_inputs
@@ -140,8 +151,7 @@ class Mutator:
     def _statistic(self, model: int, view: View) -> Statistic:
         """The statistic of a model, as a view is to be asked for it; made once."""
         if (model, view) not in self._seen:
-            chosen = self._statistics[model].shifted(view.shift)
-            self._seen[model, view] = chosen.mirrored() if view.reverse else chosen
+            self._seen[model, view] = self._statistics[model].seen_by(view)
         return self._seen[model, view]
 
     def _evaluator(
@@ -186,9 +196,3 @@ def _through(
 
 def _plain(values: torch.Tensor) -> torch.Tensor:
     return (values if values.dtype == torch.float64 else values.float()).cpu()
-
-
-def _as_seen(edits: Edits, view: View, length: int) -> Edits:
-    """Edits of the sequence as edits of what a view shows to the model."""
-    moved = edits.shifted(view.shift, length)
-    return moved.mirrored(length) if view.reverse else moved

@@ -68,7 +68,7 @@ def parse_frequencies(text: str, *, option: str) -> tuple[float, ...]:
     if len(values) != 4 or not all(math.isfinite(value) and value >= 0 for value in values):
         raise UsageError(f"{option} {text!r} is not four frequencies a,c,g,t", fix="for example 0.3,0.2,0.2,0.3")
     if abs(sum(values) - 1) > 1e-3:
-        raise UsageError(f"{option} {text!r} sums to {sum(values):g}, not 1")
+        raise UsageError(f"{option} {text!r} sums to {sum(values):g}, not 1", fix="for example 0.3,0.2,0.2,0.3")
     return values
 
 

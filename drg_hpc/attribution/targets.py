@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from drg_hpc.attribution.views import View
 from drg_hpc.config import nearest
 from drg_hpc.errors import UsageError
 from drg_hpc.models.compute import Scale, model_output, model_part, module_links, partner_tracks
@@ -73,6 +74,16 @@ class Statistic(ABC):
         UsageError : the bins cannot follow that far
         """
         return self
+
+    def seen_by(self, view: View) -> Statistic:
+        """The statistic as a view is to be asked for it.
+
+        Raises
+        ------
+        UsageError : see :meth:`mirrored` and :meth:`shifted`
+        """
+        moved = self.shifted(view.shift)
+        return moved.mirrored() if view.reverse else moved
 
     @abstractmethod
     def subset(self, values: Sequence[int]) -> Statistic:

@@ -24,6 +24,8 @@ _LETTERS = 5
 """A, C, G, T, and an unknown base, which is also what lies beyond the ends: its column is zero."""
 _TABLE_BYTES = 4 << 20
 """Of tables that a core's caches hold; larger ones are slower than the products."""
+_THREADS = 8
+"""Of products up to which words, on one thread, are faster: on one the products take about ten times as long."""
 Tables = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
@@ -134,14 +136,17 @@ def _words(x: NDArray[np.float32], letters: int, left: int, letter: NDArray[np.i
 
 def scanned_by_words(module: nn.Module) -> nn.Module:
     """The same network with its first convolution by words, for sequences that are one-hot: a base or zeros in each
-    column. Itself where it does not begin with a convolution, a ReLU if it likes, and a max pooling, on a GPU, and
-    where the tables would be larger than the caches."""
-    if not isinstance(module, DrgCnn):
+    column. Values may differ in the last digits. Itself where it does not begin with a convolution, a ReLU if it likes,
+    and a max pooling, where one of these has hooks, on a GPU, with many threads, and where the tables would be larger
+    than the caches."""
+    if type(module) is not DrgCnn or torch.get_num_threads() > _THREADS:
         return module
     names, layers = zip(*module.layers.named_children(), strict=True)
     conv, relu, length = layers[0], type(layers[1]) is nn.ReLU, module.shape.length
     pool = _windows(layers[1 + relu], length)
     if type(conv) is not nn.Conv1d or pool is None or not _plain(conv):
+        return module
+    if any(each._forward_hooks or each._forward_pre_hooks for each in (module.layers, *layers[: 2 + relu])):
         return module
     letters = next((number for number in (4, 3) if _bytes(conv, number) <= _TABLE_BYTES), None)
     if letters is None:
@@ -158,13 +163,16 @@ def scanned_by_words(module: nn.Module) -> nn.Module:
 
 def _plain(conv: nn.Conv1d) -> bool:
     """Whether it is a sum over as many neighbouring bases of finite float32 weights in this computer's memory."""
-    weight = conv.weight
     return (
-        (weight.device.type, weight.dtype, conv.in_channels) == ("cpu", torch.float32, 4)
+        conv.in_channels == 4
         and (conv.padding, conv.padding_mode) == ("same", "zeros")
         and (conv.stride, conv.dilation, conv.groups) == ((1,), (1,), 1)
-        and bool(weight.isfinite().all())
+        and all(_finite(each) for each in (conv.weight, conv.bias) if each is not None)
     )
+
+
+def _finite(numbers: torch.Tensor) -> bool:
+    return (numbers.device.type, numbers.dtype) == ("cpu", torch.float32) and bool(numbers.isfinite().all())
 
 
 def _bytes(conv: nn.Conv1d, letters: int) -> int:

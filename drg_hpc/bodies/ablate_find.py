@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.bodies.ablate_pieces import MOTIFS, PIECES, SEQLETS, WINDOWS
-from drg_hpc.bodies.perturb_find import Placed
+from drg_hpc.bodies.bed_lines import Lines
+from drg_hpc.bodies.perturb_find import place_lines
 from drg_hpc.errors import InputError
 from drg_hpc.experiments.ablation_windows import Windows
 from drg_hpc.files import counted
 from drg_hpc.genome.bed import read_bed
-from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.regions import Region
 from drg_hpc.results.effects import read_effects
 from drg_hpc.results.seqlets import read_table
@@ -125,16 +125,6 @@ class Listed:
         return self._pieces.take(slice(first, last))
 
 
-class _Lines(Placed):
-    """Where the lines of a BED file lie: numbers of lines in place of motifs, see there."""
-
-    def __init__(self, lines: Sequence[Region], contigs: Mapping[str, str]) -> None:
-        found: dict[str, list[tuple[int, int, int]]] = {}
-        for number, line in enumerate(lines):
-            found.setdefault(contigs.get(line.chrom, line.chrom), []).append((line.start, line.end, number))
-        self._lines = {chrom: np.array(sorted(each), np.int64) for chrom, each in found.items()}
-
-
 def _bed_names(lines: Iterable[Region]) -> list[str]:
     """Names that the file gives; a line without one is called by its place."""
     return list(dict.fromkeys(line.name for line in lines if _named(line)))
@@ -146,29 +136,14 @@ def _named(line: Region) -> bool:
 
 def _of_lines(path: Path, regions: pd.DataFrame, *, length: int) -> Listed:
     lines = list(read_bed(path))
-    within = regions["name"].ne(regions["chrom"])
-    own = set(regions["name"][within | (regions["start"].eq(0) & regions["end"].eq(length))])
-    for line in lines:
-        if line.chrom in own and line.end > length:
-            raise InputError(f"{path}: line {line.line}: {line.start}-{line.end} of {line.chrom}: the sequence has "
-                             f"{length} bases", fix="positions count from 0 within a sequence")  # fmt: skip
-    contigs = dict.fromkeys(str(chrom) for chrom in regions["chrom"] if chrom and chrom not in own)
-    listed = [line.chrom for line in lines]
-    mapped = {} if own.intersection(listed) or not contigs else map_contigs(
-        listed, dict.fromkeys(contigs, 0), what=str(path)
-    )  # fmt: skip
-    found = _Lines(lines, mapped).find(regions, np.zeros((0, 4, length)))
-    number, row = found["motif"], found["row"]
-    if not len(number):
-        raise InputError(f"{path}: none of its {len(lines)} lines lies within one of the {len(regions)} sequences",
-                         fix="check the assembly and the names of sequences")  # fmt: skip
-    used = len(np.unique(number))
-    log.info("%s: %s of %d lie within a sequence", path, counted(used, "line"), len(lines))
+    _, found = place_lines(Lines(path, lines), range(len(lines)), regions, length=length)
+    number, row = found["label"], found["row"]
     names = _bed_names(lines)
     known = {name: place for place, name in enumerate(names)}
     name = np.array([known[line.name] if _named(line) else -1 for line in lines], np.int64)
     strand = np.array([{"+": 1, "-": -1}.get(line.strand, 0) for line in lines], np.int64)[number]
-    in_row = pd.Series([line.chrom for line in lines]).isin(regions["name"][within]).to_numpy()[number]
+    within = regions["name"][regions["name"].ne(regions["chrom"])]
+    in_row = pd.Series([line.chrom for line in lines]).isin(within).to_numpy()[number]
     turned = (regions["strand"] == "-").to_numpy()[row] & ~in_row
     return Listed(
         row, Pieces(found["start"], found["end"], name[number], np.where(turned, -strand, strand)), names

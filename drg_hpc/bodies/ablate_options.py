@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from drg_hpc.bodies.row_options import RowOptions
-from drg_hpc.bodies.value_options import (
-    RC_AVERAGE_HELP,
-    SHIFTS_HELP,
-    TRANSFORM_HELP,
-    ModelOptions,
-)
+from drg_hpc.bodies.value_options import VALUES_HELP, ModelOptions, TrackOptions, scale_flag, transform_flag
 from drg_hpc.config import flag
 
 
-class PieceOptions(RowOptions, ModelOptions):  # the last one comes first
+class PieceOptions(TrackOptions, RowOptions, ModelOptions):  # the last one comes first
     """Which pieces of which sequences are replaced, and by what."""
 
     group = "pieces"
@@ -52,23 +49,16 @@ class PieceOptions(RowOptions, ModelOptions):  # the last one comes first
     )
     shuffles: int = flag(20, help="random copies for each piece, whose mean counts", metavar="N", ge=1, le=1000)
 
+    @field_validator("windows", mode="before")
+    @classmethod
+    def _width_as_text(cls, value: Any) -> Any:
+        """A whole number of a configuration file."""
+        return str(value) if type(value) is int else value
+
 
 class Options(PieceOptions):
     """Options of drg-ablate."""
 
-    tracks: str = flag("all", help="all, or names and group:NAME (the mean of a group), separated by commas",
-                       metavar="A,B")  # fmt: skip
-    groups: Path | None = flag(
-        None, help="table of track and group for group:NAME (default: the model's modalities)", metavar="FILE"
-    )
-    transform: str | None = flag(
-        None, help=TRANSFORM_HELP.replace("attribute a function", "take a function"), metavar="NAME:…"
-    )
-    scale: Literal["link", "output"] | None = flag(
-        None, help="of the values: logits and log rates, or what they become (default: link; ratios: output)"
-    )
-    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
-    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
     engine: Literal["auto", "incremental", "full"] = flag(
         "auto",
         help="incremental: compute only what a replaced piece can change; full: every copy through the whole model; "
@@ -79,3 +69,5 @@ class Options(PieceOptions):
         metavar="N", ge=1, le=4096,
     )  # fmt: skip
     format: Literal["both", "h5"] = flag("both", help="out.h5 and out.tsv, or no out.tsv, which has a line per piece")
+    transform: str | None = transform_flag("take")
+    scale: Literal["link", "output"] | None = scale_flag(VALUES_HELP)

@@ -8,18 +8,23 @@ from typing import Any
 
 from drg_hpc.attribution.reference_spec import parse_frequencies
 from drg_hpc.bodies.ablate_options import PieceOptions
-from drg_hpc.bodies.perturb_sites import EFFECTS_FILE
+from drg_hpc.bodies.bed_lines import Lines
+from drg_hpc.bodies.perturb_sites import sites_of
+from drg_hpc.bodies.selected import Selection
 from drg_hpc.config import changed, nearest
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.experiments.ablation_windows import parse_windows
+from drg_hpc.files import counted, read_json
 from drg_hpc.genome.bed import read_bed
-from drg_hpc.runs.outputs import committed, resolve_output
+from drg_hpc.runs.outputs import check_recorded, read_done, resolve_output
 
 WINDOWS, SPANS, SEQLETS, MOTIFS = "windows", "spans", "seqlets", "motifs"
 PIECES = "pieces"
 """Key of the file of pieces among the inputs of a plan."""
 BACKGROUND = "background"
 _BACKGROUND = f"{BACKGROUND}:"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""First bytes of a file of HDF5."""
 REPLACE = ("mono", "dinuc", f"{_BACKGROUND}a,c,g,t")
 
 
@@ -34,6 +39,7 @@ class PieceSource:
     params : for the plan
     count : pieces of all rows, as far as it is known
     words : for people
+    certainty : what the count is: about, at most, or (nothing better is known) of one piece a sequence
     """
 
     kind: str
@@ -41,19 +47,22 @@ class PieceSource:
     params: dict[str, Any]
     count: int
     words: str
+    certainty: str = "about"
 
 
-def find_pieces(options: PieceOptions, *, rows: int, length: int) -> PieceSource:
+def find_pieces(options: PieceOptions, chosen: Selection, *, length: int) -> PieceSource:
     """What ``--windows``, ``--spans`` or ``--seqlets`` asks for.
 
     Parameters
     ----------
-    rows, length : of the sequences
+    chosen : the sequences
+    length : of them
 
     Raises
     ------
-    UsageError : none or several of them, or windows that do not fit
-    InputError : nothing there, or something else
+    UsageError : none or several of them, windows that do not fit, or that no shuffle changes
+    InputError : nothing there, or something else, or lines none of which lies within a sequence of a FASTA
+    CorruptError : not the file that its run or folder lists
     """
     given = [name for name in (WINDOWS, SPANS, SEQLETS) if getattr(options, name) is not None]
     if len(given) != 1:
@@ -61,38 +70,56 @@ def find_pieces(options: PieceOptions, *, rows: int, length: int) -> PieceSource
         raise UsageError(f"{what}: pieces are of one source", fix="give one of --windows, --spans and --seqlets")
     if options.windows is not None:
         tiled = parse_windows(options.windows, length=length, start=options.start, end=options.end)
+        _require_change(options.replace, tiled.width)
         each = len(tiled.starts)
         params = {"width": tiled.width, "step": tiled.step, "start": tiled.start, "end": tiled.end}
-        words = f"{each} windows of {tiled.width} bases a sequence"
-        return PieceSource(WINDOWS, None, params, each * rows, words)
+        words = f"{counted(each, 'window')} of {counted(tiled.width, 'base')} a sequence"
+        return PieceSource(WINDOWS, None, params, each * chosen.rows, words)
     if unused := changed(options, ("start", "end")):
         raise UsageError(f"--{unused[0]} has no use without --windows", fix="leave it out")
     if options.spans is not None:
-        count = sum(1 for _ in read_bed(options.spans))
-        return PieceSource(SPANS, options.spans, {}, count, f"{count} lines of {options.spans}")
+        lines = Lines(options.spans, list(read_bed(options.spans)))
+        words, count = f"{counted(len(lines.found), 'line')} of {options.spans}", len(lines.found)
+        if chosen.regions is not None:
+            count = lines.count_within(chosen.regions, length=length)
+        return PieceSource(SPANS, options.spans, {}, count, words)
     assert options.seqlets is not None
     if (options.seqlets / "motifs.json").is_file():
-        return _motifs(options.seqlets, rows)
-    return _seqlets(options.seqlets, rows)
+        return _motifs(options.seqlets)
+    return _seqlets(options.seqlets, chosen.rows)
 
 
-def _motifs(folder: Path, rows: int) -> PieceSource:
-    file = folder / EFFECTS_FILE
-    if not file.is_file():
-        raise InputError(f"{folder} has no sites of its motifs", fix="run drg-motifs with --effects")
-    return PieceSource(MOTIFS, file, {}, rows, f"sites of the motifs in {folder}")
+def _require_change(replace: str, width: int) -> None:
+    """Refuse windows in which a shuffle has one order alone: of pairs, both ends and their neighbours stay."""
+    least = {"mono": 2, "dinuc": 4}.get(replace, 1)
+    if width < least:
+        others = "--replace background:a,c,g,t" if replace == "mono" else "--replace mono or background:a,c,g,t"
+        raise UsageError(f"windows of {counted(width, 'base')} with --replace {replace}: a shuffle changes nothing",
+                         fix=f"give wider windows ({least} bases or more), or {others}")  # fmt: skip
+
+
+def _motifs(folder: Path) -> PieceSource:
+    """Seqlets that lie on one site are one piece, so that there may be fewer."""
+    count = sum(int(motif["n_seqlets"]) for motif in read_json(folder / "motifs.json")["motifs"])
+    return PieceSource(MOTIFS, sites_of(folder), {}, count, f"sites of the motifs in {folder}", "at most")
 
 
 def _seqlets(path: Path, rows: int) -> PieceSource:
     """Of a run, what done.json says; a file by itself is looked into by the workers."""
-    file, done = resolve_output(path, "out.h5"), committed(path)
+    file, done = resolve_output(path, "out.h5"), read_done(path)
     if file.is_dir():
         raise InputError(f"{path} has no seqlets: it is no run of drg-seqlets and no folder of drg-motifs")
     if done is not None and done.get("command") != "seqlets":
         raise InputError(f"{path} is a run of drg-{done.get('command')}, seqlets are wanted",
                          fix="give a run of drg-seqlets or a folder of drg-motifs")  # fmt: skip
-    count = rows if done is None else int(done["summary"]["rows"])
-    return PieceSource(SEQLETS, file, {}, count, f"seqlets of {path}")
+    with file.open("rb") as handle:
+        if handle.read(len(_HDF5)) != _HDF5:
+            raise InputError(f"{file} is not an HDF5 file, seqlets are wanted",
+                             fix="give a run of drg-seqlets or its out.h5, or --spans BED")  # fmt: skip
+    check_recorded(file)
+    if done is None:
+        return PieceSource(SEQLETS, file, {}, rows, f"seqlets of {path}", "with one piece a sequence")
+    return PieceSource(SEQLETS, file, {}, int(done["summary"]["rows"]), f"seqlets of {path}", "at most")
 
 
 def parse_replace(text: str) -> tuple[str, list[float] | None]:

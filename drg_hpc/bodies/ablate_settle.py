@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from drg_hpc.attribution.cost import PASS_BYTES, Work
-from drg_hpc.attribution.recipe import parse_shifts
+from drg_hpc.attribution.cost import PASS_BYTES
 from drg_hpc.bodies.ablate_options import Options
 from drg_hpc.bodies.ablate_pieces import PIECES, WINDOWS, PieceSource, find_pieces, parse_replace
 from drg_hpc.bodies.ism_cost import IsmCost, mutants_of_pass
+from drg_hpc.bodies.model_values import plan_model_values, read_models
 from drg_hpc.bodies.selected import Selection
-from drg_hpc.bodies.selection import ROW_TABLE_BYTES, describe_models, require_alike, select_input, worker_base
-from drg_hpc.bodies.value_rows import only_length, plan_values, require_groups_named, used_tracks
+from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_input, worker_base
 from drg_hpc.digests import describe_input
-from drg_hpc.models.header import model_paths, other_strand, read_model_header
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
 Header = Mapping[str, Any]
@@ -24,46 +22,34 @@ _PIECE_BYTES, _LISTED_BYTES = 32, 700
 
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.ablate_plan.plan_shards`."""
-    paths = model_paths(options.model)
-    headers = [read_model_header(path) for path in paths]
-    require_alike(paths, headers)
-    header, length = headers[0], only_length(headers[0], why="pieces are of one", fix="take a model of one input")
-    require_groups_named(options)
+    models = read_models(options.model, why="pieces are of one", fix="take a model of one input")
     replace, background = parse_replace(options.replace)
-    chosen = select_input(options, header)
-    pieces = find_pieces(options, rows=chosen.rows, length=length)
-    values, files, notes = plan_values(options, header, scale=options.scale)
-    target = dict(values.record())
-    if options.rc_average:
-        other_strand(header["strand_partners"], used_tracks(target, header), header["tracks"])
-    shifts = parse_shifts(options.shifts, length=length)
-    work = Work(
-        header, values=len(target["names"]), tracks=False, references=0,
-        views=len(shifts) * (2 if options.rc_average else 1), models=len(paths),
-    )  # fmt: skip
+    chosen = select_input(options, models.header)
+    pieces = find_pieces(options, chosen, length=models.length)
+    values = plan_model_values(options, models, scale=options.scale)
     copies = max(1, pieces.count) * options.shuffles
-    cost = IsmCost(work, rows=chosen.rows, positions=0, substitutions=0, others=copies)
+    cost = IsmCost(values.work, rows=chosen.rows, positions=0, substitutions=0, others=copies)
     params = {
         **chosen.params,
-        "length": length,
+        "length": models.length,
         "pieces": pieces.kind,
         "windows": pieces.params if pieces.kind == WINDOWS else None,
         "replace": replace,
         "background": background,
         "shuffles": options.shuffles,
-        "target": target,
+        "target": values.target,
         "rc_average": options.rc_average,
-        "shifts": list(shifts),
+        "shifts": list(values.shifts),
         "engine": options.engine,
         "format": options.format,
         "block_rows": cost.block_rows,
         "seed": options.seed,
         "batch": options.batch_size,
     }
-    files |= {} if pieces.file is None else {PIECES: describe_input(pieces.file)}
-    inputs = describe_models(paths) | chosen.records | files
-    told = (*chosen.notes, *notes, *_words(options, pieces, cost))
-    return _spec(options, params, inputs, chosen, headers, cost, pieces, notes=told)
+    files = {} if pieces.file is None else {PIECES: describe_input(pieces.file)}
+    inputs = values.files | chosen.records | files
+    told = (*chosen.notes, *values.notes, *_words(options, pieces, cost))
+    return _spec(options, params, inputs, chosen, models.headers, cost, pieces, notes=told)
 
 
 def _words(options: Options, pieces: PieceSource, cost: IsmCost) -> list[str]:
@@ -72,8 +58,8 @@ def _words(options: Options, pieces: PieceSource, cost: IsmCost) -> list[str]:
     passes = cost.others * work.views * work.models
     return [
         f"{pieces.words}, {options.shuffles} copies of each ({options.replace})",
-        f"about {passes:.3g} predictions; operations in full: {cost.full:.3g} multiply-adds, with the incremental "
-        "engine fewer",
+        f"{pieces.certainty} {passes:.3g} predictions; operations in full: {cost.full:.3g} multiply-adds, with the "
+        "incremental engine fewer",
     ]
 
 

@@ -19,6 +19,7 @@ from drg_hpc.attribution.targets import Statistic
 from drg_hpc.attribution.views import View
 from drg_hpc.bodies.ablate_pieces import BACKGROUND
 from drg_hpc.experiments.ablation import Array, drawn, effects_of
+from drg_hpc.results.attributions_blocks import require_defined
 from drg_hpc.runs.signals import check_stop
 
 _FILLS: Mapping[str, Fill] = {"mono": "shuffle", "dinuc": "dinuc"}
@@ -40,19 +41,23 @@ class Ablated:
     changed: Array
 
 
-class Ablator(Mutator):
+class Ablator:
     """Replaces pieces of one sequence at a time.
 
     Parameters
     ----------
     params : of the plan: replace, background, shuffles, engine, seed
+
+    Attributes
+    ----------
+    mutator : computes values
     """
 
     def __init__(
         self, statistics: Sequence[Statistic], params: Mapping[str, Any], *, views: Sequence[View], batch: int
     ) -> None:  # fmt: skip
         recipe = IsmRecipe(engine=params["engine"])
-        super().__init__(statistics, recipe, batch=batch, views=views, seed=params["seed"])
+        self.mutator = Mutator(statistics, recipe, batch=batch, views=views, seed=params["seed"])
         self._replace, self._background = params["replace"], params["background"]
         self._copies = int(params["shuffles"])
 
@@ -65,11 +70,11 @@ class Ablator(Mutator):
         row : number that random numbers depend on
         starts, ends : (n,) of the pieces, n at least 1
         """
-        given = RowInput(0, "", sequence_codes(x), row, self.seed)
+        given = RowInput(0, "", sequence_codes(x), row, self.mutator.seed)
         widths, found, values = ends - starts, dict[str, Array](), np.zeros(0)
         changed = np.empty(len(starts))
         order = np.lexsort((starts, widths))  # what has one width is drawn together
-        step = max(1, PIECE_CODES // (self._copies * max(int(widths.max()), len(self.names))))
+        step = max(1, PIECE_CODES // (self._copies * max(int(widths.max()), len(self.mutator.names))))
         for first in range(0, len(order), step):
             check_stop()
             part = order[first : first + step]
@@ -91,17 +96,24 @@ class Ablator(Mutator):
         edits : piece after piece, with the copies of each together
         differ : (n * copies,) the copies that differ from the sequence; the others have its values, which rounding in
             other passes would not give exactly
+
+        Raises
+        ------
+        InputError : a value that is not finite
         """
         changing = edits.take(differ)
         kind = Kind(EditSpec("windows"), changing.starts, (changing,))
         original, after = [], []
-        for model in range(len(self._statistics)):
-            prediction, (values,) = self._values(model, [x], row, [[kind]])
+        for model in range(self.mutator.models):
+            prediction, (values,) = self.mutator.values(model, [x], row, [[kind]])
             original.append(prediction.double().numpy())
             found = np.repeat(original[-1][None], len(edits), axis=0)
             found[differ] = values.double().numpy()
             after.append(found.reshape(-1, self._copies, len(prediction)))
-        return np.stack(original), np.stack(after)
+        value, copies, rows = np.stack(original), np.stack(after), np.array([row])
+        require_defined(value[None], self.mutator.names, rows=rows)
+        require_defined(copies[None], self.mutator.names, rows=rows, of="prediction of a changed copy")
+        return value, copies
 
     def _edits(self, given: RowInput, starts: Positions, widths: Positions) -> Iterator[Edits]:
         """Copies of pieces whose widths ascend."""

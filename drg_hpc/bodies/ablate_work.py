@@ -17,11 +17,13 @@ from drg_hpc.attribution.views import make_views
 from drg_hpc.bodies.ablate_find import Finder, make_finder, names_of
 from drg_hpc.bodies.ablate_pieces import WINDOWS
 from drg_hpc.bodies.ablate_values import Ablator
+from drg_hpc.bodies.engine_facts import engine_facts, joined_facts
 from drg_hpc.bodies.row_options import ROWS
 from drg_hpc.bodies.rows import ModelRun, blocks
 from drg_hpc.bodies.selection import model_keys
 from drg_hpc.experiments.ablation import over_positions
 from drg_hpc.experiments.ablation_table import lines_of
+from drg_hpc.experiments.effect_tests import largest
 from drg_hpc.models.compute import device_model
 from drg_hpc.results import ablation, h5
 from drg_hpc.results.ablation import PartWriter
@@ -31,6 +33,8 @@ from drg_hpc.runs.spec import Attempt, Part, Shard
 
 log = logging.getLogger(__name__)
 _PART, _OUTPUT, _TABLE = "part.h5", "out.h5", "out.tsv"
+_LITTLE = 0.05
+"""Share of changed bases below which effects say next to nothing."""
 Array = NDArray[Any]
 
 
@@ -72,8 +76,8 @@ class Body:
                 here = slice(first - shard.start, first - shard.start + len(onehot))
                 self._block(part, first, onehot, kept[here], numbers[here], at=here.start, device=attempt.device)
         if attempt.device in self._ablators:
-            used = self._ablators[attempt.device].evaluators
-            attempt.notes["engines"] = sorted({one.engine for one in used})
+            mutator = self._ablators[attempt.device].mutator
+            attempt.notes |= engine_facts(mutator.evaluators, batch=mutator.batch)
 
     def _block(
         self, part: PartWriter, first: int, onehot: Array, kept: NDArray[np.bool_], numbers: NDArray[np.int64], *,
@@ -89,18 +93,18 @@ class Body:
             pieces = self._finder.of(first + row)
             if not len(pieces):
                 continue
-            places, again = np.unique(np.stack([pieces.start, pieces.end]), axis=1, return_inverse=True)
+            places, of_piece = np.unique(np.stack([pieces.start, pieces.end]), axis=1, return_inverse=True)
             ablated = self._ablator(device).ablate(onehot[row], int(numbers[row]), *places)
             value[row] = ablated.value
             if positions is not None:
                 width = int(pieces.end[0] - pieces.start[0])
                 positions[row] = over_positions(ablated.effects["effect"], places[0], width=width, length=length)
-            again = again.reshape(-1)
+            of_piece = of_piece.reshape(-1)  # numpy 2.0 gives (1, n)
             columns = {
                 "row": np.full(len(pieces), first + row), "start": pieces.start, "end": pieces.end,
-                "name": pieces.name, "strand": pieces.strand, "changed": ablated.changed[again],
+                "name": pieces.name, "strand": pieces.strand, "changed": ablated.changed[of_piece],
             }  # fmt: skip
-            found.append((columns, {name: each[again] for name, each in ablated.effects.items()}))
+            found.append((columns, {name: each[of_piece] for name, each in ablated.effects.items()}))
         part.block(at, value)
         if positions is not None:
             part.tiled(at, positions, np.stack([sequence_codes(x) for x in onehot]))
@@ -113,20 +117,38 @@ class Body:
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
         names, models = names_of(self._plan), len(model_keys(self._plan.inputs))
         attributes = self._plan.result_attributes() | {"models": models, "stranded": True}
+        facts = joined_facts(parts)
         with h5.create(out / _OUTPUT) as handle:
             merged = ablation.Merged(handle, files, names=names, tracks=self._tracks, attributes=attributes)
             if names:
                 lines = lines_of(
                     merged.effects, name=merged.column("name"), row=merged.column("row"), names=names,
                     tracks=self._tracks, seed=self._params["seed"],
+                    sizes=np.max([largest(block) for block in merged.values()], axis=0),
                 )  # fmt: skip
                 merged.write_table(lines)
                 ablation.write_summary(out / ablation.SUMMARY_FILE, lines)
         if self._params["format"] == "both":
             ablation.write_pieces(out / _OUTPUT, out / _TABLE, length=self._params["length"])
-        if not merged.pieces:
-            log.warning("no piece was replaced: no row with one is kept, see regions/reason in out.h5")
+            share = float(merged.column("changed").mean(dtype=np.float64)) if merged.pieces else None
+        _warn(share, self._params["replace"])
         kept = {name: self._params[name] for name in ("rows", "length", "pieces", "windows", "replace", "shuffles")}
         count = {"replaced": merged.pieces, "names": len(names), "tracks": self._tracks, "models": models}
-        engines = {name for part in parts for name in part.receipt.get("notes", {}).get("engines", ())}
-        return kept | count | {"engines": sorted(engines)}
+        return kept | count | facts
+
+
+def _warn(share: float | None, replace: str) -> None:
+    """Say so where nothing was replaced, or by next to nothing else.
+
+    Parameters
+    ----------
+    share : of the bases of a piece that its copies have another base at, mean over pieces; None where there is none
+    """
+    if share is None:
+        log.warning("no piece was replaced: no row with one is kept, see regions/reason in out.h5")
+    elif share < _LITTLE:
+        others = {"mono": "background:a,c,g,t", "dinuc": "mono or background:a,c,g,t"}.get(replace)
+        log.warning(
+            "copies (--replace %s) differ from the sequence at %.2g %% of the bases of a piece, so effects are near 0; "
+            "give longer pieces%s", replace, 100 * share, f", or --replace {others}" if others else "",
+        )  # fmt: skip

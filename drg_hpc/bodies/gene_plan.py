@@ -79,7 +79,7 @@ def plan_genes(
     geometry = Geometry.of_model(header)
     params = gene_settings(options) | {
         "genes": wanted,
-        "transcripts": parse_conditions(options.transcripts),
+        "transcripts": parse_conditions(options.transcripts, flag="--transcripts"),
         "geometry": asdict(geometry),
         "limit": limit,
     }

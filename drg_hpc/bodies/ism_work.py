@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.attribution.cost import VJPS
-from drg_hpc.attribution.full import FullEvaluator
 from drg_hpc.attribution.ism_effects import RowEffects
 from drg_hpc.attribution.ism_recipe import RATIOS, IsmRecipe
 from drg_hpc.attribution.mutate import Mutator
 from drg_hpc.attribution.views import make_views
+from drg_hpc.bodies.engine_facts import engine_facts, joined_facts
 from drg_hpc.bodies.ism_block import Block, first_undefined, remove_scratch
 from drg_hpc.bodies.ism_layout import METHOD, conventions, layout_of
 from drg_hpc.bodies.ism_positions import Masks, Positions
@@ -98,7 +98,8 @@ class Body:
         if part.faint:
             attempt.notes["faint"] = part.faint
         if attempt.device in self._mutators:
-            attempt.notes |= _engine_facts(self._mutators[attempt.device])
+            mutator = self._mutators[attempt.device]
+            attempt.notes |= engine_facts(mutator.evaluators, batch=mutator.batch)
 
     def _block(
         self, part: PartWriter, at: int, first: int, onehot: Onehot, scored: Masks, kept: NDArray[np.bool_],
@@ -136,7 +137,7 @@ class Body:
     def merge(self, stage: str, parts: list[Part], out: Path) -> dict[str, Any]:
         """Join the parts into ``out.h5``, and write the files that were asked for; or write the table."""
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
-        summary: dict[str, Any] = {"rows": self._params["rows"], "method": METHOD} | _joined_facts(parts)
+        summary: dict[str, Any] = {"rows": self._params["rows"], "method": METHOD} | joined_facts(parts)
         if self._params["format"] == "tsv":
             return summary | write_table(files[0].path, out / _TABLE, self._layout)
         attributes = self._plan.result_attributes() | {
@@ -151,22 +152,3 @@ class Body:
                 out / _OUTPUT, kinds, out / _EXPORT, contigs=dict(self._plan.aside.get("contigs", [])) or None
             )
         return summary
-
-
-def _engine_facts(mutator: Mutator) -> dict[str, Any]:
-    """Which engines ran, what comparing them with the whole model found, and passes that are smaller than planned."""
-    used = mutator.evaluators
-    found = [one.deviation for one in used if one.deviation is not None]
-    facts: dict[str, Any] = {"engines": sorted({one.engine for one in used})}
-    if found:
-        facts["deviation"] = max(found)
-    smaller = sorted({one.batch for one in used if isinstance(one, FullEvaluator) and one.batch < mutator.batch})
-    return facts | ({"mutants_of_a_pass": smaller} if smaller else {})
-
-
-def _joined_facts(parts: Sequence[Part]) -> dict[str, Any]:
-    """The same of all shards, for done.json."""
-    notes = [part.receipt.get("notes", {}) for part in parts]
-    facts: dict[str, Any] = {"engines": sorted({name for note in notes for name in note.get("engines", ())})}
-    found = [float(note["deviation"]) for note in notes if "deviation" in note]
-    return facts | ({"deviation": max(found)} if found else {})

@@ -63,12 +63,15 @@ def _track_classes(options: Options, model: Mapping[str, Any], tracks: list[tupl
 
 
 def _require_uses(options: Options, *, measured: bool) -> None:
-    """Refuse flags without effect.
+    """Refuse flags without effect, and databases with faults, which would be met after all the work.
 
     Raises
     ------
     UsageError : which
+    InputError : a file is no database, with the line
     """
+    for path in options.database:
+        read_raw(path, "meme")
     if options.max_activation is not None and changed(options, ["cutoff"]):
         raise UsageError("--cutoff and --max-activation both say which k-mers are chosen", fix="give one of them")
     if options.nullify == "zero" and options.nullify_on == "data":
@@ -130,8 +133,6 @@ def settle(options: Options) -> RunSpec:
     require_alike(paths, models)
     for width in sorted(set().union(*map(first_widths, models)) if options.unique else ()):
         require_countable(width)
-    for path in options.database:  # faults of these would be met after all the work
-        read_raw(path, "meme")
     chosen = select_input(options, models[0])
     measured = chosen.kind == "store"
     _require_uses(options, measured=measured)

@@ -8,23 +8,20 @@ from typing import Literal
 from drg_hpc.bodies.row_options import RowOptions
 from drg_hpc.bodies.value_options import (
     BATCH_SIZE_HELP,
-    RC_AVERAGE_HELP,
-    SHIFTS_HELP,
-    TRANSFORM_HELP,
+    VALUES_HELP,
+    EffectModelOptions,
+    TrackOptions,
+    scale_flag,
+    transform_flag,
 )
-from drg_hpc.config import flag, positional
+from drg_hpc.config import flag
 from drg_hpc.experiments.marginal_designs import By
 from drg_hpc.genome.motif_formats import MotifFormat
 
 
-class Options(RowOptions):
+class Options(TrackOptions, RowOptions, EffectModelOptions):  # the last one comes first
     """Options of drg-marginalize."""
 
-    model: Path = positional(
-        help="model folder; of several separated by commas, or a run of drg-train with several: the mean of their "
-        "effects",
-        metavar="MODEL[,MODEL…]",
-    )
     motif_db: list[Path] = flag(
         [], help="motifs to put in: MEME, JASPAR, TRANSFAC, ENCODE or HOCOMOCO files, plain or gzip", metavar="FILE"
     )
@@ -70,19 +67,6 @@ class Options(RowOptions):
         [], help="without an input, random backgrounds: frequencies of A, C, G, T, or dinuc:FASTA, base given base as "
         "in those sequences", metavar="P",
     )  # fmt: skip
-    tracks: str = flag("all", help="all, or names and group:NAME (the mean of a group), separated by commas",
-                       metavar="A,B")  # fmt: skip
-    groups: Path | None = flag(
-        None, help="table of track and group for group:NAME (default: the model's modalities)", metavar="FILE"
-    )
-    transform: str | None = flag(
-        None, help=TRANSFORM_HELP.replace("attribute a function", "the change of a function"), metavar="NAME:…"
-    )
-    scale: Literal["link", "output"] | None = flag(
-        None, help="of the values: logits and log rates, or what they become (default: link; ratios: output)"
-    )
-    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
-    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
     engine: Literal["auto", "incremental", "full"] = flag(
         "auto", help="incremental: only what an insertion changes is computed; full: every sequence through the whole "
         "model; auto: incremental where that is exact and far less work",
@@ -90,3 +74,5 @@ class Options(RowOptions):
     batch_size: int | None = flag(None, help=BATCH_SIZE_HELP, metavar="N")
     keep_effects: bool = flag(False, help="also store the effect on each background")
     format: Literal["both", "h5"] = flag("both", help="out.h5 and out.tsv, or out.h5 alone")
+    transform: str | None = transform_flag("the change of")
+    scale: Literal["link", "output"] | None = scale_flag(VALUES_HELP)

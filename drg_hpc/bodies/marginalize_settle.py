@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drg_hpc.attribution.cost import PASS_BYTES, Work
-from drg_hpc.attribution.recipe import parse_shifts
 from drg_hpc.bodies.ism_cost import CPU_MACS, mutants_of_pass
 from drg_hpc.bodies.marginalize_items import find_designs
 from drg_hpc.bodies.marginalize_options import Options
+from drg_hpc.bodies.model_values import plan_model_values, read_models
 from drg_hpc.bodies.row_options import RowOptions, where_of
-from drg_hpc.bodies.selection import describe_models, require_alike, select_input, worker_base
-from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
+from drg_hpc.bodies.selection import select_input, worker_base
+from drg_hpc.bodies.value_rows import batch_size
 from drg_hpc.config import changed
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.background import fasta_of, read_background
 from drg_hpc.experiments.marginal_designs import QUANTITIES, Designs
 from drg_hpc.files import counted
-from drg_hpc.models.header import model_paths, other_strand, read_model_header
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 
 BEFORE, DESIGNS = "before", "designs"
@@ -55,40 +54,30 @@ class Backgrounds:
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.marginalize_plan.plan_shards`."""
     batch = batch_size(options)
-    paths = model_paths(options.model)
-    headers = [read_model_header(path) for path in paths]
-    require_alike(paths, headers)
-    header = headers[0]
-    length = only_length(header, why="motifs are put into one", fix="ask a model of one input")
-    designs = find_designs(options, length=length)
-    backgrounds = _backgrounds(options, header)
-    require_groups_named(options)
-    values, files, notes = plan_values(options, header, scale=options.scale)
-    target = dict(values.record())
-    if options.rc_average:
-        other_strand(header["strand_partners"], used_tracks(target, header), header["tracks"])
-    shifts = parse_shifts(options.shifts, length=length)
-    views = len(shifts) * (2 if options.rc_average else 1)
-    work = Work(header, values=len(target["names"]), tracks=False, references=0, views=views, models=len(paths))
+    models = read_models(options.model, why="motifs are put into one", fix="ask a model of one input")
+    designs = find_designs(options, length=models.length)
+    backgrounds = _backgrounds(options, models.header)
+    values = plan_model_values(options, models, scale=options.scale)
     params = {
         **backgrounds.params,
-        "length": length,
+        "length": models.length,
         "designs": designs.as_params(),
         "sites": options.sites,
         "motif_format": options.motif_format,
-        "target": target,
+        "target": values.target,
         "rc_average": options.rc_average,
-        "shifts": list(shifts),
+        "shifts": list(values.shifts),
         "engine": options.engine,
-        "group": _group(designs, work, backgrounds.count),
+        "group": _group(designs, values.work, backgrounds.count),
         "keep_effects": options.keep_effects,
         "format": options.format,
         "seed": options.seed,
         "batch": batch,
     }
     databases = {f"{MOTIFS}{number}": describe_input(path) for number, path in enumerate(options.motif_db, start=1)}
-    inputs = describe_models(paths) | backgrounds.inputs | databases | files
-    return _spec(options, params, inputs, backgrounds, headers, work, designs, notes=(*backgrounds.notes, *notes))
+    inputs = values.files | backgrounds.inputs | databases
+    notes = (*backgrounds.notes, *values.notes)
+    return _spec(options, params, inputs, backgrounds, models.headers, values.work, designs, notes=notes)
 
 
 def _backgrounds(options: Options, header: Header) -> Backgrounds:
@@ -104,6 +93,9 @@ def _backgrounds(options: Options, header: Header) -> Backgrounds:
     if options.shuffle == "none" and options.shuffles > 1:
         raise UsageError(f"--shuffles {options.shuffles} with --shuffle none: all of them would be the same",
                          fix="leave one of them out")  # fmt: skip
+    if options.input is None and options.regions is None:
+        raise UsageError("no input for backgrounds", fix="give a dataset store, a FASTA, --regions BED --genome STORE, "
+                         "or random ones by --background-dist 0.25 0.25 0.25 0.25")  # fmt: skip
     chosen = select_input(options, header)
     rows = min(chosen.rows, options.backgrounds)
     words = {"dinuc": "dinucleotide shuffles of", "mono": "shuffles of", "none": "as they are:"}[options.shuffle]
@@ -123,7 +115,8 @@ def _random(options: Options) -> Backgrounds:
     rows_of = [name for name in RowOptions.__annotations__ if name != "input"]
     if options.input is not None or options.regions is not None:
         shown = options.input or f"--regions {options.regions}"
-        raise UsageError(f"{shown} with --background-dist: backgrounds are of one", fix="leave one of them out")
+        raise UsageError(f"{shown} with --background-dist: backgrounds come from one of them",
+                         fix="leave one of them out")  # fmt: skip
     where_of(options)
     if unused := changed(options, (*rows_of, "shuffle", "shuffles")):
         raise UsageError(f"--{unused[0].replace('_', '-')} with --background-dist: random sequences have no rows",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,15 +13,54 @@ from numpy.typing import NDArray
 from drg_hpc.attribution.edits import Edits
 from drg_hpc.attribution.full import Evaluator
 from drg_hpc.attribution.views import View
-from drg_hpc.bodies.perturb_predict import Predictor
+from drg_hpc.bodies.predictor import Predictor
+from drg_hpc.errors import InputError
 from drg_hpc.experiments.marginal_designs import Design, Item
 from drg_hpc.experiments.marginal_sites import Sites, put, window_of
 from drg_hpc.experiments.perturb_copies import Codes
 from drg_hpc.genome.onehot import codes_to_onehot
 from drg_hpc.models.compute import array_tensor, module_place
+from drg_hpc.results.attributions_blocks import UNDEFINED
 from drg_hpc.runs.signals import check_stop
 
 Changes = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is put into what.
+
+    Attributes
+    ----------
+    codes : backgrounds (n, L)
+    before : their values (n, k), means over models
+    sites : what an insertion puts into each background
+    items : motifs and sequences, which designs name by their number
+    """
+
+    codes: Codes
+    before: Changes
+    sites: Sites
+    items: Sequence[Item]
+
+
+def require_finite(values: Changes, tracks: Sequence[str], place: Callable[..., str]) -> None:
+    """Refuse values that are not finite.
+
+    Parameters
+    ----------
+    values : (…, k)
+    tracks : names of the k
+    place : words for the place (…) of a value
+
+    Raises
+    ------
+    InputError : the first of them
+    """
+    finite = np.isfinite(values)
+    if not finite.all():
+        *at, track = np.argwhere(~finite)[0].tolist()
+        raise InputError(f"the value of track {tracks[track]!r} is not finite {place(*at)}", fix=UNDEFINED)
 
 
 class Engine(Protocol):
@@ -40,25 +80,20 @@ class Engine(Protocol):
 
 
 class FullEngine:
-    """Every sequence through the whole models.
-
-    Parameters
-    ----------
-    codes : backgrounds (n, L)
-    before : their values (n, k), means over models
-    """
+    """Every sequence through the whole models."""
 
     name = "full"
     deviation: float | None = None
 
-    def __init__(self, predictor: Predictor, codes: Codes, before: Changes, sites: Sites) -> None:
-        self._predictor, self._codes, self._before, self._sites = predictor, codes, before, sites
+    def __init__(self, predictor: Predictor, experiment: Experiment) -> None:
+        self._predictor, self._experiment = predictor, experiment
 
     def changes(self, insertions: Sequence[Design]) -> Changes:
         """See :class:`Engine`."""
-        made = [put(self._codes, self._sites, insertion) for insertion in insertions]
+        given = self._experiment
+        made = [put(given.codes, given.sites, insertion) for insertion in insertions]
         values = self._predictor(np.concatenate(made)).mean(axis=1)
-        found: Changes = values.reshape(len(insertions), *self._before.shape) - self._before
+        found: Changes = values.reshape(len(insertions), *given.before.shape) - given.before
         return found
 
 
@@ -73,26 +108,27 @@ class IncrementalEngine:
     name = "incremental"
 
     def __init__(
-        self, evaluators: Sequence[Mapping[View, Evaluator]], modules: Sequence[torch.nn.Module], codes: Codes,
-        sites: Sites, items: Sequence[Item], *, values: int,
+        self, evaluators: Sequence[Mapping[View, Evaluator]], modules: Sequence[torch.nn.Module],
+        experiment: Experiment,
     ) -> None:  # fmt: skip
-        self._evaluators, self._codes, self._sites, self._items = evaluators, codes, sites, items
-        self._places, self._values = [module_place(module) for module in modules], values
+        self._evaluators, self._experiment = evaluators, experiment
+        self._places = [module_place(module) for module in modules]
         found = [each.deviation for views in evaluators for each in views.values() if each.deviation is not None]
         self.deviation = max(found, default=None)
 
     def changes(self, insertions: Sequence[Design]) -> Changes:
         """See :class:`Engine`."""
-        windows = [window_of(insertion, self._items) for insertion in insertions]
+        given = self._experiment
+        windows = [window_of(insertion, given.items) for insertion in insertions]
         starts = np.array([start for start, _ in windows], np.int64)
         widths = np.array([end - start for start, end in windows], np.int64)
-        made = [put(self._codes, self._sites, insertion)[:, start:end]
+        made = [put(given.codes, given.sites, insertion)[:, start:end]
                 for insertion, (start, end) in zip(insertions, windows, strict=True)]  # fmt: skip
-        out = np.empty((len(insertions), len(self._codes), self._values))
-        for number in range(len(self._codes)):
+        out = np.empty((len(insertions), *given.before.shape))
+        for number, codes in enumerate(given.codes):
             check_stop()
             edits = Edits(starts, widths, np.concatenate([each[number] for each in made]))
-            out[:, number] = self._background(self._codes[number], edits)
+            out[:, number] = self._background(codes, edits)
         return out
 
     def _background(self, codes: Codes, edits: Edits) -> Changes:
@@ -102,12 +138,6 @@ class IncrementalEngine:
         for views, (device, dtype) in zip(self._evaluators, self._places, strict=True):
             for view, evaluator in views.items():
                 x = view.apply(onehot.to(dtype))[None].contiguous().to(device)
-                row, values = evaluator.values([x], [], _as_seen(edits, view, length))
+                row, values = evaluator.values([x], [], edits.as_seen(view, length))
                 found.append((values.double() - row.double()).cpu().numpy())
         return np.asarray(np.mean(found, axis=0))
-
-
-def _as_seen(edits: Edits, view: View, length: int) -> Edits:
-    """Edits of a background as edits of what a view shows to the model."""
-    moved = edits.shifted(view.shift, length)
-    return moved.mirrored(length) if view.reverse else moved

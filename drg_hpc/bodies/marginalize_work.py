@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from drg_hpc.bodies.engine_facts import joined_facts, named_facts
 from drg_hpc.bodies.marginalize_backgrounds import Maker
 from drg_hpc.bodies.marginalize_engine import make_engine
 from drg_hpc.bodies.marginalize_settle import BEFORE, MOTIFS
-from drg_hpc.bodies.marginalize_values import Engine
-from drg_hpc.bodies.perturb_predict import Predictor
+from drg_hpc.bodies.marginalize_values import Engine, Experiment, require_finite
+from drg_hpc.bodies.predictor import Predictor
 from drg_hpc.bodies.row_options import ROWS
 from drg_hpc.bodies.rows import ModelRun
 from drg_hpc.bodies.selection import model_keys
+from drg_hpc.experiments.effect_tests import adjusted, largest, rounding_of
 from drg_hpc.experiments.marginal_designs import QUANTITIES, Design, Designs, insertions_of
 from drg_hpc.experiments.marginal_sites import Sites, window_of
-from drg_hpc.experiments.marginal_statistics import Summaries, adjusted, rounding_of
+from drg_hpc.experiments.marginal_statistics import Summaries
 from drg_hpc.files import counted
 from drg_hpc.genome.motif_formats import read_raw
 from drg_hpc.models.compute import device_model
 from drg_hpc.models.header import read_model_header
 from drg_hpc.results import h5, marginalization
+from drg_hpc.results.marginalization_read import write_table
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
@@ -56,9 +59,7 @@ class Body:
             np.savez(attempt.out / f"{BEFORE}.npz", **self._before(shard, attempt.device))  # type: ignore[arg-type]
             return
         engine = self._engine(attempt.device)
-        attempt.notes["engine"] = engine.name
-        if engine.deviation is not None:
-            attempt.notes["deviation"] = engine.deviation
+        attempt.notes |= named_facts([engine.name], [engine.deviation])
         with marginalization.part_writer(attempt.out / _PART, self._layout, rows=shard.rows) as part:
             for first in range(shard.start, shard.stop, BLOCK_ROWS):
                 self._block(part, engine, first, min(first + BLOCK_ROWS, shard.stop), at=first - shard.start)
@@ -79,10 +80,13 @@ class Body:
             self._predictor(device)(made.codes[at : at + BLOCK_ROWS]).mean(axis=1)
             for at in range(0, len(made.codes), BLOCK_ROWS)
         ]
-        return {
+        before = {
             "codes": made.codes, "values": np.concatenate([values, *found]), "rows": made.rows, "copies": made.copies,
             "names": np.array(made.names, np.str_),
         }  # fmt: skip
+        tracks = self._params["target"]["names"]
+        require_finite(before["values"], tracks, lambda number: f"of {_background_words(before, number)}")
+        return before
 
     @cached_property
     def _backgrounds(self) -> Arrays:
@@ -116,9 +120,11 @@ class Body:
             number = min(_TYPICAL, len(self._designs))
             some = [self._designs[i * len(self._designs) // number] for i in range(number)]
             header = read_model_header(Path(self._plan.inputs[model_keys(self._plan.inputs)[0]]["path"]))
+            experiment = Experiment(
+                self._backgrounds["codes"], self._backgrounds["values"], self._sites, self._designs.items
+            )
             self._engines[device] = make_engine(
-                self._run.modules(device), self._params, self._predictor(device), self._backgrounds["codes"],
-                self._backgrounds["values"], self._sites, self._designs.items,
+                self._run.modules(device), self._params, self._predictor(device), experiment,
                 typical=some, macs=int(header["operations"]["macs_per_row"]), batch=self._pass_rows(device),
             )  # fmt: skip
             log.info("%s engine", self._engines[device].name)
@@ -150,14 +156,22 @@ class Body:
         for insertion in (each for own in parts for each in own):
             place.setdefault(insertion, len(place))
         changes = engine.changes(list(place))
+        require_finite(changes, self._params["target"]["names"], partial(self._words, list(place)))
         columns = ([place[own[part]] for own in parts] for part in range(len(parts[0])))
+        # of pairs there is a quantity more, the interaction, made of the others
         found = dict(zip(self._quantities, (changes[numbers] for numbers in columns), strict=False))
         if len(found) > 1:
             found["interaction"] = found["effect"] - found["left"] - found["right"]
-        rounding = rounding_of(self._backgrounds["values"], list(found.values()))
+        sizes = largest(self._backgrounds["values"]) + sum(largest(values) for values in found.values())
+        rounding = rounding_of(sizes)
         statistics = {quantity: self._statistics(values, rounding) for quantity, values in found.items()}
         kept = found if self._params["keep_effects"] else {}
         return statistics, {quantity: values.astype(np.float32) for quantity, values in kept.items()}
+
+    def _words(self, insertions: Sequence[Design], insertion: int, background: int) -> str:
+        """What was put in where, for messages."""
+        sites = (f"{self._designs.items[site.item].name} at {site.start}" for site in insertions[insertion])
+        return f"with {' and '.join(sites)} in {_background_words(self._backgrounds, background)}"
 
     def _statistics(self, changes: NDArray[np.float64], rounding: NDArray[np.float64]) -> Arrays:
         """Statistics (n, k) of changes (n, backgrounds, k)."""
@@ -173,6 +187,9 @@ class Body:
             loaded = [_arrays(part.path / f"{BEFORE}.npz") for part in parts]
             joined = {name: np.concatenate([each[name] for each in loaded]) for name in loaded[0]}
             np.savez(out / f"{BEFORE}.npz", **joined)  # type: ignore[arg-type]
+            count, distinct = len(joined["codes"]), marginalization.distinct(joined["codes"])
+            if distinct < count:
+                log.warning("%d backgrounds, %d of them distinct: p and q count each by itself", count, distinct)
             return {}
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
         params, models = self._params, len(model_keys(self._plan.inputs))
@@ -181,17 +198,13 @@ class Body:
             files, out / _OUTPUT, self._layout, self._tables(), attributes=attributes, adjust=adjusted
         )
         if params["format"] == "both":
-            marginalization.write_table(out / _OUTPUT, out / _TABLE)
-        facts = [part.receipt.get("notes", {}) for part in parts]
-        engines = sorted({note["engine"] for note in facts if "engine" in note})
+            write_table(out / _OUTPUT, out / _TABLE)
         found = {
             "designs": len(self._designs), "by": self._designs.by, "backgrounds": self._layout.backgrounds,
             "length": self._designs.length, "tracks": list(params["target"]["names"]), "models": models,
-            "engines": engines,
         }  # fmt: skip
-        deviations = [float(note["deviation"]) for note in facts if "deviation" in note]
         log.info("%s in %s", counted(len(self._designs), "design"), counted(self._layout.backgrounds, "background"))
-        return found | ({"deviation": max(deviations)} if deviations else {})
+        return found | joined_facts(parts)
 
     def _tables(self) -> marginalization.Tables:
         """What the merged file says of motifs, backgrounds and designs."""
@@ -206,6 +219,12 @@ class Body:
             before=found["values"],
             tracks=self._params["target"]["names"],
         )  # fmt: skip
+
+
+def _background_words(found: Arrays, number: int) -> str:
+    """A background, for messages."""
+    row, copy = int(found["rows"][number]), int(found["copies"][number])
+    return f"background {str(found['names'][number])!r} (row {row}, shuffle {copy})"
 
 
 def _arrays(path: Path) -> Arrays:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +13,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.bodies.perturb_sites import BED, SCAN, SIMULATION, SITES
+from drg_hpc.bodies.bed_lines import Lines, is_named
+from drg_hpc.bodies.perturb_sites import BED, SCAN, SIMULATION, SITES, lines_of
 from drg_hpc.errors import InputError
 from drg_hpc.experiments.perturb_sites import BlockSites
-from drg_hpc.genome.bed import read_bed
+from drg_hpc.files import counted
 from drg_hpc.genome.motif_formats import find_motifs, read_raw
 from drg_hpc.interpretation.scan import scan_motifs
 from drg_hpc.results import h5
+from drg_hpc.results.damage import reading
 from drg_hpc.results.effects import read_effects
 from drg_hpc.results.layout import SHUFFLES
 from drg_hpc.results.simulation import SiteRows
 from drg_hpc.runs.plan import Plan
 
+log = logging.getLogger(__name__)
 Columns = Mapping[str, NDArray[np.int64]]
 """row (in the block), motif (number among those of the plan), start, end; the preferred site of several later."""
 Onehot = NDArray[Any]
@@ -42,15 +46,22 @@ class Finder(Protocol):
         """
 
 
-def make_finder(plan: Plan) -> Finder:
-    """What the plan says sites come from."""
+def make_finder(plan: Plan, regions: Callable[[], pd.DataFrame]) -> Finder:
+    """What the plan says sites come from.
+
+    Parameters
+    ----------
+    regions : those of all rows of the run, made where they are needed
+    """
     path, params = Path(plan.inputs[SITES]["path"]), plan.params
     kind, motifs = params["sites"], params["motifs"]
     if kind == SIMULATION:
         return Simulated(path, motifs)
     if kind == SCAN:
         return Scanned(path, motifs, params["scan"])
-    return Placed(path, motifs) if kind == BED else Called(path, motifs)
+    if kind == BED:
+        return Placed.of_bed(path, motifs, regions(), length=params["length"])
+    return Called(path, motifs)
 
 
 def block_sites(
@@ -75,7 +86,8 @@ class Simulated:
 
     def find(self, regions: pd.DataFrame, onehot: Onehot) -> Columns:
         """See :class:`Finder`."""
-        columns = dict(self._rows.of(regions["row"].to_numpy(np.int64)))
+        with reading(self._path):  # which that of the open file covers no longer
+            columns = dict(self._rows.of(regions["row"].to_numpy(np.int64)))
         known = {name: number for number, name in enumerate(self._motifs)}
         number = np.array([known.get(name, -1) for name in self._rows.motifs], np.int64)
         columns["motif"] = number[columns["motif"]]
@@ -107,21 +119,50 @@ class Scanned:
 
 
 class Placed:
-    """Lines of a BED file: intervals of the genome, on sequences of either strand; where the contig is the name of a
-    sequence, intervals of that sequence."""
+    """Labelled intervals of the genome, on sequences of either strand; where the contig is the name of a sequence,
+    intervals of that sequence.
 
-    def __init__(self, path: Path, motifs: Sequence[str]) -> None:
-        known = {name: number for number, name in enumerate(motifs)}
-        lines: dict[str, list[tuple[int, int, int]]] = {}
-        for region in read_bed(path):
-            if region.name in known:
-                lines.setdefault(region.chrom, []).append((region.start, region.end, known[region.name]))
-        self._lines = {chrom: np.array(sorted(found), np.int64) for chrom, found in lines.items()}
-        self._widest = {chrom: int((found[:, 1] - found[:, 0]).max()) for chrom, found in self._lines.items()}
+    Parameters
+    ----------
+    lines : contig, start, end and label of each
+    """
+
+    def __init__(self, lines: Iterable[tuple[str, int, int, int]]) -> None:
+        by_contig: dict[str, list[tuple[int, int, int]]] = {}
+        for chrom, *line in lines:
+            by_contig.setdefault(chrom, []).append((line[0], line[1], line[2]))
+        self._lines = {chrom: np.array(sorted(found), np.int64) for chrom, found in by_contig.items()}
+
+    @classmethod
+    def of_bed(cls, path: Path, motifs: Sequence[str], regions: pd.DataFrame, *, length: int) -> Placed:
+        """Lines of a BED file that are named by a motif, whose number is the label.
+
+        Parameters
+        ----------
+        regions, length : of all sequences
+
+        Raises
+        ------
+        InputError : as :func:`place_lines`
+        """
+        known, lines = {name: number for number, name in enumerate(motifs)}, lines_of(path, motifs)
+        placed, _ = place_lines(lines, [known[line.name] for line in lines.found], regions, length=length)
+        return placed
 
     def find(self, regions: pd.DataFrame, onehot: Onehot) -> Columns:
-        """See :class:`Finder`."""
-        length, found = onehot.shape[2], [np.zeros((0, 4), np.int64)]
+        """See :class:`Finder`; labels are numbers of motifs."""
+        columns = dict(self.within(regions, length=onehot.shape[2]))
+        return columns | {"motif": columns.pop("label")}
+
+    def within(self, regions: pd.DataFrame, *, length: int) -> Columns:
+        """Intervals that lie within sequences: row, start and end in it, label.
+
+        Parameters
+        ----------
+        regions : of the sequences
+        length : bases of a sequence
+        """
+        found = [np.zeros((0, 4), np.int64)]
         columns = ("chrom", "start", "end", "name", "strand", "origin")
         for row, place in enumerate(zip(*(regions[name] for name in columns), strict=True)):
             chrom, start, end, name, strand, origin = place
@@ -133,16 +174,42 @@ class Placed:
                 own = np.concatenate([own, on_genome])
             own = own[np.lexsort((own[:, 1], own[:, 0]))]
             found.append(np.column_stack([np.full(len(own), row), own]))
-        row_start_end_motif = np.concatenate(found)
-        return dict(zip(("row", "start", "end", "motif"), row_start_end_motif.T, strict=True))
+        return dict(zip(("row", "start", "end", "label"), np.concatenate(found).T, strict=True))
 
     def _within(self, chrom: str, start: int, end: int) -> NDArray[np.int64]:
-        """Lines (n, 3) that lie within an interval: start, end, motif."""
+        """Lines (n, 3) that lie within an interval: start, end, label."""
         lines = self._lines.get(chrom)
         if lines is None:
             return np.zeros((0, 3), np.int64)
         near = lines[np.searchsorted(lines[:, 0], start) : np.searchsorted(lines[:, 0], end)]
         return near[near[:, 1] <= end]
+
+
+def place_lines(
+    lines: Lines, labels: Sequence[int], regions: pd.DataFrame, *, length: int
+) -> tuple[Placed, Columns]:  # fmt: skip
+    """Lines of a BED file, and where they lie within sequences (see :meth:`Placed.within`).
+
+    Parameters
+    ----------
+    labels : of the lines
+    regions, length : of all sequences
+
+    Raises
+    ------
+    InputError : as :meth:`drg_hpc.bodies.bed_lines.Lines.contigs`, or none lies within a sequence
+    """
+    places = zip(*(regions[name].tolist() for name in ("name", "chrom", "start", "end")), strict=True)
+    own = {name for name, chrom, start, end in places if is_named(name, chrom, start, end, length)}
+    mapped = lines.contigs(own, regions["chrom"].unique().tolist(), length=length)
+    numbered = [(mapped.get(line.chrom, line.chrom), line.start, line.end, n) for n, line in enumerate(lines.found)]
+    found = Placed(numbered).within(regions, length=length)
+    used = len(np.unique(found["label"]))
+    lines.require_some(used, rows=len(regions))
+    log.info("%s: %d of %s%s lie within a sequence", lines.file, used, counted(len(lines.found), "line"), lines.of)
+    label = np.asarray(labels, np.int64)
+    placed = Placed((*numbered[n][:3], label[n]) for n in range(len(numbered)))
+    return placed, dict(found) | {"label": label[found["label"]]}
 
 
 class Called:

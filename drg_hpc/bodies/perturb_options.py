@@ -8,22 +8,19 @@ from typing import Literal
 from drg_hpc.bodies.row_options import RowOptions
 from drg_hpc.bodies.value_options import (
     BATCH_SIZE_HELP,
-    RC_AVERAGE_HELP,
-    SHIFTS_HELP,
-    TRANSFORM_HELP,
+    VALUES_HELP,
+    EffectModelOptions,
+    TrackOptions,
+    scale_flag,
+    transform_flag,
 )
-from drg_hpc.config import flag, positional
+from drg_hpc.config import flag
 from drg_hpc.genome.motif_formats import MotifFormat
 
 
-class Options(RowOptions):
+class Options(TrackOptions, RowOptions, EffectModelOptions):  # the last one comes first
     """Options of drg-perturb."""
 
-    model: Path = positional(
-        help="model folder; of several separated by commas, or a run of drg-train with several: the mean of their "
-        "effects",
-        metavar="MODEL[,MODEL…]",
-    )
     motifs: list[str] = flag(
         [], help="motifs to test, by name, and all pairs of them (default: all of a simulation)", metavar="NAME"
     )
@@ -63,17 +60,6 @@ class Options(RowOptions):
         "are labels and the model gives logits, else value)",
         metavar="A,B",
     )
-    tracks: str = flag("all", help="all, or names and group:NAME (the mean of a group), separated by commas",
-                       metavar="A,B")  # fmt: skip
-    groups: Path | None = flag(
-        None, help="table of track and group for group:NAME (default: the model's modalities)", metavar="FILE"
-    )
-    transform: str | None = flag(
-        None, help=TRANSFORM_HELP.replace("attribute a function", "test a function"), metavar="NAME:…"
-    )
-    scale: Literal["link", "output"] | None = flag(
-        None, help="of the values: logits and log rates, or what they become (default: link; ratios: output)"
-    )
-    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
-    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
     batch_size: int | None = flag(None, help=BATCH_SIZE_HELP, metavar="N")
+    transform: str | None = transform_flag("test")
+    scale: Literal["link", "output"] | None = scale_flag(VALUES_HELP)

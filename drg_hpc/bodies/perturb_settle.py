@@ -6,27 +6,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drg_hpc.attribution.cost import PASS_BYTES, Work
-from drg_hpc.attribution.recipe import parse_shifts
 from drg_hpc.bodies.ism_cost import CPU_MACS
+from drg_hpc.bodies.model_values import plan_model_values, read_models
 from drg_hpc.bodies.perturb_options import Options
 from drg_hpc.bodies.perturb_sites import (
     BACKGROUND,
+    BED,
     OF_SCAN,
     SCAN,
     SITES,
     background_of,
     excluded_gaps,
     find_source,
+    lines_of,
     require_width,
 )
 from drg_hpc.bodies.selected import Selection
-from drg_hpc.bodies.selection import ROW_TABLE_BYTES, describe_models, require_alike, select_input, worker_base
-from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
-from drg_hpc.config import nearest
+from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_input, worker_base
+from drg_hpc.bodies.value_rows import batch_size
+from drg_hpc.config import changed, nearest
 from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.perturb_tests import ASKED, EFFECTS, Effect, Kind, Test, list_tests
-from drg_hpc.models.header import model_paths, other_strand, read_model_header, track_links
+from drg_hpc.models.header import track_links
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import read_header
 
@@ -40,25 +42,20 @@ _PASS_ROWS = {"cpu": 64, "cuda": 1024}
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.perturb_plan.plan_shards`."""
     batch = batch_size(options)
-    paths = model_paths(options.model)
-    headers = [read_model_header(path) for path in paths]
-    require_alike(paths, headers)
-    header, length = headers[0], only_length(headers[0], why="sites are of one", fix="test a model of one input")
+    models = read_models(options.model, why="sites are of one", fix="test a model of one input")
+    header, length = models.header, models.length
     kinds = _kinds(options.tests)
     source = find_source(options)
     require_width(source, length)
     background, fasta = background_of(options, source)
     excluded, of = excluded_gaps(options, source, length=length, distance="distance" in kinds)
     tests = _tests(source.motifs, kinds, excluded=excluded, of=of)
+    _refuse_unused(options, tests)
     chosen = select_input(options, header)
-    require_groups_named(options)
-    values, files, notes = plan_values(options, header, scale=options.scale)
-    target = dict(values.record())
-    used = used_tracks(target, header)
-    if options.rc_average:
-        other_strand(header["strand_partners"], used, header["tracks"])
-    shifts = parse_shifts(options.shifts, length=length)
-    effects, more = _effects(options, chosen, target, header)
+    if source.kind == BED and chosen.regions is not None:
+        lines_of(source.file, source.motifs).count_within(chosen.regions, length=length)
+    values = plan_model_values(options, models, scale=options.scale)
+    effects, more = _effects(options, chosen, values.target, header)
     params = {
         **chosen.params,
         "length": length,
@@ -69,19 +66,18 @@ def settle(options: Options) -> RunSpec:
         "background": background.as_params(),
         "scan": {name: getattr(options, name) for name in OF_SCAN} if source.kind == SCAN else None,
         "effects": list(effects),
-        "target": target,
+        "target": values.target,
         "rc_average": options.rc_average,
-        "shifts": list(shifts),
+        "shifts": list(values.shifts),
         "seed": options.seed,
         "batch": batch,
     }
-    files |= {SITES: describe_input(source.file)}
+    files = {SITES: describe_input(source.file)}
     files |= {} if fasta is None else {BACKGROUND: describe_input(fasta)}
-    views = len(shifts) * (2 if options.rc_average else 1)
-    work = Work(header, values=len(target["names"]), tracks=False, references=0, views=views, models=len(paths))
-    inputs = describe_models(paths) | chosen.records | files
-    found = (*chosen.notes, *notes, *more, f"{len(tests)} tests of {', '.join(source.motifs)}; sites: {source.kind}")
-    return _spec(options, params, inputs, chosen, headers, work, tests, notes=found)
+    inputs = values.files | chosen.records | files
+    told = f"{len(tests)} tests of {', '.join(source.motifs)}; sites: {source.kind}"
+    notes = (*chosen.notes, *values.notes, *more, told)
+    return _spec(options, params, inputs, chosen, models.headers, values.work, tests, notes=notes)
 
 
 def _kinds(text: str) -> list[Kind]:
@@ -118,6 +114,21 @@ def _tests(motifs: Sequence[str], kinds: Sequence[Kind], **gaps: Any) -> list[Te
         raise UsageError(f"{', '.join(kinds)}: of pairs, and there is one motif, {motifs[0]}",
                          fix="name two --motifs, or add presence to --tests")  # fmt: skip
     return found
+
+
+def _refuse_unused(options: Options, tests: Sequence[Test]) -> None:
+    """An option that none of the tests makes use of is a mistake.
+
+    Raises
+    ------
+    UsageError : which
+    """
+    changes = {part.change for test in tests for part in test.parts}
+    kinds = ", ".join(dict.fromkeys(test.kind for test in tests if test.kind != "shift"))
+    uses = {"num_perturbs": changes != {"swap"}, "background_dist": "replace" in changes}
+    for name in changed(options, uses):
+        if not uses[name]:
+            raise UsageError(f"--{name.replace('_', '-')} has no use with --tests {kinds}", fix="leave it out")
 
 
 def _effects(

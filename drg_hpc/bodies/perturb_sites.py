@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from drg_hpc.bodies.bed_lines import Lines
 from drg_hpc.bodies.perturb_options import Options
 from drg_hpc.config import changed
 from drg_hpc.errors import InputError, UsageError
@@ -15,7 +16,7 @@ from drg_hpc.files import read_json
 from drg_hpc.genome.bed import read_bed
 from drg_hpc.genome.motif_formats import find_motifs, read_raw
 from drg_hpc.genome.motif_text import RawMotif
-from drg_hpc.runs.outputs import PLAN
+from drg_hpc.runs.outputs import PLAN, check_files, check_recorded, resolve_output
 from drg_hpc.store.header import find_store
 
 SIMULATION, SCAN, BED, MOTIFS = "simulation", "scan", "bed", "motifs"
@@ -73,18 +74,21 @@ def find_source(options: Options) -> SiteSource:
 
 def _simulation(options: Options) -> SiteSource:
     fix = "give the RUN of drg-simulate, or --sites scan --motif-db FILE, --sites BED, or --sites MOTIFS"
+    if options.input is not None and not options.input.exists():
+        raise InputError(f"no such file or folder: {options.input}", fix="give a dataset store or a FASTA file")
     if options.input is None or not options.input.is_dir():
         raise UsageError("where are the motifs? These sequences were not simulated", fix=fix)
     run = find_store(options.input).absolute().parent
     record = read_json(run / PLAN) if (run / PLAN).is_file() else {}
-    if record.get("command") != "simulate" or not (run / SITES_FILE).is_file():
+    if record.get("command") != "simulate":
         raise InputError(f"{options.input} is not of drg-simulate, so nothing says where its motifs are", fix=fix)
+    check_recorded(file := resolve_output(run, SITES_FILE))
     grammar = grammar_of(record["params"]["grammar"])
     words = [RawMotif(word.name, word.rows) for word in grammar.words]
     names = [word.name for word in find_motifs(words, options.motifs, path=run)] or [word.name for word in words]
     widths = {word.name: word.width for word in grammar.words}
     background = Background.from_params(record["params"]["background"])
-    return SiteSource(SIMULATION, run / SITES_FILE, names, widths, grammar, background)
+    return SiteSource(SIMULATION, file, names, widths, grammar, background)
 
 
 def _scan(options: Options) -> SiteSource:
@@ -102,13 +106,40 @@ def _bed(options: Options, path: Path) -> SiteSource:
     return SiteSource(BED, path, options.motifs)
 
 
+def lines_of(path: Path, motifs: Sequence[str]) -> Lines:
+    """Lines of a BED file that are named by a motif.
+
+    Raises
+    ------
+    InputError : as :func:`drg_hpc.genome.bed.read_bed`
+    """
+    known = set(motifs)
+    lines = [line for line in read_bed(path) if line.name in known]
+    return Lines(path, lines, f" of {', '.join(motifs)}")
+
+
 def _folder(options: Options, folder: Path) -> SiteSource:
     if not (folder / "motifs.json").is_file():
         raise InputError(f"{folder} is no folder of drg-motifs", fix="give one, a BED file, scan or simulation")
-    if not (folder / EFFECTS_FILE).is_file():
-        raise InputError(f"{folder} has no sites of its motifs", fix="run drg-motifs with --effects")
+    file = sites_of(folder)
     _require(options.motifs, [str(item["motif"]) for item in read_json(folder / "motifs.json")["motifs"]], folder)
-    return SiteSource(MOTIFS, folder / EFFECTS_FILE, options.motifs)
+    return SiteSource(MOTIFS, file, options.motifs)
+
+
+def sites_of(folder: Path) -> Path:
+    """The file of the sites of motifs in a folder of drg-motifs.
+
+    Raises
+    ------
+    InputError : it has none
+    CorruptError : it is not the one that motifs.json lists
+    """
+    file = folder / EFFECTS_FILE
+    if not file.is_file():
+        raise InputError(f"{folder} has no sites of its motifs", fix="run drg-motifs with --effects")
+    listed = read_json(folder / "motifs.json").get("files", {})
+    check_files(folder, {name: record for name, record in listed.items() if name == EFFECTS_FILE})
+    return file
 
 
 def _require(wanted: Sequence[str], known: Sequence[str], path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from drg_hpc.bodies.perturb_find import Finder, block_sites, make_finder
-from drg_hpc.bodies.perturb_predict import Predictor
+from drg_hpc.bodies.predictor import Predictor
 from drg_hpc.bodies.row_options import ROWS
 from drg_hpc.bodies.rows import ModelRun, blocks
 from drg_hpc.bodies.selection import model_keys
@@ -22,7 +22,7 @@ from drg_hpc.experiments.background import Background
 from drg_hpc.experiments.perturb_sites import STATUSES
 from drg_hpc.experiments.perturb_table import Table
 from drg_hpc.experiments.perturb_tests import Test, test_of
-from drg_hpc.experiments.perturb_values import Perturbation, TestValues, block_values
+from drg_hpc.experiments.perturb_values import BlockValues, Perturbation, block_values
 from drg_hpc.files import counted
 from drg_hpc.models.compute import device_model
 from drg_hpc.models.header import read_model_header
@@ -43,11 +43,12 @@ class Body:
         self._plan, self._params = plan, plan.params
         self._run = ModelRun(plan, rows=ROWS)
         self._tests: list[Test] = [test_of(test) for test in plan.params["tests"]]
+        self._labelled = plan.params["effects"] != ["value"]
         self._predictors: dict[str, Predictor] = {}
 
     @cached_property
     def _finder(self) -> Finder:
-        return make_finder(self._plan)
+        return make_finder(self._plan, lambda: self._run.source.regions(0, self._params["rows"]))
 
     @cached_property
     def _how(self) -> Perturbation:
@@ -63,14 +64,14 @@ class Body:
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
         """Write ``part.h5``: the effects of the shard's sequences, every block computed by itself."""
         attempt.notes |= {"device": device_model(attempt.device), "torch": torch.__version__}
-        found: list[list[TestValues]] = []
+        found: list[BlockValues] = []
         regions = self._run.source.regions(shard.start, shard.stop)
         labels = self._labels(regions)
         for first, (onehot,) in blocks(self._run.source, shard.start, shard.stop, bases=self._params["length"]):
             here = slice(first - shard.start, first - shard.start + len(onehot))
             own = None if labels is None else labels[here]
             found.append(self._block(regions.iloc[here], onehot, own, attempt.device))
-        by_test = list(zip(*found, strict=True))
+        by_test = list(zip(*(block.tests for block in found), strict=True))
         perturbation.write_part(
             attempt.out / _PART,
             regions,
@@ -79,11 +80,13 @@ class Body:
                 {name: np.concatenate([block.effects[name] for block in of_test]) for name in self._params["effects"]}
                 for of_test in by_test
             ],
+            before=np.concatenate([block.before for block in found]),
+            labels=labels,
         )
 
     def _block(
         self, regions: pd.DataFrame, onehot: NDArray[Any], labels: NDArray[np.float64] | None, device: str
-    ) -> list[TestValues]:
+    ) -> BlockValues:
         """All tests of one block; random numbers depend on the numbers of the sequences in their input."""
         codes = np.where(onehot.any(axis=1), onehot.argmax(axis=1), 4).astype(np.uint8)
         return block_values(
@@ -95,7 +98,7 @@ class Body:
             self._how,
             rows=regions["row"].to_numpy(np.int64),
             effects=self._params["effects"],
-            values=len(self._params["target"]["names"]),
+            names=self._params["target"]["names"],
         )
 
     @cached_property
@@ -111,7 +114,7 @@ class Body:
         ------
         InputError : a label that is neither 0 nor 1
         """
-        if self._params["effects"] == ["value"]:
+        if not self._labelled:
             return None
         labels = self._targets.targets(regions["row"].to_numpy(np.int64)).astype(np.float64)
         wrong = np.argwhere(~np.isnan(labels) & (labels != 0) & (labels != 1))
@@ -128,7 +131,6 @@ class Body:
         """Join the parts into ``out.h5``; statistics of all sequences, in the file and as text."""
         files = [h5.PartFile(part.path / _PART, part.shard.start, part.shard.stop) for part in parts]
         params, names = self._params, list(self._params["target"]["names"])
-        table = Table(names, seed=params["seed"])
         attributes = self._plan.result_attributes() | {
             "statuses": list(STATUSES),
             "models": len(model_keys(self._plan.inputs)),
@@ -136,8 +138,10 @@ class Body:
         with h5.create(out / _OUTPUT) as handle:
             merged = perturbation.Merged(
                 handle, files, tests=[(test.kind, test.motifs) for test in self._tests], effects=params["effects"],
-                tracks=names, attributes=attributes,
+                labelled=self._labelled, tracks=names, attributes=attributes,
             )  # fmt: skip
+            labels = merged.values("labels") if self._labelled else None
+            table = Table(names, seed=params["seed"], before=merged.values("before"), labels=labels)
             for number, test in enumerate(self._tests):
                 status = merged.column(number, "status")
                 for effect in params["effects"]:

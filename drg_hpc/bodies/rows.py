@@ -27,7 +27,7 @@ from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import BLOCK_ROWS
 from drg_hpc.store.dataset_layout import single_input
-from drg_hpc.store.reader import GenomeStore, open_dataset, open_store
+from drg_hpc.store.reader import open_dataset, open_genome
 
 _READ_BYTES = 64 << 20
 
@@ -115,9 +115,7 @@ class GenomeRows:
         self, path: Path, params: Mapping[str, Any], files: Mapping[str, Mapping[str, Any]], *, rows: int,
         chosen: Sequence[int] | None = None,
     ) -> None:  # fmt: skip
-        store = open_store(path)
-        if not isinstance(store, GenomeStore):
-            raise InputError(f"{path} is a dataset store, a genome store is needed here")
+        store = open_genome(path)
         self._store, found = store, planned_regions(params, files, store.contigs)
         self._numbers = np.arange(rows) if chosen is None else np.asarray(chosen, np.int64)
         self._items, self._intervals = found.inputs, [found.intervals[item.name] for item in found.inputs]

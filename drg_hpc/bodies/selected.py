@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from drg_hpc.bodies.where_rows import Chosen, pack
+from drg_hpc.genome.regions import Region
 
 ROW_MEMORY = 600  # bytes of a region with its name, in every worker
 
@@ -27,6 +28,7 @@ class Selection:
     unkept : there are rows with kept=false
     memory : bytes that a worker needs for the list of rows, and for sequences that it holds
     notes : lines worth telling the user
+    regions : of the rows of a FASTA; None where a plan does not read them
     """
 
     kind: Literal["store", "fasta", "regions"]
@@ -39,6 +41,7 @@ class Selection:
     unkept: bool = False
     memory: int = 0
     notes: tuple[str, ...] = ()
+    regions: Sequence[Region] | None = field(default=None, repr=False, compare=False)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -55,4 +58,5 @@ class Selection:
             extra={**self.extra, "where": chosen.params},
             aside={**self.aside, "chosen_rows": pack(chosen.rows)},
             notes=(*self.notes, chosen.note),
+            regions=None if self.regions is None else [self.regions[row] for row in chosen.rows],
         )

@@ -99,7 +99,8 @@ def _require_length(whose: str, found: int, wanted: int) -> None:
     if found != wanted:
         raise InputError(
             f"sequences of {whose} have {found} bases, the model takes {wanted}",
-            fix=f"shard with --length {wanted}, or take the model trained on this store",
+            fix=f"make the store with {wanted} (drg-shard --length, drg-simulate --seq-length), or take the model "
+            "trained on this store",
         )
 
 
@@ -124,10 +125,13 @@ def select_fasta(path: Path, model: Header, *, limit: int | None, where: Where |
                 f"{path}: {record.name!r} has {record.length} bases, the model takes {length}",
                 fix="cut or pad the sequences to the model's length",
             )
-    regions = (fasta_region(record.name, record.length) for record in records)
-    chosen = where.of_regions([*regions]) if where else None
+    regions = [fasta_region(record.name, record.length) for record in records]
+    chosen = where.of_regions(regions) if where else None
     rows = _limited(len(records), limit) if chosen is None else len(chosen.rows)
-    found = Selection("fasta", {ROWS: describe_input(path)}, rows, None, memory=rows * (length + ROW_MEMORY))
+    found = Selection(
+        "fasta", {ROWS: describe_input(path)}, rows, None, memory=rows * (length + ROW_MEMORY),
+        regions=regions if chosen else regions[:rows],
+    )  # fmt: skip
     return found if chosen is None else found.only(chosen)
 
 
@@ -197,7 +201,7 @@ def require_alike(paths: Sequence[Path], models: Sequence[dict[str, Any]]) -> No
             if here != there:
                 raise InputError(
                     f"{path} and {paths[0]} have no mean, their {what} differ: {_difference(there, here)}",
-                    fix="predict with each by itself",
+                    fix="give each by itself",
                 )
 
 

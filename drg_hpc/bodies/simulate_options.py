@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import field_validator
 
 from drg_hpc.config import FanoutOptions, changed, flag
 from drg_hpc.digests import describe_inputs
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.background import fasta_of
-from drg_hpc.experiments.grammar import Grammar, Rule, Word, check_fit, smoothed
-from drg_hpc.experiments.labels import VALUE_TRACK, Effects, LabelKind, read_weights
+from drg_hpc.experiments.grammar import Grammar, Rule, Word, check_fit, smoothed, usual_gap
+from drg_hpc.experiments.labels import LARGEST, VALUE_TRACK, Effects, LabelKind, read_weights
 from drg_hpc.genome.motif_formats import MotifFormat, find_motifs, read_raw
+
+log = logging.getLogger(__name__)
 
 _OF_GAPS = ("min_dist", "max_dist", "gap_mean")
 _POSITIVES, _NEAR_MISSES = 0.5, 0.25
+_MOST = 0.6
+"""A larger share of pairs with one and the same gap is worth a warning. By default it is 0.53, as DRG simulates."""
 
 
 class Options(FanoutOptions):
@@ -45,7 +52,8 @@ class Options(FanoutOptions):
     min_dist: int = flag(0, help="least gap of a pair: bases from the end of a site to the next one", metavar="N", ge=0)
     max_dist: int = flag(20, help="largest gap of a pair", metavar="N", ge=0)
     gap_mean: float = flag(
-        20.0, help="gaps are drawn from Poisson's distribution with this mean, cut to the range; 0: evenly",
+        20.0, help="gaps are drawn from Poisson's distribution with this mean, and one beyond the range becomes the "
+        "nearer end of the range; 0: evenly within it",
         metavar="X", ge=0, le=500,
     )  # fmt: skip
     positives: float | None = flag(
@@ -73,6 +81,13 @@ class Options(FanoutOptions):
     noise: float = flag(0.0, help="standard deviation of noise on additive and synergistic labels", metavar="X", ge=0)
     valid_fraction: float = flag(0.15, help="share of sequences that validate", metavar="F", ge=0, lt=1)
     test_fraction: float = flag(0.15, help="share of sequences that test", metavar="F", ge=0, lt=1)
+
+    @field_validator("synergy", "noise")
+    @classmethod
+    def _fits_labels(cls, value: float | None) -> float | None:
+        if value is not None and not abs(value) <= LARGEST:
+            raise ValueError(f"must be a number that is not beyond {LARGEST:g}, since labels are float32")
+        return value
 
 
 def _refuse_unused(options: Options) -> None:
@@ -200,3 +215,16 @@ def describe(grammar: Grammar, effects: Sequence[Effects], counts: dict[str, int
     if effects:
         lines.append(f"{len(effects)} tracks of values: {', '.join(item.track for item in effects[:5])}")
     return lines
+
+
+def warn_of_gaps(grammar: Grammar) -> None:
+    """Say so where most pairs of a range of gaps have one and the same."""
+    if not grammar.is_pair or grammar.starts or grammar.min_gap == grammar.max_gap:
+        return
+    gap, share = usual_gap(grammar)
+    if share > _MOST:
+        log.warning(
+            "%.1f %% of positives have a gap of %d bases: Poisson's distribution with mean %g (--gap-mean), and a gap "
+            "beyond the range of %d to %d becomes the nearer end of it; --gap-mean 0 draws gaps evenly",
+            100 * share, gap, grammar.gap_mean, grammar.min_gap, grammar.max_gap,
+        )  # fmt: skip

@@ -54,6 +54,7 @@ def _header(options: Options, size: Geometry, inputs: list[Input], modalities: l
 def plan_shards(options: Options) -> RunSpec:
     """Read motifs, background and weights, see that they fit, and cut the sequences into shards."""
     grammar = simulate_options.make_grammar(options)
+    simulate_options.warn_of_gaps(grammar)
     effects = simulate_options.make_effects(options, grammar)
     background = read_background(options.background_dist)
     inputs = [Input(layout.INPUT, grammar.length)]

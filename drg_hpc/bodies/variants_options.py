@@ -6,13 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from drg_hpc.bodies.gene_options import CoverageOptions
-from drg_hpc.bodies.value_options import (
-    BATCH_SIZE_HELP,
-    RC_AVERAGE_HELP,
-    SHIFTS_HELP,
-    TRANSFORM_HELP,
-    ModelOptions,
-)
+from drg_hpc.bodies.value_options import BATCH_SIZE_HELP, EffectModelOptions, TrackOptions, scale_flag, transform_flag
 from drg_hpc.config import flag
 
 
@@ -39,25 +33,12 @@ class VariantGeneOptions(CoverageOptions):
     gene_pseudo: float = flag(1.0, help="added to both sums of logSED", metavar="P", gt=0)
 
 
-class Options(VariantGeneOptions, ModelOptions):  # the last one comes first
-    """Options of drg-variants."""
-
-    group = "variants"
+class VariantOptions(VariantGeneOptions, EffectModelOptions):  # the last one comes first
+    """Which alleles are scored, and how."""
 
     vcf: Path = flag(help="VCF, plain, gzip or bgzip; every alternative allele is a row", metavar="VCF")
     genome: Path = flag(help="genome store made by drg-shard genome", metavar="STORE")
     limit: int | None = flag(None, help="only the first N alleles", metavar="N", ge=1)
-    tracks: str = flag("all", help="all, or names and group:NAME (the mean of a group), separated by commas",
-                       metavar="A,B")  # fmt: skip
-    groups: Path | None = flag(
-        None, help="table of track and group for group:NAME (default: the model's modalities)", metavar="FILE"
-    )
-    transform: str | None = flag(
-        None, help=TRANSFORM_HELP.replace("attribute a function", "score a function"), metavar="NAME:…"
-    )
-    scale: Literal["link", "output"] | None = flag(
-        None, help="of the values that are compared (default: link; ratios: output)"
-    )
     compare: Literal["subtract", "divide", "log2fc"] = flag(
         "subtract",
         help="effect of an allele, of the values a and r with the alternative and the reference allele: subtract, "
@@ -74,7 +55,16 @@ class Options(VariantGeneOptions, ModelOptions):  # the last one comes first
         0, help="also z and p of each effect against those of the same alleles in N dinucleotide shuffles of its "
         "window", metavar="N", ge=0,
     )  # fmt: skip
-    rc_average: bool = flag(False, help=RC_AVERAGE_HELP)
-    shifts: str | None = flag(None, help=SHIFTS_HELP, metavar="A,B")
     batch_size: int | None = flag(None, help=BATCH_SIZE_HELP, metavar="N")
     format: Literal["both", "h5"] = flag("both", help="out.h5 and out.tsv, or out.h5 alone")
+
+
+class ComparedOptions(TrackOptions):
+    """Which values are compared."""
+
+    transform: str | None = transform_flag("score")
+    scale: Literal["link", "output"] | None = scale_flag("of the values that are compared")
+
+
+class Options(VariantOptions, ComparedOptions):
+    """Options of drg-variants."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,80 +14,15 @@ from drg_hpc.attribution.ism_recipe import IsmRecipe
 from drg_hpc.attribution.targets import Statistic
 from drg_hpc.attribution.targets_make import make_statistic
 from drg_hpc.attribution.views import View, make_views
-from drg_hpc.bodies.variants_near import Weights
+from drg_hpc.bodies.variants_passes import batches, shared_references
+from drg_hpc.bodies.variants_seen import Alleles, Array, Asked, AskedPairs, Scores, Seen
 from drg_hpc.bodies.variants_sums import GeneBins, GeneSums
 from drg_hpc.experiments.variant_scores import Bins, aligned, profile_scores
 from drg_hpc.genome.onehot import codes_to_onehot
 from drg_hpc.models.compute import array_tensor, model_part, module_links, module_place, pad_block, partner_tracks
 from drg_hpc.models.links import apply_links, totals_over_bins
 
-Array = NDArray[Any]
 Codes = NDArray[np.uint8]
-_Genes = Sequence[tuple[str, Mapping[int, Weights]]]
-"""Strand, and bins by shift, of each gene of a sequence."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What some alleles get.
-
-    Attributes
-    ----------
-    alleles : ``ref``, ``alt``, ``effect`` and each of the scores of bins, float64 (n, k)
-    genes : ``ref``, ``SED``, ``logSED`` of the genes of each allele, allele after allele, float64 (pairs, values)
-    """
-
-    alleles: dict[str, Array]
-    genes: dict[str, Array]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is wanted of a sequence besides its values.
-
-    Attributes
-    ----------
-    gained : bases by which it is longer than the reference sequence
-    """
-
-    gained: int
-    genes: _Genes
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What one model says of some sequences, means over views.
-
-    Attributes
-    ----------
-    values : of the statistic, (n, k)
-    profiles : outputs (n, T, B) of the tracks in bins; None where no score needs them
-    both : bins that can be compared, (n, B)
-    sums : of the genes of each sequence, (genes, values)
-    """
-
-    values: Array
-    profiles: Array | None = None
-    both: NDArray[np.bool_] | None = None
-    sums: Sequence[Array] = ()
-
-    @staticmethod
-    def joined(parts: Sequence[_Seen]) -> _Seen:
-        """One after the other."""
-        profiles = [part.profiles for part in parts if part.profiles is not None]
-        both = [part.both for part in parts if part.both is not None]
-        return _Seen(
-            np.concatenate([part.values for part in parts]),
-            np.concatenate(profiles) if profiles else None,
-            np.concatenate(both) if both else None,
-            [each for part in parts for each in part.sums],
-        )
-
-    def take(self, rows: NDArray[np.int64]) -> _Seen:
-        """Some of the sequences."""
-        profiles = None if self.profiles is None else self.profiles[rows]
-        both = None if self.both is None else self.both[rows]
-        return _Seen(self.values[rows], profiles, both, [self.sums[row] for row in rows.tolist()] if self.sums else ())
 
 
 class Scorer:
@@ -97,7 +31,7 @@ class Scorer:
     Parameters
     ----------
     params : of the plan: target, compare, pseudo, stats, rc_average, shifts, length, bins, span; genes
-    rows : sequences of a pass; the last one is filled up
+    rows : sequences of a pass; one with fewer is filled up to the next power of two
     """
 
     def __init__(self, modules: Sequence[torch.nn.Module], params: Mapping[str, Any], *, rows: int) -> None:
@@ -113,7 +47,7 @@ class Scorer:
     def score(
         self, ref: Codes, alt: Codes, gained: Sequence[int] | None, genes: Sequence[Sequence[GeneBins]] | None = None
     ) -> Scores:
-        """Scores of some alleles.
+        """Scores of some alleles; what has none is NaN or infinite.
 
         Parameters
         ----------
@@ -121,37 +55,39 @@ class Scorer:
         gained : bases by which each alternative allele is longer; None: only ``ref``, ``alt`` and ``effect``
         genes : of each allele
         """
-        step = self._rows if self._bins.count > 1 else len(ref)  # profiles are large
+        places = shared_references(ref, genes)
+        # profiles are large
+        parts = list(batches(places, self._rows)) if self._bins.count > 1 else [range(len(ref))]
+        alleles = Alleles(ref, alt, places, None if gained is None else AskedPairs.of(gained, genes))
+        known: list[dict[int, Seen]] = [{} for _ in self._modules]
         found = []
-        for first in range(0, len(ref), step):
-            part = slice(first, first + step)
-            asked = None
-            if gained is not None:
-                asked = _asked(gained[part], genes[part] if genes is not None else [()] * len(ref[part]))
-            of_models = [self._pairs(model, ref[part], alt[part], asked) for model in range(len(self._modules))]
-            alleles, pairs = (_means([getattr(each, side) for each in of_models]) for side in ("alleles", "genes"))
-            found.append(Scores(alleles, pairs))
-        alleles, pairs = (_joined([getattr(each, side) for each in found]) for side in ("alleles", "genes"))
-        return Scores(alleles, pairs)
+        for part in parts:
+            with np.errstate(all="ignore"):
+                of_models = [self._pairs(model, alleles, part=part, known=known[model]) for model in range(len(known))]
+                found.append(Scores.mean(of_models))
+        return Scores.joined(found)
 
-    def _pairs(self, model: int, ref: Codes, alt: Codes, asked: tuple[list[_Asked], list[_Asked]] | None) -> Scores:
-        """Scores by one model. Alleles of one place have one reference sequence, which is computed once."""
-        count = len(ref)
-        if self._genes is None:
-            ref, own = np.unique(ref, axis=0, return_inverse=True)
-            own = own.reshape(count)  # numpy 2.0 gives (n, 1)
-        else:
-            own = np.arange(count)  # each has its own bins
-        codes = np.concatenate([ref, alt])
-        wanted = None if asked is None else [*asked[0][: len(ref)], *asked[1]]
-        passes = [
-            self._seen(model, codes[at : at + self._rows], None if wanted is None else wanted[at : at + self._rows])
-            for at in range(0, len(codes), self._rows)
-        ]
-        seen = _Seen.joined(passes)
-        return self._compared(seen.take(own), seen.take(len(ref) + np.arange(count)))
+    def _pairs(self, model: int, alleles: Alleles, *, part: range, known: dict[int, Seen]) -> Scores:
+        """Scores of some alleles by one model.
 
-    def _compared(self, ref: _Seen, alt: _Seen) -> Scores:
+        Parameters
+        ----------
+        known : of reference sequences by their place; the last one is left for the next part
+        """
+        places = [alleles.places[row] for row in part]
+        refs = [place for place in dict.fromkeys(places) if place not in known]
+        codes, asked = alleles.sequences(refs, part), alleles.wanted(refs, part)
+        passes = [slice(at, at + self._rows) for at in range(0, len(codes), self._rows)]
+        seen = Seen.joined(
+            [self._seen(model, codes[rows], None if asked is None else asked[rows]) for rows in passes]
+        )  # fmt: skip
+        known |= {place: seen.part(slice(at, at + 1)) for at, place in enumerate(refs)}
+        found = self._compared(Seen.joined([known[place] for place in places]), seen.part(slice(len(refs), None)))
+        for place in set(known) - {places[-1]}:
+            del known[place]
+        return found
+
+    def _compared(self, ref: Seen, alt: Seen) -> Scores:
         pairs = zip(alt.values, ref.values, strict=True)
         found = {"ref": ref.values, "alt": alt.values}
         found["effect"] = np.stack([self._compare(a[None], r)[0] for a, r in pairs])
@@ -164,16 +100,17 @@ class Scorer:
         of_genes = self._genes.compared(ref.sums, alt.sums) if self._genes is not None and ref.sums else {}
         return Scores(found, of_genes)
 
-    def _seen(self, model: int, codes: Codes, asked: Sequence[_Asked] | None) -> _Seen:
+    def _seen(self, model: int, codes: Codes, asked: Sequence[Asked] | None) -> Seen:
         """What a model says of at most ``rows`` sequences (n, length); values alone without ``asked``."""
         module, count = self._modules[model], len(codes)
         device, dtype = module_place(module)
+        rows = min(self._rows, 1 << (count - 1).bit_length())
         onehot = array_tensor(codes_to_onehot(codes).transpose(0, 2, 1)).to(dtype)
         plain = asked is None or not (self._stats or self._genes)
         values, profiles, sums = [], [], []
         both = np.ones((count, self._bins.count), np.bool_)
         for view in self._views:
-            x = pad_block(view.apply(onehot), self._rows).to(device)
+            x = pad_block(view.apply(onehot), rows).to(device)
             with torch.inference_mode():
                 if plain or asked is None:
                     values.append(_plain(self._statistic(model, view)([x])[:count]))
@@ -186,10 +123,10 @@ class Scorer:
                 profiles.append(self._aligned(_plain(outputs), view, asked, both))
         means = [np.mean(each, axis=0) for each in zip(*sums, strict=True)]
         mean = np.mean(profiles, axis=0) if profiles else None
-        return _Seen(np.mean(values, axis=0), mean, both if profiles else None, means)
+        return Seen(np.mean(values, axis=0), mean, both if profiles else None, means)
 
     def _aligned(
-        self, profiles: Array, view: View, asked: Sequence[_Asked], both: NDArray[np.bool_]
+        self, profiles: Array, view: View, asked: Sequence[Asked], both: NDArray[np.bool_]
     ) -> Array:  # fmt: skip
         """Profiles with the bins of indels moved back; ``both`` loses those that only one sequence shows."""
         at, found = self._bins.holding(self._centre + view.shift), []
@@ -200,7 +137,7 @@ class Scorer:
         return np.stack(found)
 
     def _sums_of(
-        self, module: torch.nn.Module, outputs: torch.Tensor, view: View, asked: Sequence[_Asked]
+        self, module: torch.nn.Module, outputs: torch.Tensor, view: View, asked: Sequence[Asked]
     ) -> list[Array]:
         assert self._genes is not None
         tracks = self._tracks_of(module, view)
@@ -228,24 +165,8 @@ class Scorer:
     def _statistic(self, model: int, view: View) -> Statistic:
         """The statistic of a model as a view is to be asked for it; made once."""
         if (model, view) not in self._statistics:
-            chosen = make_statistic(self._target, self._modules[model]).shifted(view.shift)
-            self._statistics[model, view] = chosen.mirrored() if view.reverse else chosen
+            self._statistics[model, view] = make_statistic(self._target, self._modules[model]).seen_by(view)
         return self._statistics[model, view]
-
-
-def _asked(gained: Sequence[int], genes: Sequence[Sequence[GeneBins]]) -> tuple[list[_Asked], list[_Asked]]:
-    """What is wanted of the sequences with the reference alleles, and of those with the alternative ones."""
-    refs = [_Asked(0, [(gene.strand, gene.ref) for gene in each]) for each in genes]
-    pairs = zip(gained, genes, strict=True)
-    return refs, [_Asked(more, [(gene.strand, gene.alt) for gene in each]) for more, each in pairs]
-
-
-def _means(each: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
-
-
-def _joined(each: Sequence[dict[str, Array]]) -> dict[str, Array]:
-    return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
 
 
 def _plain(values: torch.Tensor) -> Array:

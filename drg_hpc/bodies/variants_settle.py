@@ -7,10 +7,10 @@ from typing import Any
 
 from drg_hpc.attribution.cost import PASS_BYTES, Work
 from drg_hpc.attribution.ism_recipe import RATIOS, IsmRecipe
-from drg_hpc.attribution.recipe import parse_shifts
 from drg_hpc.bodies.ism_cost import CPU_MACS, mutants_of_pass
-from drg_hpc.bodies.selection import describe_models, require_alike, worker_base
-from drg_hpc.bodies.value_rows import batch_size, only_length, plan_values, require_groups_named, used_tracks
+from drg_hpc.bodies.model_values import plan_model_values, read_models
+from drg_hpc.bodies.selection import worker_base
+from drg_hpc.bodies.value_rows import batch_size
 from drg_hpc.bodies.variants_genes import plan_variant_genes
 from drg_hpc.bodies.variants_options import Options
 from drg_hpc.config import nearest
@@ -18,7 +18,7 @@ from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.files import counted
 from drg_hpc.genome.vcf import select_variants
-from drg_hpc.models.header import model_paths, other_strand, read_model_header, track_links
+from drg_hpc.models.header import track_links
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import describe_store, genome_contigs
 
@@ -34,23 +34,15 @@ _PAIR_BYTES = 28
 def settle(options: Options) -> RunSpec:
     """See :func:`drg_hpc.bodies.variants_plan.plan_shards`."""
     recipe, batch = _recipe(options), batch_size(options)
-    paths = model_paths(options.model)
-    headers = [read_model_header(path) for path in paths]
-    require_alike(paths, headers)
-    header = headers[0]
-    length = only_length(header, why="a variant has one window", fix="score a model of one input")
-    require_groups_named(options)
+    models = read_models(options.model, why="a variant has one window", fix="score a model of one input")
+    header, length = models.header, models.length
     scale = options.scale if options.transform and recipe.compare not in RATIOS else recipe.scale(options.scale)
-    values, files, notes = plan_values(options, header, scale=scale)
-    target = dict(values.record())
-    used = used_tracks(target, header)
-    if options.rc_average:
-        other_strand(header["strand_partners"], used, header["tracks"])
-    shifts = parse_shifts(options.shifts, length=length)
+    values = plan_model_values(options, models, scale=scale)
+    target, notes = values.target, values.notes
     contigs = genome_contigs(options.genome)
     variants, skipped = select_variants(options.vcf, contigs, length=length)
     rows = len(variants) if options.limit is None else min(len(variants), options.limit)
-    stats = _stats(options, target, [track_links(header)[track] for track in used])
+    stats = _stats(options, target, [track_links(header)[track] for track in values.used])
     params = {
         "rows": rows,
         "length": length,
@@ -62,25 +54,23 @@ def settle(options: Options) -> RunSpec:
         "stats": list(stats),
         "backgrounds": options.backgrounds,
         "rc_average": options.rc_average,
-        "shifts": list(shifts),
+        "shifts": list(values.shifts),
         "skipped": dict(sorted(skipped.items())),
         "format": options.format,
         "seed": options.seed,
         "batch": batch,
     }
-    inputs = {"genome": describe_store(options.genome), "vcf": describe_input(options.vcf), **files}
+    inputs = {"genome": describe_store(options.genome), "vcf": describe_input(options.vcf), **values.files}
     genes = plan_variant_genes(options, header, contigs=contigs, target=target, variants=variants[:rows])
     if genes is not None:
         params["genes"] = genes.params
         inputs |= {name: describe_input(path) for name, path in genes.files.items()}
         notes = (*notes, *genes.notes)
-    views = len(shifts) * (2 if options.rc_average else 1)
-    work = Work(header, values=len(target["names"]), tracks=False, references=0, views=views, models=len(paths))
     given = len({(v.chrom, v.start, v.ref, v.alt) for v in variants[:rows]})
     if given < rows:
         notes = (*notes, f"{counted(rows - given, 'allele')} given before, and scored again")
-    left = [f"{count} alleles left out: {reason}" for reason, count in sorted(skipped.items())]
-    return _spec(options, params, inputs | describe_models(paths), headers, work, notes=(*notes, *left))
+    left = [f"{counted(count, 'allele')} left out: {reason}" for reason, count in sorted(skipped.items())]
+    return _spec(options, params, inputs, models.headers, values.work, notes=(*notes, *left))
 
 
 def _recipe(options: Options) -> IsmRecipe:

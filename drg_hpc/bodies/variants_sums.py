@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from drg_hpc.attribution.gene_tracks import Value, from_json
 from drg_hpc.attribution.gene_windows import Geometry
 from drg_hpc.attribution.untransform import Untransform
-from drg_hpc.bodies.variants_near import GenePlace, Weights, allele_weights
+from drg_hpc.bodies.gene_places import GenePlace, Weights, allele_weights
 from drg_hpc.experiments.variant_scores import Bins
 from drg_hpc.experiments.variant_windows import Window
 

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from drg_hpc.bodies.gene_places import GeneMap, GenePlace
 from drg_hpc.bodies.rows import ModelRun
 from drg_hpc.bodies.selection import model_keys
+from drg_hpc.bodies.variants_checks import require_gene_numbers, require_numbers
 from drg_hpc.bodies.variants_genes import output_of, read_places
-from drg_hpc.bodies.variants_near import GeneMap, GenePlace
 from drg_hpc.bodies.variants_score import Scorer
 from drg_hpc.bodies.variants_sums import GeneBins, gene_bins
-from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.experiments.variant_scores import against_backgrounds
+from drg_hpc.errors import CorruptError
+from drg_hpc.experiments.variant_scores import against_backgrounds, largest_of
 from drg_hpc.experiments.variant_windows import Window, make_window
 from drg_hpc.genome.vcf import Variant, select_variants
 from drg_hpc.models.compute import device_model
@@ -26,7 +27,7 @@ from drg_hpc.results.variant_genes import GeneList, GenePairs, write_gene_table
 from drg_hpc.runs.plan import Plan
 from drg_hpc.runs.signals import check_stop
 from drg_hpc.runs.spec import BLOCK_ROWS, Attempt, Part, Shard
-from drg_hpc.store.reader import GenomeStore, open_store
+from drg_hpc.store.reader import GenomeStore, open_genome
 
 _PART, _OUTPUT, _TABLE, _GENE_TABLE = "part.h5", "out.h5", "out.tsv", "out_genes.tsv"
 
@@ -41,10 +42,7 @@ class Body:
 
     @cached_property
     def _genome(self) -> GenomeStore:
-        store = open_store(Path(self._plan.inputs["genome"]["path"]))
-        if not isinstance(store, GenomeStore):
-            raise InputError(f"{store.path} is a dataset store, a genome store is needed here")
-        return store
+        return open_genome(self._plan.inputs["genome"]["path"])
 
     @cached_property
     def _variants(self) -> list[Variant]:
@@ -70,10 +68,10 @@ class Body:
     @cached_property
     def _places(self) -> list[GenePlace]:
         files = {name: Path(record["path"]) for name, record in self._plan.inputs.items()}
-        return read_places(self._params["genes"], files, self._genome.contigs)
+        return read_places(self._params["genes"], files, self._genome.contigs).genes
 
     def work(self, stage: str, shard: Shard, attempt: Attempt) -> None:
-        """Write ``part.h5``: the alleles of the shard, every block computed in the same shape."""
+        """Write ``part.h5``: the alleles of the shard, block by block: passes depend on the block alone."""
         attempt.notes |= {"device": device_model(attempt.device), "torch": torch.__version__}
         found: list[dict[str, NDArray[Any]]] = []
         pairs: list[GenePairs] = []
@@ -98,6 +96,7 @@ class Body:
         ref, alt = np.stack([ref for ref, _ in pairs]), np.stack([alt for _, alt in pairs])
         genes = self._genes_of(windows)
         scores = scorer.score(ref, alt, gained, None if genes is None else self._bins_of(windows, genes))
+        self._require_numbers(scores.alleles, windows)
         found = {variants.dataset_name(name): values for name, values in scores.alleles.items()}
         found |= self._against_shuffles(windows, first, scores.alleles["effect"], scorer)
         return found, None if genes is None else self._pairs(windows, first, genes, scores.genes)
@@ -106,7 +105,7 @@ class Body:
         self, windows: list[Window], first: int, effect: NDArray[Any], scorer: Scorer
     ) -> dict[str, NDArray[Any]]:
         """z and p of a block's effects, by the name of their dataset; nothing without --backgrounds."""
-        effects = []
+        found: list[dict[str, NDArray[Any]]] = []
         for copy in range(self._params["backgrounds"]):
             check_stop()
             pairs = [
@@ -114,11 +113,19 @@ class Body:
                 for number, window in enumerate(windows)
             ]
             ref, alt = np.stack([ref for ref, _ in pairs]), np.stack([alt for _, alt in pairs])
-            effects.append(scorer.score(ref, alt, None).alleles["effect"])
-        if not effects:
+            found.append(scorer.score(ref, alt, None).alleles)
+            self._require_numbers(found[-1], windows, where=f" in shuffle {copy + 1}")
+        if not found:
             return {}
-        compared = against_backgrounds(effect, np.stack(effects))
+        refs, alts, effects = (np.stack([each[name] for each in found]) for name in ("ref", "alt", "effect"))
+        sizes = largest_of(refs, alts, effects, compare=self._params["compare"])
+        compared = against_backgrounds(effect, effects, sizes=sizes)
         return {f"background/{name}": values for name, values in compared.items()}
+
+    def _require_numbers(self, scores: dict[str, NDArray[Any]], windows: list[Window], *, where: str = "") -> None:
+        names, compare = self._params["target"]["names"], self._params["compare"]
+        rows = [window.variant for window in windows]
+        require_numbers(scores, rows, names=names, compare=compare, vcf=self._vcf, where=where)
 
     def _genes_of(self, windows: list[Window]) -> list[list[GenePlace]] | None:
         """Genes near each allele; None without --gtf."""
@@ -138,6 +145,8 @@ class Body:
     ) -> GenePairs:
         """Rows of the table of genes."""
         rows = [(number, window, gene) for number, window in enumerate(windows) for gene in genes[number]]
+        names = [record["name"] for record in self._params["genes"]["values"]]
+        require_gene_numbers(values, [window.variant for _, window, _ in rows], names=names, vcf=self._vcf)
         covered = [gene.covered(*output_of(window.variant, self._params["genes"])) for _, window, gene in rows]
         return GenePairs(
             allele=np.array([first + number for number, _, _ in rows], np.int64),

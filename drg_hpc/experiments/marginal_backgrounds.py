@@ -45,12 +45,13 @@ def shuffled(codes: Codes, numbers: Rows, copies: Rows, *, how: Shuffle, seed: i
     if how == "none" or not len(codes):
         return codes
     if how == "dinuc":
-        keys = [
-            int(row_keys(seed, np.array([row]), f"marginalize:dinuc:{copy}")[0]) for row, copy in _each(numbers, copies)
-        ]
-        return dinucleotide_shuffle(codes, np.array(keys, np.uint64))
+        keys = np.empty(len(codes), np.uint64)
+        for copy in np.unique(copies).tolist():
+            own = copies == copy
+            keys[own] = row_keys(seed, numbers[own], f"marginalize:dinuc:{copy}")
+        return dinucleotide_shuffle(codes, keys)
     found = codes.copy()
-    for sequence, (row, copy) in zip(found, _each(numbers, copies), strict=True):
+    for sequence, row, copy in zip(found, numbers.tolist(), copies.tolist(), strict=True):
         known = sequence < UNKNOWN
         sequence[known] = row_generator(seed, row, f"marginalize:mono:{copy}").permutation(sequence[known])
     return found
@@ -63,7 +64,3 @@ def random_backgrounds(numbers: Rows, background: Background, *, length: int, se
     spans = np.tile(np.array([0, length], np.int64), (count, 1))
     keys = row_keys(seed, numbers, "marginalize:random")
     return replaced(codes, np.arange(count + 1), spans, background, keys=keys, count=1)[:, 0]
-
-
-def _each(numbers: Rows, copies: Rows) -> list[tuple[int, int]]:
-    return list(zip(numbers.tolist(), copies.tolist(), strict=True))

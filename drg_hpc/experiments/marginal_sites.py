@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.experiments.marginal_designs import Design, Item, Site
 from drg_hpc.experiments.perturb_copies import Codes
+from drg_hpc.experiments.sequences import thresholds
 from drg_hpc.genome.onehot import UNKNOWN, encode, reverse_complement
 from drg_hpc.rng import row_keys
 
-Keys = NDArray[np.uint64]
+_HELD = 256
+"""Items whose sites are kept: designs of an item or a pair, at many places, follow one another."""
 
 
 class Sites:
@@ -30,6 +33,7 @@ class Sites:
         copies: NDArray[np.int64], seed: int,
     ) -> None:  # fmt: skip
         self._items, self._matrices, self._rows, self._copies, self._seed = items, matrices, rows, copies, seed
+        self._drawn = lru_cache(maxsize=_HELD)(self._draw)
 
     def bases(self, site: Site) -> Codes:
         """Codes (n, width) for each background, or (1, width) where all have the same; unknown ones keep the base of
@@ -38,18 +42,20 @@ class Sites:
         if site.item not in self._matrices:
             found = encode(item.letters.encode())[None]
         else:
-            found = self._drawn(self._matrices[site.item], f"{item.name}:{2 if site.second else 1}")
+            found = self._drawn(site.item, second=site.second)
         return reverse_complement(found) if site.strand == "-" else found
 
-    def _drawn(self, matrix: NDArray[np.float64], name: str) -> Codes:
-        edges = np.cumsum(matrix, axis=1) / matrix.sum(axis=1, keepdims=True)
-        uniform = np.empty((len(self._rows), len(matrix)))
+    def _draw(self, number: int, *, second: bool) -> Codes:
+        """Sites (n, width) of an item on the forward strand."""
+        matrix, name = self._matrices[number], f"{self._items[number].name}:{2 if second else 1}"
+        limits = thresholds(matrix / matrix.sum(axis=1, keepdims=True))
+        bits = np.empty((len(self._rows), len(matrix)), np.int64)
         for copy in np.unique(self._copies).tolist():
             own = self._copies == copy
             for position in range(len(matrix)):
                 keys = row_keys(self._seed, self._rows[own], f"marginalize:site:{name}:{copy}", step=position)
-                uniform[own, position] = (keys >> np.uint64(11)).astype(np.float64) / 2.0**53
-        found: Codes = (uniform[:, :, None] >= edges[None, :, :3]).sum(axis=2).astype(np.uint8)
+                bits[own, position] = (keys >> np.uint64(11)).astype(np.int64)
+        found: Codes = (bits[:, :, None] >= limits).sum(axis=2).astype(np.uint8)
         return found
 
 

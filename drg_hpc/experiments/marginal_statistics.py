@@ -1,26 +1,20 @@
-"""What the changes on many backgrounds say of an insertion: mean, spread, interval, p and q."""
+"""What the changes on many backgrounds say of an insertion: mean, spread, interval and p."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from drg_hpc.experiments.perturb_effects import LEAST
+from drg_hpc.experiments.effect_tests import LEAST, RESAMPLES, beyond, signed_rank
 from drg_hpc.rng import row_generator
 
 Array = NDArray[np.float64]
 STATISTICS = ("count", "mean", "sd", "se", "low", "high", "p")
-_RESAMPLES = 2000
 _MANY = 2000
-"""Backgrounds from which on the mean is as good as normal."""
+"""Backgrounds from which on the mean is as good as normal. More, as for single tests, would take a matrix of resamples
+too large to hold."""
 _COLUMNS = 256
 """Of which resamples are held at once."""
-_ROUNDING = 1e-6
-"""Of the largest value: what differences in single precision do not resolve."""
 
 
 class Summaries:
@@ -35,11 +29,11 @@ class Summaries:
         self._weights: Array | None = None
         if LEAST <= backgrounds < _MANY:
             drawn = row_generator(seed, backgrounds, "marginalize:bootstrap").integers(
-                0, backgrounds, (_RESAMPLES, backgrounds)
+                0, backgrounds, (RESAMPLES, backgrounds)
             )
-            flat = (drawn + backgrounds * np.arange(_RESAMPLES)[:, None]).ravel()
-            counts = np.bincount(flat, minlength=_RESAMPLES * backgrounds)
-            self._weights = counts.reshape(_RESAMPLES, backgrounds).astype(np.float64)
+            flat = (drawn + backgrounds * np.arange(RESAMPLES)[:, None]).ravel()
+            counts = np.bincount(flat, minlength=RESAMPLES * backgrounds)
+            self._weights = counts.reshape(RESAMPLES, backgrounds).astype(np.float64)
 
     def of(self, changes: Array, *, rounding: Array | None = None) -> dict[str, Array]:
         """Each of :data:`STATISTICS`, (k,); sd is divided by n - 1.
@@ -47,7 +41,7 @@ class Summaries:
         Parameters
         ----------
         changes : (backgrounds, k); what is not finite does not count
-        rounding : (k,) sizes up to which a change is none, see :func:`rounding_of`
+        rounding : (k,) sizes up to which a change is none, see :func:`drg_hpc.experiments.effect_tests.rounding_of`
         """
         parts = [slice(first, first + _COLUMNS) for first in range(0, changes.shape[1], _COLUMNS)]
         found = [self._of(changes[:, part], None if rounding is None else rounding[part]) for part in parts]
@@ -67,7 +61,7 @@ class Summaries:
         p = np.full(len(count), np.nan)
         tested = np.where(finite, changes, np.nan)
         if rounding is not None:
-            tested = np.where(np.abs(changes) <= rounding, 0.0, tested)
+            tested = beyond(tested, rounding)
         p[enough] = signed_rank(tested[:, enough])
         return {
             "count": count.astype(np.float64), "mean": mean, "sd": sd, "se": se,
@@ -83,46 +77,3 @@ class Summaries:
         # a resample without a finite change says as little as none
         low, high = np.quantile(np.where(np.isfinite(means), means, mean), [0.025, 0.975], axis=0)
         return low, high
-
-
-def rounding_of(before: Array, changes: Sequence[Array]) -> Array:
-    """Sizes (designs, k) up to which differences of values may be rounding: a millionth of the largest value there is.
-
-    Parameters
-    ----------
-    before : (backgrounds, k)
-    changes : (designs, backgrounds, k) each
-    """
-    largest = [np.nan_to_num(np.abs(each), nan=0.0, posinf=0.0).max(axis=-2) for each in (before, *changes)]
-    found: Array = _ROUNDING * np.sum(np.broadcast_arrays(*largest), axis=0)
-    return found
-
-
-def signed_rank(values: Array) -> Array:
-    """p of Wilcoxon's signed-rank test of each column, (k,): what ``scipy.stats.wilcoxon`` gives for it; 1 where all
-    values are 0.
-
-    Parameters
-    ----------
-    values : (n, k), at least one of each column finite
-    """
-    found = np.ones(values.shape[1])
-    size = np.sort(np.abs(values), axis=0)
-    plain = np.isfinite(values).all(axis=0) & (values != 0).all(axis=0) & (np.diff(size, axis=0) != 0).all(axis=0)
-    if plain.any():
-        found[plain] = stats.wilcoxon(values[:, plain], axis=0).pvalue
-    for column in np.flatnonzero(~plain):  # of ties and zeros scipy decides by the whole array how to compute
-        own = values[np.isfinite(values[:, column]), column]
-        if own.any():
-            found[column] = stats.wilcoxon(own).pvalue
-    return found
-
-
-def adjusted(p: Array) -> Array:
-    """Benjamini-Hochberg q of each column (designs, k); NaN where p is NaN, which does not count."""
-    found = np.full_like(p, math.nan)
-    for column in range(p.shape[1]):
-        known = np.isfinite(p[:, column])
-        if known.any():
-            found[known, column] = stats.false_discovery_control(p[known, column])
-    return found

@@ -9,8 +9,8 @@ from itertools import product
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.marginal_designs import STRANDS, Item
 
-_RANGE = re.compile(r"(?P<first>\d{0,9}):(?P<last>\d{0,9})(:(?P<step>\d{1,9}))?")
-_NUMBER = re.compile(r"\d{1,9}")
+_RANGE = re.compile(r"(?P<first>[0-9]{0,9}):(?P<last>[0-9]{0,9})(:(?P<step>[0-9]{1,9}))?")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _FORM = "numbers and ranges FIRST:END[:STEP] without END, separated by commas, such as 0:60:5 or 3,10,20:40"
 _SIGNS = str.maketrans("fr", STRANDS)
 ORIENTATIONS = tuple("".join(pair) for pair in product(STRANDS, repeat=2))
@@ -35,13 +35,14 @@ def parse_numbers(text: str, *, flag: str, end: int, why: str) -> tuple[int, ...
         if match is not None:
             first, last, step = (int(match[name]) if match[name] else None for name in ("first", "last", "step"))
             if step == 0:
-                raise UsageError(f"{flag} {part}: a step is at least 1")
+                raise UsageError(f"{flag} {part}: a step is at least 1", fix="such as ::1, or leave it out")
             stop = end if last is None else last
             numbers: Sequence[int] = range(first or 0, stop, step or 1)
         elif _NUMBER.fullmatch(part):
             numbers = [int(part)]
         else:
-            raise UsageError(f"{flag} {part!r} is not understood", fix=_FORM)
+            shown = f"{text!r}: {part!r}" if part and part != text.strip() else repr(text)
+            raise UsageError(f"{flag} {shown} is not understood", fix=_FORM)
         if not numbers:
             raise UsageError(f"{flag} {part}: no number is in this range", fix=f"the largest that fits is {end - 1}")
         if numbers[-1] >= end:
@@ -59,15 +60,18 @@ def parse_orientations(given: Sequence[str]) -> tuple[str, ...]:
 
     Raises
     ------
-    UsageError : another word
+    UsageError : another word, or none at all
     """
     found: dict[str, None] = {}
+    form = "one or more of ff, fr, rf, rr"
     for word in (word for each in given for word in each.replace(",", " ").split()):
         signs = word.translate(_SIGNS)
         if signs not in ORIENTATIONS:
             raise UsageError(f"--orientations {word!r}: the strand of the left site, then of the right one",
-                             fix="one or more of ff, fr, rf, rr")  # fmt: skip
+                             fix=form)  # fmt: skip
         found[signs] = None
+    if given and not found:
+        raise UsageError(f"--orientations {' '.join(given)!r}: no strands", fix=form)
     return tuple(found) or ORIENTATIONS
 
 

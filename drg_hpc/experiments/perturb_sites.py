@@ -83,11 +83,13 @@ class BlockSites:
 
     def _overlaps(self, one: str, other: str) -> NDArray[np.bool_]:
         """Sequences in which any site of one motif overlaps any of another."""
-        a, b = self.motifs[one], self.motifs[other]
-        alike = a.row[:, None] == b.row[None]
-        cross = (a.span[:, None, 0] < b.span[None, :, 1]) & (b.span[None, :, 0] < a.span[:, None, 1])
         found = np.zeros(self.rows, np.bool_)
-        found[a.row[(alike & cross).any(axis=1)]] = True
+        a, b = (self.motifs[name].span + (self.length + 1) * self.motifs[name].row[:, None] for name in (one, other))
+        if len(b):  # the sequences now lie one after the other
+            b = b[np.argsort(b[:, 0])]
+            reached = np.append(-1, np.maximum.accumulate(b[:, 1]))
+            before = np.searchsorted(b[:, 0], a[:, 1])  # sites that begin before the end of each of a
+            found[self.motifs[one].row[reached[before] > a[:, 0]]] = True
         return found
 
     def status(self, test: Test) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.experiments.perturb_effects import Array, Summary, adjusted, summarise
+from drg_hpc.experiments.effect_tests import Array, Summary, adjusted_tests, largest, rounding_of, summarise
 from drg_hpc.experiments.perturb_sites import MISSING, OVERLAPPING, TESTED, UNPLACEABLE
 from drg_hpc.experiments.perturb_tests import Effect, Test
 from drg_hpc.results.perturbation import Line
@@ -30,10 +30,13 @@ class Table:
     ----------
     tracks : names of the values
     seed : of the bootstrap
+    before : values of the sequences (n, k), NaN where one was not tested
+    labels : 0 or 1 (n, k), NaN where there is none; None: effects are of values alone
     """
 
-    def __init__(self, tracks: Sequence[str], *, seed: int) -> None:
+    def __init__(self, tracks: Sequence[str], *, seed: int, before: Array, labels: Array | None = None) -> None:
         self._tracks, self._seed, self._found = list(tracks), seed, list[_Tested]()
+        self._before, self._labels = largest(before), labels
 
     def add(self, test: Test, effect: Effect, status: NDArray[np.uint8], values: Array) -> None:
         """One test on all sequences.
@@ -43,15 +46,18 @@ class Table:
         status : (n,) numbers of :data:`drg_hpc.experiments.perturb_sites.STATUSES`
         values : (n, k), NaN where a tested sequence has no label
         """
-        counts = np.bincount(status, minlength=UNPLACEABLE + 1).tolist()
+        counts, tested = np.bincount(status, minlength=UNPLACEABLE + 1).tolist(), status == TESTED
+        rounding = rounding_of(self._before + largest(values)).tolist()
         for number, track in enumerate(self._tracks):
-            own = values[status == TESTED, number]
-            labelled = own[~np.isnan(own)]
+            own = values[tested, number]
+            if effect != "value" and self._labels is not None:
+                own = own[~np.isnan(self._labels[tested, number])]
+            stream = f"perturb:bootstrap:{test.name}:{effect}:{track}"
+            summary = summarise(own, seed=self._seed, stream=stream, rounding=rounding[number])
             dropped = {
                 "missing": counts[MISSING], "overlapping": counts[OVERLAPPING], "unplaceable": counts[UNPLACEABLE],
-                "unlabelled": len(own) - len(labelled),
+                "unlabelled": counts[TESTED] - len(own), "undefined": summary.undefined,
             }  # fmt: skip
-            summary = summarise(labelled, seed=self._seed, name=f"{test.name}:{effect}:{track}")
             self._found.append(_Tested(test, effect, track, summary, dropped))
 
     def lines(self) -> list[Line]:
@@ -65,7 +71,7 @@ class Table:
             for item in own
             if item.test.kind == "presence" and item.summary.count
         }
-        for item, q in zip(own, adjusted([item.summary for item in own]), strict=True):
+        for item, q in zip(own, adjusted_tests([item.summary for item in own]), strict=True):
             summary = item.summary
             line = Line(
                 test=item.test.name, kind=item.test.kind, motifs=item.test.motifs, effect=effect, track=item.track,

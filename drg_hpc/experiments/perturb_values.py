@@ -21,6 +21,7 @@ from drg_hpc.experiments.perturb_effects import (
 from drg_hpc.experiments.perturb_sites import TESTED, BlockSites
 from drg_hpc.experiments.perturb_tests import Effect, Part, Test
 from drg_hpc.experiments.tables import Ints
+from drg_hpc.results.attributions_blocks import require_defined
 from drg_hpc.rng import row_keys
 
 Predict = Callable[[Codes], Array]
@@ -83,6 +84,20 @@ class TestValues:
     effects: Mapping[Effect, Array]
 
 
+@dataclass(frozen=True)
+class BlockValues:
+    """All tests on a block.
+
+    Attributes
+    ----------
+    before : values of the sequences (n, k), means over models; NaN of those that are in no test
+    tests : in their order
+    """
+
+    before: Array
+    tests: list[TestValues]
+
+
 class _Predicted:
     """Values of the sequences of a block and of their copies, by the numbers of the sequences."""
 
@@ -104,8 +119,8 @@ def block_values(
     *,
     rows: Ints,
     effects: Sequence[Effect],
-    values: int,
-) -> list[TestValues]:
+    names: Sequence[str],
+) -> BlockValues:
     """All tests on some sequences.
 
     Parameters
@@ -113,32 +128,36 @@ def block_values(
     codes : (n, L)
     labels : 0 or 1 for each value, (n, k), NaN where there is none; None: ``effects`` are of values alone
     rows : (n,) numbers that random numbers depend on
-    values : k
+    names : of the k values
+
+    Raises
+    ------
+    InputError : a value of a sequence or of a copy that is not finite
     """
     statuses = [sites.status(test) for test in tests]
     wanted: dict[Part, NDArray[np.bool_]] = {}
     for test, status in zip(tests, statuses, strict=True):
         for part in test.parts:
             wanted[part] = wanted.get(part, np.zeros(len(codes), np.bool_)) | (status == TESTED)
-    predicted = _predict(predict, codes, sites, wanted, how, rows)
+    predicted = _predict(predict, codes, sites, wanted, how, rows, names)
     found = []
     for test, status in zip(tests, statuses, strict=True):
         used = np.flatnonzero(status == TESTED)
-        whole = {name: np.full((len(codes), values), np.nan) for name in effects}
+        whole = {name: np.full((len(codes), len(names)), np.nan) for name in effects}
         if len(used):
             own = None if labels is None else labels[used]
             for name in effects:
                 whole[name][used] = _effect(name, test, predicted, used, own).mean(axis=1)
         found.append(TestValues(status, whole))
-    return found
+    return BlockValues(predicted.original.mean(axis=1), found)
 
 
 def _predict(
     predict: Predict, codes: Codes, sites: BlockSites, wanted: Mapping[Part, NDArray[np.bool_]], how: Perturbation,
-    rows: Ints,
+    rows: Ints, names: Sequence[str],
 ) -> _Predicted:  # fmt: skip
     """Values of every sequence that is tested, and of its copies, many at a time."""
-    length, place, shapes = codes.shape[1], {}, []
+    length, place, shapes, copied = codes.shape[1], {}, [], []
     any_of = np.flatnonzero(np.any([*wanted.values(), np.zeros(len(codes), np.bool_)], axis=0))
     waiting, values = [codes[any_of]], []
     for part, mask in wanted.items():
@@ -146,6 +165,7 @@ def _predict(
         place[part] = np.cumsum(mask) - 1
         copies = how.make(codes, sites, part, used, rows=rows)
         shapes.append(copies.shape[:2])
+        copied.append(np.repeat(rows[used], copies.shape[1]))
         waiting.append(copies.reshape(-1, length))
         if sum(each.nbytes for each in waiting) > _AT_ONCE:
             values.append(predict(np.concatenate(waiting)))
@@ -153,6 +173,10 @@ def _predict(
     if waiting:
         values.append(predict(np.concatenate(waiting)))
     flat = np.concatenate(values)
+    require_defined(flat[: len(any_of)], names, rows=rows[any_of])
+    if copied:
+        what = "prediction of a changed copy"
+        require_defined(flat[len(any_of) :], names, rows=np.concatenate(copied), of=what)
     original = np.full((len(codes), *flat.shape[1:]), np.nan)
     original[any_of] = flat[: len(any_of)]
     ends = np.cumsum([len(any_of), *(sequences * copies for sequences, copies in shapes)])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.experiments.grammar import OUTCOMES, RULES, Grammar
+from drg_hpc.experiments.grammar import OUTCOMES, RULES, Grammar, gap_weights
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -49,18 +49,9 @@ class Tables(NamedTuple):
 
 
 def gap_probabilities(grammar: Grammar) -> Floats:
-    """Probabilities of the gaps from ``min_gap`` to ``max_gap``: uniform, or Poisson's with what lies beyond the range
-    added to its ends."""
-    low, high = grammar.min_gap, grammar.max_gap
-    if not grammar.gap_mean:
-        return np.full(high - low + 1, 1 / (high - low + 1))
-    weights = [1.0]  # relative to no gap, so that no exponential function is needed, which differs between machines
-    while len(weights) <= high or len(weights) <= grammar.gap_mean or weights[-1] > 1e-20 * max(weights):
-        weights.append(weights[-1] * grammar.gap_mean / len(weights))
-    inside = np.array(weights[low : high + 1])
-    inside[0] += sum(weights[:low])
-    inside[-1] += sum(weights[high + 1 :])
-    found: Floats = inside / inside.sum()
+    """Probabilities of the gaps from ``min_gap`` to ``max_gap``, see :func:`gap_weights`."""
+    weights = np.array(gap_weights(grammar))
+    found: Floats = weights / weights.sum()
     return found
 
 

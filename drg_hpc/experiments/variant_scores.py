@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import stdtr
+
+from drg_hpc.experiments.effect_tests import largest, rounding_of
 
 Values = NDArray[np.floating]
 
@@ -110,23 +112,47 @@ def profile_scores(ref: Values, alt: Values, names: Sequence[str]) -> dict[str, 
     return {name: SCORES[name](*pair).astype(np.float64) for name in names}
 
 
-def against_backgrounds(effect: Values, backgrounds: Values) -> dict[str, NDArray[np.float64]]:
+def largest_of(ref: Values, alt: Values, effect: Values, *, compare: str) -> NDArray[np.float64]:
+    """The size that rounding of an effect is a share of: of a difference the largest value, of a ratio the largest
+    ratio, and 1 of a logarithm.
+
+    Parameters
+    ----------
+    ref, alt, effect : (S, n, k) in each background
+    compare : as ``--compare``
+
+    Returns
+    -------
+    (n, k)
+    """
+    if compare == "log2fc":
+        return np.ones(effect.shape[1:])
+    sides = (effect,) if compare == "divide" else (ref, alt)
+    found: NDArray[np.float64] = np.max([largest(side.swapaxes(0, 1)) for side in sides], axis=0)
+    return found
+
+
+def against_backgrounds(
+    effect: Values, backgrounds: Values, *, sizes: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
     """How far an effect is from those of the same alleles in shuffled sequences, taken as normal.
 
     Parameters
     ----------
-    effect : (k,)
-    backgrounds : (S, k), S at least 2
+    effect : (n, k)
+    backgrounds : (S, n, k), S at least 2
+    sizes : (n, k) see :func:`largest_of`
 
     Returns
     -------
-    mean and sd (divided by S - 1) of the backgrounds, z = (effect - mean) / sd, p = 2 (1 - Phi(|z|)); z and p are NaN
-    where the backgrounds do not differ
+    mean and sd (divided by S - 1) of the backgrounds, z = (effect - mean) / sd, and p of an effect drawn with them, by
+    Student's t with S - 1 degrees of freedom: t = z / sqrt(1 + 1 / S); z and p are NaN where the backgrounds differ by
+    no more than rounding
     """
     assert len(backgrounds) > 1
     values = np.asarray(backgrounds, np.float64)
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1)
-    # the last bit of equal values differs with the sequence around them
-    none = sd <= 1e-6 * np.abs(values).max(axis=0)
+    none = sd <= rounding_of(sizes)
     z = np.where(none, np.nan, (np.asarray(effect, np.float64) - mean) / np.where(none, 1.0, sd))
-    return {"mean": mean, "sd": sd, "z": z, "p": 2 * ndtr(-np.abs(z))}
+    p = 2 * stdtr(len(values) - 1, -np.abs(z) / np.sqrt(1 + 1 / len(values)))
+    return {"mean": mean, "sd": sd, "z": z, "p": p}

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from drg_hpc.errors import InputError
 
 log = logging.getLogger(__name__)
+_SHOWN = 60
+"""Letters of a name in a message."""
 
 
 def _alias(name: str) -> str:
@@ -19,7 +21,7 @@ def _alias(name: str) -> str:
 
 def _examples(names: Iterable[str]) -> str:
     listed = list(names)
-    return ", ".join(listed[:3]) + (" …" if len(listed) > 3 else "")
+    return ", ".join(name[:_SHOWN] for name in listed[:3]) + (" …" if len(listed) > 3 else "")
 
 
 _said: set[tuple[str, str]] = set()
@@ -58,7 +60,9 @@ def map_contigs(
     taken = set(mapping)
     for name, target in aliased.items():
         if target in taken:
-            raise InputError(f"{what}: {name} and {target} would be the same contig", fix="use one naming")
+            raise InputError(
+                f"{what}: {name[:_SHOWN]} and {target[:_SHOWN]} would be the same contig", fix="use one naming"
+            )
         taken.add(target)
         mapping[name] = target
     if names and not mapping:

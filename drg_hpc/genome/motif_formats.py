@@ -211,8 +211,12 @@ def _nearest_names(name: str, known: Sequence[str]) -> list[str]:
     return [by_lower[item] for item in dict.fromkeys([*begun, *close])][:_SHOWN]
 
 
-def find_motifs(motifs: Sequence[RawMotif], names: Sequence[str], *, path: Path) -> list[RawMotif]:
+def find_motifs(motifs: Sequence[RawMotif], names: Sequence[str], *, path: Path | str) -> list[RawMotif]:
     """Motifs by name, or by second name where that is of one motif only, in the order of ``names``.
+
+    Parameters
+    ----------
+    path : where they are from, for messages
 
     Raises
     ------

@@ -26,6 +26,7 @@ _SPELLINGS = {
 }
 _HEADERLESS = ("name", "chrom", "start", "end", "strand")
 _NO_NAME = ("", ".", "NA")
+_NO_HEADER = "a file of chrom, start, end without a header is called .bed (or, for drg-shard, is of --format bed)"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _without_header(line: str, at: str) -> _Layout:
     if len(fields) > 3 and numbers[2:] == [True, True]:
         meanings = _HEADERLESS if fields[4:5] and fields[4] in "+-.*" else _HEADERLESS[:4]
         return _Layout(delimiter, {meaning: i for i, meaning in enumerate(meanings)}, (), len(fields))
-    fix = "--format bed reads chrom, start, end without a header" if numbers[1:3] == [True, True] else ""
+    fix = _NO_HEADER if numbers[1:3] == [True, True] else ""
     raise InputError(
         f"{at}: neither a header with the columns chrom, start, end nor a row of name, chrom, start, end", fix=fix
     )
@@ -131,7 +132,7 @@ def _check(layout: _Layout, selection: Selection | None, *, path: Path, one_base
         if key.lower() not in ("name", "chrom", "strand", *layout.header):
             raise UsageError(f"--select {key}=…: {path} has no column {key!r}", fix="name, chrom, strand or a column")
     if "seqnames" in layout.header and not one_based:
-        log.warning("%s has the header of a GRanges export, whose starts count from 1; --one-based converts", path)
+        log.warning("%s has the header of a GRanges export, whose starts count from 1; drg-shard has --one-based", path)
 
 
 def _region(

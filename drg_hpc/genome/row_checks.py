@@ -10,6 +10,10 @@ from drg_hpc.errors import InputError
 LARGEST = 1 << 40
 """No contig is longer, so a larger coordinate is a fault of the file."""
 _DIGITS = len(str(LARGEST))
+# Most commands that read a BED have no flag for its form.
+_ONE_BASED = "is the file 1-based? starts count from 0 here (drg-shard takes --one-based for regions)"
+_HEADER = "remove the header line or begin it with # (drg-shard takes --format csv for regions)"
+_NAME_FIRST = " (drg-shard takes --format csv for regions with the name first)"
 
 
 def is_number(text: str) -> bool:
@@ -51,7 +55,7 @@ def _checked(start: str, end: str, *, at: str, one_based: bool, row: Sequence[st
             raise InputError(f"{at}: end {last} is below start {first}", fix="are they swapped?")
         return first - 1, last
     if last <= first:
-        fix = "is the file 1-based? --one-based converts it" if last == first else "are they swapped?"
+        fix = _ONE_BASED if last == first else "are they swapped?"
         raise InputError(f"{at}: end {last} is not above start {first}", fix=fix)
     return first, last
 
@@ -72,9 +76,9 @@ def _not_numbers(start: str, end: str, at: str, row: Sequence[str]) -> NoReturn:
     pairs = [i for i in range(min(len(row), 6) - 1) if is_number(row[i]) and is_number(row[i + 1])]
     if pairs:
         fix = f"columns {pairs[0] + 1} and {pairs[0] + 2} look like them; the order is chrom, start, end"
-        fix += ", or with --format csv name, chrom, start, end" if pairs[0] == 2 else ""
+        fix += _NAME_FIRST if pairs[0] == 2 else ""
     elif row and not any(letter.isdigit() for letter in start + end):
-        fix = "remove the header line or begin it with #; --format csv reads tables with a header"
+        fix = _HEADER
     raise InputError(f"{at}: start and end must be whole numbers, got {start[:40]!r} {end[:40]!r}", fix=fix)
 
 

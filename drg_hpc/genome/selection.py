@@ -13,8 +13,12 @@ _VERSIONED = re.compile(r"(ENS[A-Z]*\d+|[NX][MRP]_\d+)\.\d+(.*)")
 Conditions = list[tuple[str, list[str]]]
 
 
-def parse_conditions(texts: Iterable[str]) -> Conditions:
+def parse_conditions(texts: Iterable[str], *, flag: str = "--select") -> Conditions:
     """Keys with their values, of texts ``KEY=VALUE[,VALUE]`` or ``KEY=@FILE`` (one value per line).
+
+    Parameters
+    ----------
+    flag : that they were given to, for messages
 
     Raises
     ------
@@ -26,7 +30,7 @@ def parse_conditions(texts: Iterable[str]) -> Conditions:
         key, equals, rest = text.partition("=")
         values = _from_file(Path(rest[1:])) if rest.startswith("@") else [v.strip() for v in rest.split(",")]
         if not equals or not key.strip() or not all(values):
-            raise UsageError(f"--select {text!r}: KEY=VALUE is needed", fix="such as --select biotype=protein_coding")
+            raise UsageError(f"{flag} {text[:60]!r}: KEY=VALUE is needed", fix=f"such as {flag} biotype=protein_coding")
         found.append((key.strip(), values))
     return found
 

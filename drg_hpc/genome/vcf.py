@@ -16,6 +16,7 @@ from drg_hpc.genome.text import columns, numbered_lines
 
 SYMBOLIC, MISSING, UNKNOWN, SAME = "symbolic allele", "no alternative", "unknown bases", "equal to the reference"
 CONTIG, LONG = "unknown contig", "longer than half a window"
+_REMEDIES = {CONTIG: "take the assembly that the VCF was called on", LONG: "take a model of longer windows"}
 _IUPAC = frozenset("ACGTNRYSWKMBDHVU")
 _BASES = frozenset("ACGT")
 
@@ -70,9 +71,11 @@ def read_vcf(path: Path, skipped: Counter[str]) -> Iterator[Variant]:
 
     Raises
     ------
-    InputError : missing or unreadable file, BCF, an index; with the line: fewer than five columns, no position, no
-        alleles
+    InputError : missing or unreadable file, a pipe, BCF, an index; with the line: fewer than five columns, no position,
+        no alleles
     """
+    if path.exists() and not path.is_dir() and (not path.is_file() or path.is_relative_to("/dev")):
+        raise InputError(f"{path} is not a file that can be read twice", fix="write the VCF to disk")
     _refuse_binary(path)
     for number, line in numbered_lines(path):
         if line[:1] == "#" or not line.strip():
@@ -154,7 +157,8 @@ def select_variants(path: Path, contigs: Mapping[str, int], *, length: int) -> t
             continue
         if variant.start + len(variant.ref) > contigs[chrom]:
             raise InputError(
-                f"{path}: line {variant.line}: {variant.name} ends beyond {chrom}, which has {contigs[chrom]} bases",
+                f"{path}: line {variant.line}: {variant.name[:60]} ends beyond {chrom}, which has {contigs[chrom]} "
+                "bases",
                 fix="is the VCF of another assembly?",
             )
         core = variant.trimmed()
@@ -163,7 +167,8 @@ def select_variants(path: Path, contigs: Mapping[str, int], *, length: int) -> t
             continue
         kept.append(variant if chrom == variant.chrom else replace(variant, chrom=chrom))
     if not kept:
-        fix = "check its ALT column" if skipped else "it has no rows"
+        most = max(skipped, key=lambda reason: skipped[reason], default="")
+        fix = _REMEDIES.get(most, "check its REF and ALT columns") if skipped else "it has no rows"
         raise InputError(f"no variants that can be scored in {path}{_counts(skipped)}", fix=fix)
     return kept, skipped
 

@@ -49,8 +49,18 @@ def read_model_header(path: Path) -> dict[str, Any]:
 
 
 def listed_paths(text: Path) -> list[Path]:
-    """Paths separated by commas; a path that is there as it stands is one path."""
-    return [text] if text.exists() else [Path(part.strip()) for part in str(text).split(",") if part.strip()]
+    """Paths separated by commas; a path that is there as it stands is one path.
+
+    Raises
+    ------
+    UsageError : nothing before, after or between commas
+    """
+    if text.exists():
+        return [text]
+    parts = [part.strip() for part in str(text).split(",")]
+    if not all(parts):
+        raise UsageError(f"{str(text)!r}: no name beside a comma", fix="one comma between two names")
+    return [Path(part) for part in parts]
 
 
 def model_paths(text: Path) -> list[Path]:

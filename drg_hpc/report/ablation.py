@@ -25,7 +25,10 @@ _LINES, _SHOWN, _TRACKS = 40, 80, len(COLOURS)
 _PIECES = {
     "spans": "intervals of a BED file", "seqlets": "seqlets", "motifs": "sites of motifs called from seqlets",
 }  # fmt: skip
-_REPLACE = {"mono": "base by base", "dinuc": "keeping the counts of neighbouring pairs"}
+_REPLACE = {
+    "background": "drawn afresh from the background", "mono": "shuffled (same bases, any order)",
+    "dinuc": "shuffled keeping the counts of neighbouring pairs",
+}  # fmt: skip
 _SIGN = "An effect is the mean value of the copies minus that of the sequence: negative, the piece matters."
 
 
@@ -51,14 +54,14 @@ def _lead(params: dict[str, Any], found: Ablation) -> str:
     windows, copies = params["windows"], int(params["shuffles"])
     what = _PIECES.get(params["pieces"], "")
     if windows is not None:
-        what = f"windows of {windows['width']} bases, one every {windows['step']} bases from {windows['start']}"
-    how = "drawn afresh from the background" if params["replace"] == "background" else (
-        f"shuffled {_REPLACE[params['replace']]}"
-    )  # fmt: skip
+        width, step = (html.counted(int(windows[name]), "base") for name in ("width", "step"))
+        what = f"windows of {width}, one every {step} from {windows['start']}"
     times = "once" if copies == 1 else f"{html.number(copies)} times"
+    there, rows = found.ablated, html.counted(int(params["rows"]), "sequence")
+    of = rows if there == found.rows else f"{html.number(there)} of {rows}"
     return (
-        f"{html.counted(found.pieces, 'piece')} of {html.counted(int(params['rows']), 'sequence')} "
-        f"({what}), each {how} {times}."
+        f"{html.counted(found.pieces, 'piece')} of {of} "
+        f"({what}), each {_REPLACE[params['replace']]} {times}."
     )
 
 
@@ -72,15 +75,16 @@ def _table(found: pd.DataFrame) -> str:
     rows = []
     for line in shown.to_dict("records"):
         tested = math.isfinite(line["p"])
+        low, high = (html.number(float(line[name])) for name in ("low", "high"))
         rows.append([
             line["name"],
             *([line["track"]] if several else []),
             html.number(int(line["sequences"])),
             html.number(int(line["pieces"])),
             html.number(float(line["mean"])),
-            f"{html.number(float(line['low']))} to {html.number(float(line['high']))}" if tested else line["note"],
-            html.small(float(line["p"])) if tested else "–",
-            html.small(float(line["q"])) if tested else "–",
+            "; ".join([*([f"{low} to {high}"] if tested else []), *filter(None, [line["note"]])]),
+            html.probability(float(line["p"])),
+            html.probability(float(line["q"])),
         ])  # fmt: skip
     more = f"The {_LINES} largest of {html.number(len(found))} lines, all are in {SUMMARY_FILE}. "
     note = (
@@ -103,18 +107,18 @@ class _Profile:
 
 
 def _profile(found: Ablation) -> _Profile:
-    """In blocks; what no window covers, or no row has, is NaN."""
+    """In blocks; what no window covers, or no row has a finite effect of, is NaN."""
     total, sizes, count = np.zeros(()), np.zeros(()), np.zeros(())
     largest = []
     for block in found.positions():
-        there = ~np.isnan(block)
+        there = np.isfinite(block)
         effects = np.where(there, block, 0).astype(np.float64)
         total, sizes, count = (
             total + effects.sum(axis=0),
             sizes + np.abs(effects).sum(axis=0),
             count + there.sum(axis=0),
         )
-        largest.append(np.abs(effects).max(axis=2, initial=0))
+        largest.append(np.where(there.any(axis=2), np.abs(effects).max(axis=2, initial=0), np.nan))
     with np.errstate(invalid="ignore"):
         return _Profile(total / count, sizes / count, np.concatenate(largest))
 
@@ -142,7 +146,7 @@ def _windows(file: Ablation, examples: int) -> str:
         html.figure(_chart(found.mean, names, order, "mean effect"), f"Effect {of}"),
     ])  # fmt: skip
     first = order[0]
-    strongest = np.argsort(-found.largest[:, first], kind="stable")[:examples].tolist()
+    strongest = np.argsort(-found.largest[:, first], kind="stable")[: min(examples, file.ablated)].tolist()
     if strongest:
         content += f"<h3>{html.escape(f'Sequences with the largest effects on {names[first]}')}</h3>"
         content += "<p>Letters are as high as the value that is lost: upright, the base is in windows that matter.</p>"
@@ -155,7 +159,7 @@ def _windows(file: Ablation, examples: int) -> str:
 def _example(file: Ablation, region: pd.Series[Any], row: int, value: int, rank: int) -> str:
     """The strongest 80 bases of a sequence."""
     codes, effects = file.sequence(row, value)
-    lost = -effects.astype(np.float64)
+    lost = np.where(np.isfinite(effects), -effects.astype(np.float64), np.nan)
     first, last = strongest_window(lost[None], _SHOWN)
     heights = (np.eye(5, 4)[codes].T * np.nan_to_num(lost))[:, first:last]
     low, high = span_of(heights)

@@ -107,6 +107,13 @@ def small(value: float) -> str:
     return f"{mantissa}×10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
+def probability(value: float) -> str:
+    """A p or q: a dash where there is none; one that is too small for a number says so."""
+    if not math.isfinite(value):
+        return "–"
+    return "<10⁻³⁰⁰" if value < 1e-300 else small(value)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: Sequence[int] = ()) -> str:
     """A table; on a narrow screen its rows become lists of named values. Cells are escaped.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drg_hpc.report import heat, html
 from drg_hpc.report.charts import COLOURS, Chart, padded
 from drg_hpc.report.sources import Source
-from drg_hpc.results.marginalization import Marginalization, read_marginalization
+from drg_hpc.results.marginalization_read import Marginalization, read_marginalization
 
 _TRACKS, _LINES, _CHARTS = 3, 20, 6
 """Shown at most: tracks, lines of a table, charts of motifs or pairs."""
@@ -35,36 +35,40 @@ def marginalization_section(source: Source) -> str:
         content += (
             f'<p class="note">{len(shown)} of {html.counted(len(found.tracks), "track")}: those with the largest '
         )
-        content += "effects. The others are in out.tsv.</p>"
+        content += f"effects. The others are in {'out.h5' if params['format'] == 'h5' else 'out.tsv'}.</p>"
     return content + (
         '<p class="note">Interval: 95 % of the mean over backgrounds. q: Wilcoxon’s signed-rank test, '
-        f"Benjamini–Hochberg over all designs of a track. Effects are on the {_scale(params)} scale.</p>"
+        f"Benjamini–Hochberg over all designs of a track. Effects are on the {params['target']['scale']} scale.</p>"
     )
-
-
-def _scale(params: dict[str, Any]) -> str:
-    return {"link": "link", "output": "output"}[str(params["target"]["scale"])]
 
 
 def _lead(params: dict[str, Any], found: Marginalization) -> str:
     made = {
-        "dinuc": "dinucleotide shuffles of given sequences", "mono": "shuffles of given sequences",
-        "none": "random sequences" if params["input"] == "random" else "sequences as they were given",
-    }[params["shuffle"]]  # fmt: skip
+        "dinuc": ("a dinucleotide shuffle of a given sequence", "dinucleotide shuffles of given sequences"),
+        "mono": ("a shuffle of a given sequence", "shuffles of given sequences"),
+        "none": ("a random sequence", "random sequences") if params["input"] == "random" else
+        ("a sequence as it was given", "sequences as they were given"),
+    }[params["shuffle"]][len(found.before) != 1]  # fmt: skip
+    items = len(params["designs"]["items"])
     motifs = sum(file is not None for _, _, file in params["designs"]["items"])
-    given = len(params["designs"]["items"]) - motifs
+    given = items - motifs
     how = {"consensus": "the consensus of", "sampled": "a site, drawn anew for each background, of"}[params["sites"]]
     what = " and ".join(
         [f"{how} {html.counted(motifs, 'motif')}"] * (motifs > 0)
         + [html.counted(given, "given sequence")] * (given > 0)
     )
     where = {
-        "motif": "in the middle", "position": "at several positions",
-        "spacing": "and side by side at several distances, the pair in the middle",
+        "motif": "in the middle", "position": f"at {html.counted(len(params['designs']['positions']), 'position')}",
+        "spacing": f"and side by side at {html.counted(len(params['designs']['spacings']), 'distance')}, the pair in "
+        "the middle",
     }[params["designs"]["by"]]  # fmt: skip
+    alike = "" if found.distinct == len(found.before) else (
+        f" They are {html.counted(found.distinct, 'different sequence')}; p and q count each background by itself."
+    )  # fmt: skip
     return (
-        f"Into {html.counted(len(found.before), 'background')} ({made}) {what} were put, each by itself, {where}, in "
-        "place of the bases that were there. The effect is the value with it minus that without."
+        f"Into {html.counted(len(found.before), 'background')} ({made}) {what} {'was' if items == 1 else 'were'} put, "
+        f"{'' if items == 1 else 'each '}by itself, {where}, in place of the bases that were there. The effect is the "
+        f"value with it minus that without.{alike}"
     )
 
 

@@ -40,7 +40,7 @@ _READINGS = {"loss": ("matters", "hinders"), "logit": ("matters", "hinders"), "v
 """Of negative and positive effects."""
 _LEFT_OUT = {
     "missing": "without a motif", "overlapping": "overlapping sites", "unplaceable": "no other place",
-    "unlabelled": "no label",
+    "unlabelled": "no label", "undefined": "without a finite effect",
 }  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def _table(found: pd.DataFrame) -> str:
             interval,
             share,
             reading(line),
-            _probability(float(line["q"])),
+            html.probability(float(line["q"])),
             ", ".join(f"{html.number(int(line[name]))} {words}" for name, words in _LEFT_OUT.items() if line[name]),
         ])  # fmt: skip
     first = 1 + several
@@ -115,10 +115,3 @@ def reading(line: Mapping[Hashable, Any]) -> str:
             ("more than the sum" if positive else "less than the sum") if line["effect"] == "value" else "not additive"
         )
     return _READINGS[line["effect"]][positive]
-
-
-def _probability(q: float) -> str:
-    """A q; one that is too small for a number says so."""
-    if not math.isfinite(q):
-        return "–"
-    return "<10⁻³⁰⁰" if q < 1e-300 else html.small(q)

@@ -41,8 +41,8 @@ _FILE_KINDS: dict[str, Kind] = {
 }
 
 _FIX = (
-    "give stores, models, evaluations, attribution, seqlet, kernel, perturbation, ablation or variant runs, or motif "
-    "folders"
+    "give stores, models, evaluations, attribution, seqlet, kernel, marginalization, perturbation, ablation or variant "
+    "runs, or motif folders"
 )
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from drg_hpc.report import html
 from drg_hpc.report.charts import COLOURS, Chart
 from drg_hpc.report.sources import Source
-from drg_hpc.results.variants_read import Allele, VariantReader, open_variants
+from drg_hpc.results.variants_read import Allele, VariantReader, open_variants, sizes_of
 
 _SHOWN, _TRACKS, _BINS = 10, 4, 41
 _LONGEST = {"name": 20, "allele": 10}
@@ -20,14 +20,18 @@ _COMPARED = {
     "divide": "alternative divided by reference",
     "log2fc": "log2 of alternative divided by reference",
 }
+_HEADS = {"ref": "sum with ref"}
+_STUMP = 0.03
+"""Of a bar that stands for one allele, whose logarithm is 0."""
 
 
 def variants_section(source: Source) -> str:
     """HTML of one run of drg-variants."""
     params = source.header["params"]
     with open_variants(source.file) as found:
-        strongest = found.strongest("effect", _SHOWN)
-        largest = [_largest(found, track, rows) for track, rows in enumerate(strongest)]
+        ratio = params["compare"] == "divide"
+        strongest = found.strongest("effect", _SHOWN, ratio=ratio)
+        largest = [_largest(found, "effect", track, rows, ratio=ratio) for track, rows in enumerate(strongest)]
         order = sorted(range(len(largest)), key=lambda track: -largest[track])[:_TRACKS]
         content = f"<p>{html.escape(_lead(found, params, int(source.header.get('models', 1))))}</p>"
         content += _left_out(params["skipped"])
@@ -42,13 +46,17 @@ def variants_section(source: Source) -> str:
             copies = html.counted(int(params["backgrounds"]), "dinucleotide shuffle")
             content += (
                 f'<p class="note">z and p: the effect against those of the same alleles in {copies} of the window, '
-                "taken as normal; p is not corrected for the number of alleles.</p>"
+                "taken as normal (p by Student’s t); p is not corrected for the number of alleles.</p>"
             )
-        return content + _genes(found)
+        return content + _genes(found, float(params["genes"]["pseudo"]) if found.genes else 0.0)
 
 
-def _largest(found: VariantReader, track: int, rows: NDArray[np.int64]) -> float:
-    return float(np.abs(found.values("effect", rows[:1].tolist())[0, track])) if len(rows) else 0.0
+def _largest(found: VariantReader, name: str, column: int, rows: NDArray[np.int64], *, ratio: bool) -> float:
+    """The size of the strongest of a column's numbers."""
+    if not len(rows):
+        return 0.0
+    strongest = found.values(name, rows[:1].tolist())[:, column].astype(np.float64)
+    return float(sizes_of(strongest, ratio=ratio)[0])
 
 
 def _lead(found: VariantReader, params: dict[str, Any], models: int) -> str:
@@ -59,7 +67,9 @@ def _lead(found: VariantReader, params: dict[str, Any], models: int) -> str:
     means += [views] if views else []
     scale = {"link": " on the link scale", "output": " on the output scale"}.get(params["target"]["scale"] or "", "")
     windows = f"windows of {html.number(int(params['length']))} bases"
-    text = f"{html.counted(found.rows, 'allele')} of a VCF, in {windows}. Effect: {_COMPARED[params['compare']]}{scale}"
+    pseudo = f", {html.number(float(params['pseudo']))} added to both" if params["pseudo"] else ""
+    effect = f"{_COMPARED[params['compare']]}{scale}{pseudo}"
+    text = f"{html.counted(found.rows, 'allele')} of a VCF, in {windows}. Effect: {effect}"
     return text + (f", mean over {' and '.join(means)}." if means else ".")
 
 
@@ -73,9 +83,9 @@ def _left_out(skipped: dict[str, int]) -> str:
 def _distribution(found: VariantReader, track: int, largest: float, compare: str) -> str:
     """Histogram of the effects on a track, counts as logarithms: most effects are next to none."""
     name, reach = found.tracks[track], largest or 1.0
-    middle = 1.0 if compare == "divide" else 0.0
-    low, high = (0.0, reach) if compare == "divide" else (middle - reach, middle + reach)
-    edges = np.linspace(low, high * (1 + 1e-9) if high > 0 else high, _BINS + 1)
+    low, high = found.extent("effect", track) if compare == "divide" else (-reach, reach)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)
+    edges = np.linspace(low, high, _BINS + 1)
     counts = found.histogram("effect", track, edges).astype(np.float64)
     heights = np.where(counts > 0, np.log10(np.maximum(counts, 1)) + _STUMP, 0.0)
     chart = Chart(
@@ -84,10 +94,6 @@ def _distribution(found: VariantReader, track: int, largest: float, compare: str
     )  # fmt: skip
     chart.bars(edges, heights, colour=COLOURS[0])
     return html.figure(chart.svg(), f"{name}: effects of {html.counted(int(counts.sum()), 'allele')}")
-
-
-_STUMP = 0.03
-"""Of a bar that stands for one allele, whose logarithm is 0."""
 
 
 def _short(text: str) -> str:
@@ -117,33 +123,26 @@ def _table(found: VariantReader, track: int, rows: NDArray[np.int64]) -> str:
     lines = []
     for at, row in enumerate(chosen):
         numbers = [html.number(float(columns[name][at])) for name in columns]
-        tested = [html.number(float(against["z"][at])), _probability(float(against["p"][at]))] if scored else []
+        tested = [html.number(float(against["z"][at])), html.probability(float(against["p"][at]))] if scored else []
         lines.append([*_cells(found.allele(row)), *numbers, *tested])
     return html.table(head, lines, numeric=range(4, len(head)))
 
 
-def _probability(value: float) -> str:
-    return html.small(value) if np.isfinite(value) else "–"
-
-
-def _genes(found: VariantReader) -> str:
+def _genes(found: VariantReader, pseudo: float) -> str:
     """Pairs with the largest log fold change of each value; of those without a logarithm the largest difference."""
     if not found.genes:
         return ""
     scores = found.gene_scores
     by = scores[-1]
     strongest = found.strongest(f"genes/{by}", _SHOWN)
-    sizes = [
-        float(np.abs(found.values(f"genes/{by}", rows[:1].tolist())[0, value])) if len(rows) else 0.0
-        for value, rows in enumerate(strongest)
-    ]
+    sizes = [_largest(found, f"genes/{by}", value, rows, ratio=False) for value, rows in enumerate(strongest)]
     order = sorted(range(len(sizes)), key=lambda value: -sizes[value])[:_TRACKS]
+    logarithm = f"; logSED: log2 of one sum over the other, {html.number(pseudo)} added to both"
     words = (
         "SED: sum over the bins of the gene’s exons (or span) with the alternative allele, minus that with the "
-        "reference allele (ref)"
+        f"reference allele (ref){logarithm if by == 'logSED' else ''}. Distance: bases from the gene’s 5′ end to the "
+        "variant, along its strand. Covered: the share of the exons’ bases that bins are of."
     )
-    words += "; logSED: log2 of one sum over the other, after adding the pseudo count. " if by == "logSED" else ". "
-    words += "Distance: bases from the gene’s 5′ end to the variant, along its strand."
     content = f"<h3>Genes</h3><p>{html.counted(found.pairs, 'pair')} of an allele and a gene near it. {words}</p>"
     for value in sorted(order):
         content += f"<h4>{html.escape(found.genes[value])}</h4>{_gene_table(found, value, strongest[value], scores)}"
@@ -151,15 +150,13 @@ def _genes(found: VariantReader) -> str:
 
 
 def _gene_table(found: VariantReader, value: int, rows: NDArray[np.int64], scores: list[str]) -> str:
-    head = ["gene", "strand", "position", "id", "ref", "alt", "distance", *(_HEADS.get(name, name) for name in scores)]
+    head = ["gene", "strand", "position", "id", "ref", "alt", "distance", "covered"]
+    head += [_HEADS.get(name, name) for name in scores]
     lines = []
     for row in rows.tolist():
         pair = found.pair(row)
         numbers = [html.number(float(found.values(f"genes/{name}", [row])[0, value])) for name in scores]
         gene = _short(pair.gene_name or pair.gene_id)
         strand = _MINUS.get(pair.strand, pair.strand)
-        lines.append([gene, strand, *_cells(pair.allele), html.number(pair.distance), *numbers])
+        lines.append([gene, strand, *_cells(pair.allele), html.number(pair.distance), f"{pair.covered:.0%}", *numbers])
     return html.table(head, lines, numeric=range(6, len(head)))
-
-
-_HEADS = {"ref": "sum with ref"}

@@ -37,8 +37,9 @@ CONVENTIONS = {
     "model_sd": "of the effect over models, divided by their number",
     "positions": "mean effect of the windows that cover a base",
     "table": "a sequence counts once, with the mean over its pieces of a name; p: Wilcoxon's signed-rank test, "
-    "two-sided; q: Benjamini-Hochberg over the table; interval: of the mean, 95 %, percentiles of 2,000 resamples of "
-    "the sequences (1.96 standard errors from 50,000 sequences on)",
+    "two-sided, to which effects of less than a millionth of the largest value are 0; q: Benjamini-Hochberg over the "
+    "table; interval: of the mean, 95 %, percentiles of 2,000 resamples of the sequences (1.96 standard errors "
+    "from 50,000 sequences on); effects that are not finite do not count",
 }
 PIECES: Mapping[str, Any] = {
     "row": np.int64, "start": np.int32, "end": np.int32, "name": np.int32, "strand": np.int8, "changed": np.float32,
@@ -180,6 +181,12 @@ class Merged:
         source = self._handle["effect"]
         for part in _pieces(source):
             yield part, source[part][:, values]
+
+    def values(self) -> Iterator[NDArray[Any]]:
+        """Values (n, k) of the sequences, some at a time."""
+        source = self._handle["value"]
+        for part in _pieces(source):
+            yield source[part]
 
     def write_table(self, lines: Sequence[Line]) -> None:
         """The ``table`` group."""

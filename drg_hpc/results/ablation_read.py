@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5
 from drg_hpc.results.ablation import COUNTS, FORMAT, NUMBERS, PIECES, STRANDS, SUMMARY, TEXTS
 from drg_hpc.results.layout import read_regions
+from drg_hpc.results.opened import open_result
 from drg_hpc.runs.outputs import resolve_output
 from drg_hpc.runs.spec import BLOCK_ROWS
 
@@ -38,6 +38,11 @@ class Ablation:
         self.tracks = h5.read_text(handle["tracks"])
         self.rows, self.pieces = int(handle["value"].shape[0]), int(handle["effect"].shape[0])
         self.tiled = "positions" in handle
+
+    @property
+    def ablated(self) -> int:
+        """Sequences with a piece."""
+        return int(np.count_nonzero(~np.isnan(self._handle["value"][:, 0])))
 
     def table(self) -> pd.DataFrame | None:
         """A line for each name of pieces and value, NaN where there is no number; None where no piece has a name."""
@@ -84,11 +89,5 @@ def read_ablation(path: Path) -> Iterator[Ablation]:
     CorruptError : not whole
     """
     source = resolve_output(path, "out.h5")
-    with h5.open_file(source) as handle:
-        found = h5.get_attributes(handle).get("format")
-        if found != FORMAT:
-            raise InputError(f"{source} has format {found!r}, ablations ({FORMAT}) are wanted",
-                             fix="give a run of drg-ablate")  # fmt: skip
-        if missing := [name for name in _NEEDED if name not in handle]:
-            raise CorruptError(f"{source} lacks {missing[0]}", fix="write it again (a run's: drg-merge)")
+    with open_result(source, FORMAT, what="ablations", command="drg-ablate", needed=_NEEDED) as handle:
         yield Ablation(handle)

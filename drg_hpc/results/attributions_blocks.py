@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,10 +51,34 @@ def required(values: NDArray[Any] | None, what: str) -> NDArray[Any]:
     return values
 
 
-_UNDEFINED = (
+UNDEFINED = (
     "the statistic is not defined there, such as the log of negative coverage or a ratio to zero, or the model's "
     "weights are not finite"
 )
+
+
+def require_defined(
+    values: NDArray[np.floating], names: Sequence[str], *, rows: NDArray[np.int64], of: str = "prediction"
+) -> None:  # fmt: skip
+    """Refuse predictions that are not finite.
+
+    Parameters
+    ----------
+    values : (n, …, k)
+    names : of the k values
+    rows : (n,), numbers in the input
+    of : what they are, for the message
+
+    Raises
+    ------
+    InputError : names the first one and its row
+    """
+    if np.isfinite(values).all():
+        return
+    flat = values.reshape(len(values), -1)
+    row, at = np.argwhere(~np.isfinite(flat))[0].tolist()
+    what = f"the {of} of track {names[at % len(names)]!r} is {flat[row, at]}"
+    raise InputError(f"{what} at row {rows[row]} of the input", fix=UNDEFINED)
 
 
 def to_storage(values: NDArray[Any], dtype: str, *, what: str, at: int, rows: NDArray[np.int64]) -> NDArray[Any]:
@@ -79,6 +103,6 @@ def to_storage(values: NDArray[Any], dtype: str, *, what: str, at: int, rows: ND
     value = float(flat[row, bad[row].argmax()])
     place = f"at row {at + row} of this shard, row {rows[row]} of the input"
     if not np.isfinite(value):
-        raise InputError(f"{what} is {value} {place}", fix=_UNDEFINED)
-    wider = "use --store-dtype float32" if dtype == "float16" else _UNDEFINED
+        raise InputError(f"{what} is {value} {place}", fix=UNDEFINED)
+    wider = "use --store-dtype float32" if dtype == "float16" else UNDEFINED
     raise InputError(f"{what} reaches {value:.4g} {place}, beyond {dtype}", fix=wider)

@@ -1,4 +1,4 @@
-"""Motifs put into backgrounds: the part a shard writes, the merged HDF5 file, and its table as text.
+"""Motifs put into backgrounds: the part a shard writes, and the merged HDF5 file.
 
 ``motifs/{name,letters}`` is what was put in. ``backgrounds/{row,shuffle,name,codes}`` are the sequences before, codes 0
 to 3 for A, C, G, T and 4 for unknown, and ``before`` (backgrounds, values) their values. ``designs/`` has a row per
@@ -18,11 +18,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError, InputError
-from drg_hpc.files import table_text
 from drg_hpc.results import h5
 
 FORMAT = "drg-marginalization/1"
@@ -43,10 +40,6 @@ CONVENTIONS = {
 STATISTICS = ("count", "mean", "sd", "se", "low", "high", "p", "q")
 _WIDE = ("p", "q")
 """Statistics that may be smaller than any float32."""
-_PAIR_SHORT = ("mean", "low", "high", "p", "q")
-"""Of the interaction, in the table as text."""
-_TEXTS = ("strand", "orientation")
-_STEP = 1024
 Array = NDArray[Any]
 
 
@@ -160,96 +153,14 @@ def merge(
         h5.write_text(merged, "tracks", tables.tracks)
 
 
+def distinct(codes: NDArray[np.uint8]) -> int:
+    """Number of different sequences (n, L)."""
+    return len({row.tobytes() for row in np.ascontiguousarray(codes)})
+
+
 def _write_column(out: h5py.File, name: str, column: Any) -> None:
     values = np.asarray(column)
     if values.dtype.kind in "UO":
         h5.write_text(out, name, [str(value) for value in column])
     else:
         h5.write_array(out, name, values)
-
-
-def write_table(source: Path, out: Path) -> None:
-    """``out.tsv``: a line per design and track; six digits, an empty cell where there is no number."""
-    with h5.open_file(source) as handle, open(out, "w", encoding="utf-8", newline="\n") as table:
-        found = _Reader(handle)
-        pairs = "interaction" in handle["statistics"]
-        texts = [*found.columns, "track", *STATISTICS]
-        if pairs:
-            texts += ["left_mean", "right_mean", *(f"interaction_{name}".removesuffix("_mean") for name in _PAIR_SHORT)]
-        table.write(table_text([texts]))
-        for first in range(0, found.rows, _STEP):
-            part = slice(first, first + _STEP)
-            wanted = [("effect", name) for name in STATISTICS]
-            if pairs:
-                wanted += [("left", "mean"), ("right", "mean"), *(("interaction", name) for name in _PAIR_SHORT)]
-            cells = np.stack([handle[f"statistics/{q}/{name}"][part].astype(np.float64) for q, name in wanted], axis=2)
-            table.write(table_text(_lines(found.designs(part), found.tracks, cells)))
-
-
-def _lines(designs: pd.DataFrame, tracks: Sequence[str], cells: NDArray[np.float64]) -> Iterator[list[object]]:
-    for design, of_tracks in zip(designs.itertuples(index=False), cells.tolist(), strict=True):
-        for track, numbers in zip(tracks, of_tracks, strict=True):
-            count, *others = numbers
-            yield [*design, track, int(count), *("" if value != value else value for value in others)]
-
-
-class _Reader:
-    """Designs of an open file, with the names of their motifs."""
-
-    def __init__(self, handle: h5py.File) -> None:
-        self._group, self._motifs = handle["designs"], h5.read_text(handle["motifs/name"])
-        self.tracks = h5.read_text(handle["tracks"])
-        pair = ("left", "right", "orientation", "spacing", "start", "right_start", "end")
-        self.columns = pair if "left" in self._group else ("motif", "strand", "start", "end")
-        self.rows = len(self._group["start"])
-
-    def designs(self, part: slice) -> pd.DataFrame:
-        """Some designs, a row each."""
-        found: dict[str, Any] = {}
-        for name in self.columns:
-            if name in _TEXTS:
-                found[name] = h5.read_text(self._group[name], part.start or 0, part.stop)
-            else:
-                values = self._group[name][part]
-                found[name] = [self._motifs[n] for n in values] if name in ("motif", "left", "right") else values
-        return pd.DataFrame(found)
-
-
-@dataclass(frozen=True)
-class Marginalization:
-    """A file that was read.
-
-    Attributes
-    ----------
-    designs : a row per design, motifs by name
-    tracks : names of the values
-    statistics : (designs, values) by quantity and name
-    before : (backgrounds, values)
-    """
-
-    designs: pd.DataFrame
-    tracks: list[str]
-    statistics: Mapping[str, Mapping[str, Array]]
-    before: Array
-
-
-def read_marginalization(path: Path) -> Marginalization:
-    """Designs and statistics of a file.
-
-    Raises
-    ------
-    InputError : nothing there, or another file
-    CorruptError : not whole
-    """
-    with h5.open_file(path) as handle:
-        found = h5.get_attributes(handle).get("format")
-        if found != FORMAT:
-            raise InputError(f"{path} has format {found!r}, motifs in backgrounds ({FORMAT}) are wanted",
-                             fix="give a run of drg-marginalize")  # fmt: skip
-        if missing := [name for name in ("designs", "statistics", "tracks", "before") if name not in handle]:
-            raise CorruptError(f"{path} has no {missing[0]}", fix="write it again (a run's: drg-merge)")
-        reader = _Reader(handle)
-        statistics = {
-            quantity: {name: group[name][()] for name in STATISTICS} for quantity, group in handle["statistics"].items()
-        }
-        return Marginalization(reader.designs(slice(None)), reader.tracks, statistics, handle["before"][()])

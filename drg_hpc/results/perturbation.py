@@ -1,9 +1,11 @@
 """Perturbation tests: the part a shard writes, the merged HDF5 file, and its table as text.
 
-``regions/`` has a row per sequence. ``tests/0007/`` is a test (attributes ``kind``, ``motifs``): ``status`` (rows,), a
-number of the root attribute ``statuses`` (0: tested), and ``loss``, ``logit`` and ``value`` (rows, tracks), effects of
-each sequence, NaN where it was not tested or has no label. ``table/`` has a line per test, effect and track; a number
-that there is none of is NaN there, and ``table/note`` says why. ``tracks`` has the names of the values.
+``regions/`` has a row per sequence, ``before`` (rows, tracks) what the model says of it, NaN where it is in no test,
+and ``labels`` (rows, tracks), where effects need them, 0, 1 or NaN for none. ``tests/0007/`` is a test (attributes
+``kind``, ``motifs``): ``status`` (rows,), a number of the root attribute ``statuses`` (0: tested), and ``loss``,
+``logit`` and ``value`` (rows, tracks), effects of each sequence, NaN where it was not tested or has no label.
+``table/`` has a line per test, effect and track; a number that there is none of is NaN there, and ``table/note`` says
+why. ``tracks`` has the names of the values.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5
 from drg_hpc.results.layout import REGION_DATASETS, write_regions
+from drg_hpc.results.opened import open_result
 
 FORMAT = "drg-perturbation/1"
 CONVENTIONS = {
@@ -31,7 +33,8 @@ CONVENTIONS = {
     "logit": "mean logit of the copies minus that of the sequence, times -1 for label 0: negative, what was perturbed "
     "speaks for the label; of interaction: the change with both replaced beyond the sum of the changes with each",
     "value": "mean value of the copies minus that of the sequence; of interaction as logit, without a sign",
-    "p": "Wilcoxon's signed-rank test, two-sided",
+    "p": "Wilcoxon's signed-rank test, two-sided, of the finite effects; those of less than a millionth of the largest "
+    "value count as 0",
     "q": "Benjamini-Hochberg over all tests and tracks of one effect",
     "interval": "of the mean, 95 %: percentiles of 2,000 resamples of the sequences; 1.96 standard errors from 50,000 "
     "sequences on",
@@ -41,11 +44,11 @@ CONVENTIONS = {
     "gap": "bases from the end of the left site to the start of the right one",
 }
 _TEXTS = ("test", "kind", "effect", "track", "note")
-_COUNTS = ("count", "missing", "overlapping", "unplaceable", "unlabelled")
+_COUNTS = ("count", "missing", "overlapping", "unplaceable", "unlabelled", "undefined")
 _NUMBERS = ("total", "mean", "p", "q", "low", "high", "relative", "relative_low", "relative_high")
 COLUMNS = (
     "test", "effect", "track", "count", "total", "mean", "low", "high", "p", "q", "relative", "relative_low",
-    "relative_high", "missing", "overlapping", "unplaceable", "unlabelled", "note",
+    "relative_high", "missing", "overlapping", "unplaceable", "unlabelled", "undefined", "note",
 )  # fmt: skip
 """Of out.tsv."""
 _CSV = {
@@ -61,10 +64,10 @@ class Line:
 
     Attributes
     ----------
-    count, total, mean : of the effects of the sequences tested
+    count, total, mean : of the finite effects of the sequences tested
     p, q, interval, relative : see :data:`CONVENTIONS`; None where ``note`` says why, or there is no test of presence
-    missing, overlapping, unplaceable, unlabelled : sequences that were left out: without the motifs, with sites that
-        overlap or have no other place, without a label
+    missing, overlapping, unplaceable, unlabelled, undefined : sequences that were left out: without the motifs, with
+        sites that overlap or have no other place, without a label, or with an effect that is not finite
     """
 
     test: str
@@ -84,6 +87,7 @@ class Line:
     overlapping: int
     unplaceable: int
     unlabelled: int
+    undefined: int
     note: str
 
     def values(self) -> dict[str, Any]:
@@ -107,16 +111,24 @@ def write_part(
     regions: pd.DataFrame,
     statuses: Sequence[NDArray[np.uint8]],
     effects: Sequence[Mapping[str, NDArray[np.float64]]],
+    *,
+    before: NDArray[np.float64],
+    labels: NDArray[np.float64] | None,
 ) -> None:
     """Write one shard.
 
     Parameters
     ----------
+    before : (rows, tracks) values of the sequences
+    labels : (rows, tracks), where effects need them
     statuses : (rows,) of each test
     effects : (rows, tracks) of each test, by name
     """
     with h5.create(path) as part:
         write_regions(part, regions)
+        h5.write_array(part, "before", before)
+        if labels is not None:
+            h5.write_array(part, "labels", labels.astype(np.float32))
         for number, (status, found) in enumerate(zip(statuses, effects, strict=True)):
             h5.write_array(part, f"{test_group(number)}/status", status)
             for name, values in found.items():
@@ -130,19 +142,26 @@ class Merged:
     ----------
     tests : kind and motifs of each
     effects : names
+    labelled : there are labels
     """
 
     def __init__(
         self, handle: h5py.File, parts: Sequence[h5.PartFile], *, tests: Sequence[tuple[str, Sequence[str]]],
-        effects: Sequence[str], tracks: Sequence[str], attributes: Mapping[str, Any],
+        effects: Sequence[str], labelled: bool, tracks: Sequence[str], attributes: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._handle = handle
         h5.set_attributes(handle, {**attributes, "format": FORMAT, "conventions": CONVENTIONS})
-        names = [f"{test_group(n)}/{name}" for n in range(len(tests)) for name in ("status", *effects)]
+        names = ["before", *(["labels"] if labelled else [])]
+        names += [f"{test_group(n)}/{name}" for n in range(len(tests)) for name in ("status", *effects)]
         h5.merge_fixed(parts, [*REGION_DATASETS, *names], handle)
         for number, (kind, motifs) in enumerate(tests):
             h5.set_attributes(handle[test_group(number)], {"kind": kind, "motifs": list(motifs)})
         h5.write_text(handle, "tracks", tracks)
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """All rows of ``before`` or ``labels``."""
+        found: NDArray[np.float64] = self._handle[name][()].astype(np.float64)
+        return found
 
     def column(self, test: int, name: str) -> NDArray[Any]:
         """All rows of a dataset of a test."""
@@ -190,13 +209,8 @@ def read_table(path: Path) -> pd.DataFrame:
     InputError : nothing there, or another file
     CorruptError : not whole
     """
-    with h5.open_file(path) as handle:
-        found = h5.get_attributes(handle).get("format")
-        if found != FORMAT:
-            raise InputError(f"{path} has format {found!r}, perturbation tests ({FORMAT}) are wanted",
-                             fix="give a run of drg-perturb")  # fmt: skip
-        if "table" not in handle:
-            raise CorruptError(f"{path} has no table", fix="write it again (a run's: drg-merge)")
+    needed = [f"table/{name}" for name in (*_TEXTS, *_COUNTS, *_NUMBERS)]
+    with open_result(path, FORMAT, what="perturbation tests", command="drg-perturb", needed=needed) as handle:
         table = handle["table"]
         texts = {name: h5.read_text(table[name]) for name in _TEXTS}
         numbers = {name: table[name][()] for name in (*_COUNTS, *_NUMBERS)}

@@ -8,7 +8,7 @@ allele and the scores; ``gene_list/values`` has the names of the values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.files import table_text
 from drg_hpc.results import h5
 
 _COLUMNS: Mapping[str, Any] = {"allele": np.int64, "gene": np.int64, "distance": np.int64, "covered": np.float32}
@@ -131,26 +132,25 @@ def write_gene_table(source: Path, out: Path) -> None:
         names = h5.read_text(handle["gene_list/values"])
         columns = [name for name in SCORES if name in handle["genes"]]
         heads = ["chrom", "pos", "id", "ref", "alt", "gene_id", "gene_name", "gene_strand", "distance", "covered"]
-        table.write("\t".join([*heads, *(f"{column}:{name}" for column in columns for name in names)]) + "\n")
+        table.write(table_text([[*heads, *(f"{column}:{name}" for column in columns for name in names)]]))
         genes = list(
             zip(*(h5.read_text(handle[f"gene_list/{name}"]) for name in ("id", "name", "strand")), strict=True)
         )
         for first in range(0, len(handle["genes/allele"]), _STEP):
-            table.writelines(_lines(handle, columns, genes, slice(first, first + _STEP)))
+            table.write(table_text(_lines(handle, columns, genes, slice(first, first + _STEP))))
 
 
-def _lines(handle: h5py.File, columns: Sequence[str], genes: Sequence[tuple[str, ...]], part: slice) -> list[str]:
+def _lines(
+    handle: h5py.File, columns: Sequence[str], genes: Sequence[tuple[str, ...]], part: slice
+) -> Iterator[list[object]]:
     own = {name: handle[f"genes/{name}"][part].tolist() for name in _COLUMNS}
     first, last = own["allele"][0], own["allele"][-1] + 1
     texts = [h5.read_text(handle[f"variants/{name}"], first, last) for name in ("chrom", "name", "ref", "alt")]
     starts = handle["variants/start"][first:last].tolist()
     alleles = [
-        f"{chrom}\t{start + 1}\t{name}\t{ref}\t{alt}"
-        for chrom, name, ref, alt, start in zip(*texts, starts, strict=True)
-    ]
+        (chrom, start + 1, name, ref, alt) for chrom, name, ref, alt, start in zip(*texts, starts, strict=True)
+    ]  # fmt: skip
     values = np.concatenate([handle[f"genes/{name}"][part] for name in columns], axis=1).tolist()
     rows = zip(*(own[name] for name in ("allele", "gene", "distance", "covered")), values, strict=True)
-    return [
-        "\t".join([alleles[allele - first], *genes[gene], str(distance), *(f"{v:.6g}" for v in (covered, *row))]) + "\n"
-        for allele, gene, distance, covered, row in rows
-    ]
+    for allele, gene, distance, covered, row in rows:
+        yield [*alleles[allele - first], *genes[gene], distance, covered, *row]

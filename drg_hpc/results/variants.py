@@ -8,7 +8,7 @@ names of the values. Genes: :mod:`drg_hpc.results.variant_genes`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from drg_hpc.files import table_text
 from drg_hpc.genome.vcf import Variant
 from drg_hpc.results import h5
 from drg_hpc.results.variant_genes import GeneList, GenePairs, merge_pairs, write_pairs
@@ -30,7 +31,11 @@ CONVENTIONS = {
 _TEXTS = ("chrom", "name", "ref", "alt")
 _NUMBERS: Mapping[str, type[np.generic]] = {"start": np.int64, "line": np.int64}
 _VALUES = ("ref", "alt", "effect")
-_GROUPS = ("scores/", "background/")
+_COLUMNS = (
+    "effect", "ref", "alt", *(f"scores/{name}" for name in ("SAD", "logSAD", "D2")),
+    *(f"background/{name}" for name in ("mean", "sd", "z", "p")),
+)  # fmt: skip
+"""Of the table, in order."""
 _STEP = 4096
 
 
@@ -91,20 +96,17 @@ def write_table(source: Path, out: Path) -> None:
     """The same as tab-separated text: a line per allele, a column per score and value; six digits."""
     with h5.open_file(source) as handle, open(out, "w", encoding="utf-8", newline="\n") as table:
         names = h5.read_text(handle["tracks"])
-        columns = [name for name in h5.dataset_names(handle) if name in _VALUES or name.startswith(_GROUPS)]
+        columns = [name for name in _COLUMNS if name in handle]
         heads = [f"{column.replace('/', '_')}:{name}" for column in columns for name in names]
-        table.write("\t".join(["chrom", "pos", "id", "ref", "alt", *heads]) + "\n")
+        table.write(table_text([["chrom", "pos", "id", "ref", "alt", *heads]]))
         for first in range(0, len(handle["variants/start"]), _STEP):
-            table.writelines(_lines(handle, columns, slice(first, first + _STEP)))
+            table.write(table_text(_lines(handle, columns, slice(first, first + _STEP))))
 
 
-def _lines(handle: h5py.File, columns: Sequence[str], part: slice) -> list[str]:
+def _lines(handle: h5py.File, columns: Sequence[str], part: slice) -> Iterator[list[object]]:
     texts = {name: h5.read_text(handle[f"variants/{name}"], part.start, part.stop) for name in _TEXTS}
     starts = handle["variants/start"][part].tolist()
     values = np.concatenate([handle[name][part] for name in columns], axis=1).tolist()
-    return [
-        "\t".join([chrom, str(start + 1), name, ref, alt, *(f"{value:.6g}" for value in row)]) + "\n"
-        for chrom, start, name, ref, alt, row in zip(
-            texts["chrom"], starts, texts["name"], texts["ref"], texts["alt"], values, strict=True
-        )
-    ]
+    rows = zip(texts["chrom"], starts, texts["name"], texts["ref"], texts["alt"], values, strict=True)
+    for chrom, start, name, ref, alt, row in rows:
+        yield [chrom, start + 1, name, ref, alt, *row]

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.results import h5
+from drg_hpc.results.opened import open_result
 from drg_hpc.results.variant_genes import SCORES as GENE_SCORES
 from drg_hpc.results.variants import FORMAT
 
@@ -41,6 +41,15 @@ class Pair:
     gene_name: str
     strand: str
     distance: int
+    covered: float
+
+
+def sizes_of(values: Values, *, ratio: bool) -> Values:
+    """How strong effects are: their magnitudes, of ratios those of their logarithms (infinite of one that is not above
+    0); -1 where there is no number."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sizes = np.where(values > 0, np.abs(np.log2(values)), np.inf) if ratio else np.abs(values)
+    return np.where(np.isfinite(values), sizes, -1.0)
 
 
 @contextmanager
@@ -52,14 +61,8 @@ def open_variants(path: Path) -> Iterator[VariantReader]:
     InputError : nothing there, or another file
     CorruptError : not whole
     """
-    with h5.open_file(path) as handle:
-        found = h5.get_attributes(handle).get("format")
-        if found != FORMAT:
-            raise InputError(f"{path} has format {found!r}, scores of variants ({FORMAT}) are wanted",
-                             fix="give a run of drg-variants")  # fmt: skip
-        for name in ("tracks", "effect", "variants/start"):
-            if name not in handle:
-                raise CorruptError(f"{path} has no {name}", fix="write it again (a run's: drg-merge)")
+    needed = ("tracks", "effect", "variants/start")
+    with open_result(path, FORMAT, what="scores of variants", command="drg-variants", needed=needed) as handle:
         yield VariantReader(handle)
 
 
@@ -95,18 +98,26 @@ class VariantReader:
         for first in range(0, len(source), _STEP):
             yield first, source[first : first + _STEP].astype(np.float64)
 
-    def strongest(self, name: str, count: int) -> list[NDArray[np.int64]]:
-        """Rows with the largest magnitudes of each column of a dataset, largest first, of equal ones the first; rows
-        without a finite number are left out."""
+    def strongest(self, name: str, count: int, *, ratio: bool = False) -> list[NDArray[np.int64]]:
+        """Rows with the largest magnitudes of each column of a dataset (see :func:`sizes_of`), largest first, of equal
+        ones the first; rows without a finite number are left out."""
         width = self._handle[name].shape[1]
         rows, sizes = np.zeros((0, width), np.int64), np.zeros((0, width))
         for first, values in self.blocks(name):
             numbers = np.broadcast_to(first + np.arange(len(values))[:, None], values.shape)
             rows = np.concatenate([rows, numbers])
-            sizes = np.concatenate([sizes, np.where(np.isfinite(values), np.abs(values), -1.0)])
+            sizes = np.concatenate([sizes, sizes_of(values, ratio=ratio)])
             order = np.argsort(-sizes, axis=0, kind="stable")[:count]
             rows, sizes = (np.take_along_axis(each, order, axis=0) for each in (rows, sizes))
         return [own[size >= 0] for own, size in zip(rows.T, sizes.T, strict=True)]
+
+    def extent(self, name: str, column: int) -> tuple[float, float]:
+        """The least and the largest finite number of a column; (0, 0) where there is none."""
+        ends = []
+        for _, values in self.blocks(name):
+            if (finite := values[np.isfinite(values[:, column]), column]).size:
+                ends += [float(finite.min()), float(finite.max())]
+        return min(ends, default=0.0), max(ends, default=0.0)
 
     def histogram(self, name: str, column: int, edges: Values) -> NDArray[np.int64]:
         """How many rows of a column fall between consecutive edges."""
@@ -133,4 +144,5 @@ class VariantReader:
         group, genes = self._handle["genes"], self._handle["gene_list"]
         gene = int(group["gene"][row])
         gene_id, name, strand = (h5.read_text(genes[name], gene, gene + 1)[0] for name in ("id", "name", "strand"))
-        return Pair(self.allele(int(group["allele"][row])), gene_id, name, strand, int(group["distance"][row]))
+        place = int(group["distance"][row]), float(group["covered"][row])
+        return Pair(self.allele(int(group["allele"][row])), gene_id, name, strand, *place)

@@ -9,14 +9,14 @@ import shlex
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from drg_hpc import digests
 from drg_hpc.errors import CorruptError, InputError, UsageError
-from drg_hpc.files import failpoint, fsync_dir, require_space, safe_join, write_atomic, write_json, write_new
+from drg_hpc.files import counted, failpoint, fsync_dir, require_space, safe_join, write_atomic, write_json, write_new
 from drg_hpc.runs.outputs import PLAN
 from drg_hpc.runs.spec import Estimate, RunSpec, Shard, Stage
 
@@ -111,6 +111,20 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
         yield f"{prefix}: {_short(old)} there, {_short(new)} now"
 
 
+def _cut(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """How stages of plans differ."""
+    names = [" ".join(stage["name"] for stage in stages) for stages in (old, new)]
+    if names[0] != names[1]:
+        yield f"stages: {names[0]} there, {names[1]} now"
+        return
+    for one, other in zip(old, new, strict=True):
+        counts = len(one["shards"]), len(other["shards"])
+        if counts[0] != counts[1]:
+            yield f"stage {one['name']}: {counted(counts[0], 'shard')} there, {counts[1]} now"
+        elif one != other:
+            yield f"stage {one['name']}: other rows in its {counted(counts[0], 'shard')}"
+
+
 def _short(value: Any) -> str:
     if isinstance(value, list | dict) and len(value) > 4:
         return f"{len(value)} items"
@@ -184,7 +198,8 @@ def write_plan(spec: RunSpec, folder: Path) -> Plan:
         _make_folders(folder, spec.stages)
         _publish_plan(folder, _record(spec, identity))
     plan = read_plan(folder)
-    found = list(_differences(_identity(plan), json.loads(json.dumps(identity))))
+    there, now = _identity(plan), json.loads(json.dumps(identity))
+    found = [*_differences(there | {"stages": None}, now | {"stages": None}), *_cut(there["stages"], now["stages"])]
     if found:
         more = f" (and {len(found) - 4} more)" if len(found) > 4 else ""
         raise UsageError(

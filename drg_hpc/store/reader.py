@@ -10,7 +10,7 @@ from drg_hpc.store.genome_reader import GenomeStore
 from drg_hpc.store.header import find_store, read_header
 from drg_hpc.store.manifest import check_files, read_manifest
 
-__all__ = ["DatasetStore", "GenomeStore", "open_dataset", "open_store", "verify_store"]
+__all__ = ["DatasetStore", "GenomeStore", "open_dataset", "open_genome", "open_store", "verify_store"]
 
 
 def open_store(path: Path | str) -> GenomeStore | DatasetStore:
@@ -37,6 +37,19 @@ def open_dataset(path: Path | str) -> DatasetStore:
     store = open_store(path)
     if not isinstance(store, DatasetStore):
         raise InputError(f"{path} is a genome store, a dataset store is needed here")
+    return store
+
+
+def open_genome(path: Path | str) -> GenomeStore:
+    """Open a store that must be a genome.
+
+    Raises
+    ------
+    InputError : it is a dataset store
+    """
+    store = open_store(path)
+    if not isinstance(store, GenomeStore):
+        raise InputError(f"{path} is a dataset store, a genome store is needed here")
     return store
 
 

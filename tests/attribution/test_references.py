@@ -59,7 +59,7 @@ def test_parsed(text: str, spec: ReferenceSpec) -> None:
         ("euler:1e3", "no number"),
         ("dinuc:99999", "no number"),
         ("freq:1,2", "not four frequencies"),
-        ("freq:0.3,0.3,0.3,0.3", "sums to 1.2"),
+        ("freq:0.3,0.3,0.3,0.3", "sums to 1.2, not 1; for example 0.3,0.2,0.2,0.3"),
         ("freq:nan,0,0,1", "not four frequencies"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from drg_hpc.attribution.targets import TrackStatistic, choose_tracks
+from drg_hpc.attribution.views import View
 from drg_hpc.errors import UsageError
 from drg_hpc.models.base import HeadShape, ModelShape, SequenceModel
 from drg_hpc.models.config import config_from_json
@@ -48,6 +49,8 @@ def test_a_mirrored_statistic_reads_the_partners() -> None:
     assert statistic.mirrored().names == statistic.names == ("c+", "r-")
     assert statistic.mirrored().mirrored().tracks == (0, 4)  # type: ignore[attr-defined]
     assert statistic.subset([1]).names == ("r-",)
+    assert statistic.seen_by(View(shift=3)) is statistic  # of whole tracks
+    assert statistic.seen_by(View(reverse=True, shift=3)).tracks == (1, 3)  # type: ignore[attr-defined]
     module.strand_partners[4] = None
     with pytest.raises(UsageError, match="lacks the track of its other strand"):
         statistic.mirrored()

@@ -12,6 +12,7 @@ from torch import nn
 from drg_hpc.attribution.word_scan import scanned_by_words, word_tables
 from drg_hpc.genome.onehot import codes_to_onehot
 from drg_hpc.models.base import ModelShape
+from drg_hpc.models.cnn import DrgCnn
 from drg_hpc.models.config import DrgCnnConfig
 from drg_hpc.models.registry import build
 
@@ -83,8 +84,40 @@ def test_numbers_that_a_table_would_lose_are_left() -> None:
     module = network()
     module.layers[0].weight.data[0, 0, 0] = torch.inf  # type: ignore[index, union-attr, operator]
     assert scanned_by_words(module) is module
+    for value in (torch.nan, torch.inf):
+        module = network()
+        module.layers[0].bias.data[0] = value  # type: ignore[index, union-attr, operator]
+        assert scanned_by_words(module) is module
     other = nn.Conv1d(4, 2, 3)
     assert scanned_by_words(other) is other
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, None])
+def test_hooks_are_still_called(layer: int | None) -> None:
+    module = network()
+    hooked: Any = module.layers if layer is None else module.layers[layer]  # type: ignore[index]
+    taken = hooked.register_forward_hook(lambda part, given, found: found * 2)
+    assert scanned_by_words(module) is module
+    taken.remove()
+    assert scanned_by_words(module) is not module
+    hooked.register_forward_pre_hook(lambda part, given: None)
+    assert scanned_by_words(module) is module
+
+
+def test_many_threads_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = network()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 9)
+    assert scanned_by_words(module) is module
+
+
+def test_a_network_of_another_class_is_left() -> None:
+    class Doubled(DrgCnn):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    module = network()
+    module.__class__ = Doubled
+    assert scanned_by_words(module) is module
 
 
 def test_a_table_is_the_sum_over_a_word() -> None:

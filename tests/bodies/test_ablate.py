@@ -159,6 +159,27 @@ def test_the_windows_of_drg_ism(world: World, whole: Path, tmp_path: Path) -> No
         np.testing.assert_allclose(found["effect"][own, 1], stored[row, :32:4], atol=1e-6)
 
 
+def test_drg_ism_counts_the_rows_of_its_run(world: World, tmp_path: Path) -> None:
+    """On a split its shuffles are those of other numbers: ablations go by the row in the input."""
+    store = make_store(tmp_path, rows=30, length=LENGTH)
+    chosen: dict[str, Any] = {"split": "test", "tracks": "b", "seed": 3}
+    ablate(tmp_path / "run", world[0], store, windows="9:4", shuffles=4, **chosen)
+    ism(tmp_path / "ism", world[0], store, edits="windows:9/4:shuffle:4", store_dtype="float32", **chosen)
+    found, stored = read(tmp_path / "run"), read(tmp_path / "ism")["tracks/00001/window_9_shuffle"]
+    codes, predict = sequences(world), predictor(load_model(world[0]))
+    how = {"replace": "mono", "copies": 4, "seed": 3}
+    for at, number in enumerate(found["regions/row"][:4].tolist()):
+        assert number == 3 * at + 2
+        own = found["effect"][found["pieces/row"] == at, 0]
+        for window, start in enumerate((0, 4, 20)):
+            by_input, by_run = (
+                plain_effect(predict, codes[number], row, (start, start + 9), **how)[0][1] for row in (number, at)
+            )
+            assert own[(0, 1, 5)[window]] == pytest.approx(by_input, abs=2e-6)
+            assert stored[at, start] == pytest.approx(by_run, abs=2e-6)
+            assert abs(by_input - by_run) > 1e-5
+
+
 def test_values_of_other_kinds(world: World, tmp_path: Path) -> None:
     """Outputs, both strands, a shift, two models: the means that they are defined to be."""
     codes, second = sequences(world), load_model(world[0])

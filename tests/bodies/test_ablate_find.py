@@ -21,7 +21,10 @@ from drg_hpc.bodies.ablate_find import Listed, _of_lines
 from drg_hpc.errors import CorruptError, DrgError, InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.genome.onehot import encode
-from drg_hpc.models.io import load_model
+from drg_hpc.models.base import ModelShape
+from drg_hpc.models.config import UserConfig
+from drg_hpc.models.io import load_model, save_model
+from drg_hpc.models.registry import build
 from drg_hpc.results import seqlets
 from drg_hpc.results.ablation_read import read_ablation
 
@@ -110,7 +113,25 @@ def test_effects_of_named_spans_and_their_table(world: World, tmp_path: Path) ->
     with open(tmp_path / "run" / "summary.tsv") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert [(row["name"], row["track"]) for row in rows] == [("A", "a"), ("A", "b"), ("B", "a"), ("B", "b")]
-    assert rows[2]["p"] == rows[2]["q"] == "" and rows[2]["note"] == "1 sequences, a test needs 6"
+    assert rows[2]["p"] == rows[2]["q"] == "" and rows[2]["note"] == "1 sequence, a test needs 6"
+
+
+def test_effects_that_are_not_finite(tmp_path: Path) -> None:
+    """A ratio of values of opposite signs has no logarithm: such sequences are counted, and no part of the table."""
+    config = UserConfig(factory="bodies.marginal_nets:Linear", kwargs={"length": LENGTH})
+    model = build(config, ModelShape.single(LENGTH, 2, link="identity")).eval()
+    save_model(model, tmp_path / "model", config, ["a", "b"])
+    given = fasta(tmp_path / "x.fa", {f"s{i}": letters(np.random.default_rng(i), LENGTH) for i in range(30)})
+    spans = bed(tmp_path / "x.bed", *(f"s{i}\t3\t9\tA" for i in range(30)))
+    chosen: dict[str, Any] = {"spans": spans, "transform": "specificity:on=a:compare=log2fc"}
+    ablate(tmp_path / "run", tmp_path / "model", given, shuffles=1, **chosen)
+    effects = read(tmp_path / "run")["effect"][:, 0].astype(np.float64)
+    finite = effects[np.isfinite(effects)]
+    assert 6 <= len(finite) < 30
+    with open(tmp_path / "run" / "summary.tsv") as handle:
+        (line,) = csv.DictReader(handle, delimiter="\t")
+    assert line["note"] == f"{30 - len(finite)} without a finite effect" and line["sequences"] == str(len(finite))
+    assert float(line["p"]) == pytest.approx(wilcoxon(finite).pvalue) == float(line["q"])
 
 
 def test_other_pieces_change_nothing_in_one(world: World, tmp_path: Path) -> None:
@@ -226,5 +247,5 @@ def test_what_are_no_ablations(world: World, tmp_path: Path) -> None:
         pass
     with h5py.File(tmp_path / "part.h5", "w") as handle:
         handle.attrs["format"] = "drg-ablation/1"
-    with pytest.raises(CorruptError, match="lacks value"), read_ablation(tmp_path / "part.h5"):
+    with pytest.raises(CorruptError, match="has no value"), read_ablation(tmp_path / "part.h5"):
         pass

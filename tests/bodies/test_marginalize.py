@@ -25,7 +25,7 @@ from drg_hpc.models.base import HeadShape, ModelShape
 from drg_hpc.models.config import MultiInputConfig, UserConfig
 from drg_hpc.models.io import load_model, save_model
 from drg_hpc.models.registry import build
-from drg_hpc.results.marginalization import read_marginalization
+from drg_hpc.results.marginalization_read import read_marginalization
 from drg_hpc.runs.plan import write_plan
 from drg_hpc.runs.work import work_run
 
@@ -367,6 +367,36 @@ def test_rows_of_a_store_and_a_dinucleotide_chain(world: tuple[Path, Path], tmp_
     assert pairs <= {"AC", "CG", "GT", "TA", "CT", "AG", "GC"} and len(pairs) > 4
 
 
+@pytest.mark.parametrize(
+    ("base", "weight", "place"),
+    [(0, math.nan, r"of background 'random0' \(row 0, shuffle 0\)"),
+     (3, 3e38, r"with TTT at 44 in background 'random0' \(row 0, shuffle 0\)")],
+)  # fmt: skip
+def test_values_that_are_not_finite_end_the_run(tmp_path: Path, base: int, weight: float, place: str) -> None:
+    """Of every background, or with the sum of three weights that is beyond what a number can be."""
+    config = UserConfig(factory="bodies.marginal_nets:Linear", kwargs={"length": LENGTH})
+    model = build(config, ModelShape.single(LENGTH, 2, link="identity")).eval()
+    with torch.no_grad():
+        model.get_parameter("module.weights")[1] = 0
+        model.get_parameter("module.weights")[1, base] = weight
+    save_model(model, tmp_path / "model", config, ["a", "b"])
+    chosen: dict[str, Any] = {"background_dist": [1, 0, 0, 0], "sequences": ["TTT"], "backgrounds": 8}
+    with pytest.raises(InputError, match=f"the value of track 'b' is not finite {place}.*weights are not finite"):
+        marginalize(tmp_path / "run", tmp_path / "model", None, **chosen)
+
+
+def test_backgrounds_that_are_the_same_are_said(linear: Path, tmp_path: Path, caplog: Any) -> None:
+    with caplog.at_level("WARNING"):
+        marginalize(tmp_path / "run", linear, None, background_dist=[1, 0, 0, 0], sequences=["TTT"], backgrounds=8)
+    assert "8 backgrounds, 1 of them distinct: p and q count each by itself" in caplog.text
+    assert read_marginalization(tmp_path / "run" / "out.h5").distinct == 1
+
+
+def test_where_operations_are_not_counted_auto_takes_the_whole_model(linear: Path, tmp_path: Path) -> None:
+    done = marginalize(tmp_path / "run", linear, None, **BACKGROUND, sequences=["TTT"], backgrounds=7, engine="auto")
+    assert done["summary"]["engines"] == ["full"]
+
+
 BACKGROUND: dict[str, Any] = {"background_dist": ["0.25"] * 4}
 
 
@@ -375,8 +405,13 @@ BACKGROUND: dict[str, Any] = {"background_dist": ["0.25"] * 4}
     [
         ({"motifs": ["STAT_know2"]}, InputError, "no motif 'STAT_know2' among the 10 of .*; nearest: STAT_known2"),
         ({"motif_db": [], "sequences": []}, UsageError, "nothing to put in; give --motif-db FILE, or"),
-        ({"motif_db": [], "sequences": ["ACGT"], "motifs": ["A"]}, UsageError, "--motifs without --motif-db"),
-        ({"motif_db": [MOTIFS, MOTIFS]}, InputError, "two things to put in are called 'STAT_known2': that of .* and"),
+        ({"motif_db": [], "sequences": ["ACGT"], "motifs": ["A"]}, UsageError, "--motifs without --motif-db, .*; give"),
+        ({"motif_db": [MOTIFS, MOTIFS]}, UsageError, "--motif-db: .*encode_motifs.txt is given twice; give it once"),
+        ({"motifs": [PAIR[0], *PAIR]}, UsageError, "--motifs: STAT_known2 is named twice"),
+        ({"motifs": ["all", *PAIR]}, UsageError, "--motifs all STAT_known2 CTCF_known1: all stands by itself"),
+        ({"sequences": ["ACGT", "acgt"]}, UsageError, "--sequences: ACGT stands twice"),
+        ({"motifs": PAIR, "sequences": ["CTCF_known1=ACG"]}, InputError,
+         "a motif of .* and a given sequence are both called 'CTCF_known1'; give the sequence another name, NAME=ACG"),
         ({"sequences": ["ACGU"]}, UsageError, "--sequences 'ACGU': letters are A, C, G, T, and N"),
         ({"sequences": ["A" * 91]}, UsageError, "A{91} has 91 positions, the model takes 90 bases"),
         ({"positions": "3"}, UsageError, "--positions has no use with --by motif; --by position, or leave it out"),
@@ -384,22 +419,28 @@ BACKGROUND: dict[str, Any] = {"background_dist": ["0.25"] * 4}
         ({"by": "position", "positions": "0:90:5", "motifs": PAIR}, UsageError,
          "--positions 0:90:5: 85 does not fit, STAT_known2 has 21 positions, the model takes 90 bases; at most 69"),
         ({"by": "position", "positions": "9:9"}, UsageError, "--positions 9:9: no number is in this range"),
-        ({"by": "position", "positions": "0:9:0"}, UsageError, "--positions 0:9:0: a step is at least 1"),
+        ({"by": "position", "positions": "0:9:0"}, UsageError, "--positions 0:9:0: a step is at least 1; such"),
         ({"by": "position", "positions": "-3"}, UsageError, "--positions '-3' is not understood"),
+        ({"by": "position", "positions": "5,,6"}, UsageError, "--positions '5,,6' is not understood"),
+        ({"by": "position", "positions": "5,x,6"}, UsageError, "--positions '5,x,6': 'x' is not understood"),
+        ({"by": "position", "positions": "\u0663"}, UsageError, "--positions '\u0663' is not understood"),
         ({"by": "spacing", "motifs": PAIR, "spacings": "0:99:10"}, UsageError,
          "--spacings 0:99:10: 90 does not fit, STAT_known2 and CTCF_known1 have 40 positions, .*; at most 50"),
         ({"by": "spacing", "motifs": PAIR[:1]}, UsageError, "--by spacing: of pairs, and there is only STAT_known2"),
-        ({"by": "spacing", "pairs": PAIR[:1]}, UsageError, "--pairs: 1 names, STAT_known2 has no partner"),
-        ({"by": "spacing", "pairs": ["A", "B"]}, UsageError, "--pairs: 'A' is not among what is put in"),
+        ({"by": "spacing", "pairs": PAIR[:1]}, UsageError, "--pairs: 1 name, STAT_known2 has no partner; give"),
+        ({"by": "spacing", "pairs": ["STAT_know2", "B"]}, InputError,
+         r"no motif 'STAT_know2' among the 10 of what is put in \(--pairs\); nearest: STAT_known2"),
+        ({"by": "spacing", "orientations": [""]}, UsageError, "--orientations '': no strands; one or more of ff, fr"),
         ({"by": "spacing", "motifs": PAIR, "orientations": ["+*"]}, UsageError, r"--orientations '\+\*': the strand"),
         ({"by": "spacing", "motif_db": [], "sequences": ["A" * 50, "C" * 50]}, UsageError, "have 100 positions, the"),
         ({"by": "spacing", "motifs": PAIR, "strands": "both"}, UsageError, "--strands both has no use with --by spac"),
         ({"shuffle": "none", "shuffles": 2}, UsageError, "--shuffles 2 with --shuffle none"),
-        (BACKGROUND, UsageError, r"x.fa with --background-dist: backgrounds are of one"),
+        (BACKGROUND, UsageError, r"x.fa with --background-dist: backgrounds come from one of them"),
         ({**BACKGROUND, "input": None, "shuffles": 3}, UsageError, "--shuffles with --background-dist: random seq"),
         ({**BACKGROUND, "input": None, "limit": 3}, UsageError, "--limit with --background-dist: random seq"),
         ({"input": None, "background_dist": [0.3] * 4}, UsageError, "--background-dist 0.3 0.3 0.3 0.3: sums to 1.2"),
-        ({"input": None}, UsageError, "no input; give a dataset store"),
+        ({"input": None}, UsageError, "no input for backgrounds; .* or random ones by --backg"),
+        ({"input": None, "background_dist": ["dinuc:"]}, UsageError, "--background-dist dinuc: needs a FASTA"),
         ({"tracks": "x"}, UsageError, "--tracks: no track 'x'"),
         ({"batch_size": 3}, UsageError, "--batch-size 3 is no power of two up to 64"),
         ({"groups": Path("g.tsv")}, UsageError, "has no effect: no group is named"),

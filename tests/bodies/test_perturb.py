@@ -22,8 +22,10 @@ from test_light import bare
 from drg_hpc.bodies import perturb_plan
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file
-from drg_hpc.models.config import DrgCnnConfig
-from drg_hpc.models.io import load_model
+from drg_hpc.models.base import ModelShape
+from drg_hpc.models.config import DrgCnnConfig, UserConfig
+from drg_hpc.models.io import load_model, save_model
+from drg_hpc.models.registry import build
 from drg_hpc.results.perturbation import read_table
 from drg_hpc.results.simulation import read_simulation
 from drg_hpc.rng import row_keys
@@ -147,12 +149,19 @@ def test_the_files(world: tuple[Path, Path], whole: Path) -> None:
         assert handle["tests/0002"].attrs["kind"] == "order" and len(handle["regions/row"]) == 270
         assert handle["regions/row"][0] == 30 and handle.attrs["format"] == "drg-perturbation/1"
         assert handle["tests/0000/loss"].shape == (270, 1)
+        before, labels = handle["before"][:, 0], handle["labels"][:, 0]
+    store, tested = open_dataset(world[1]), np.isfinite(before)
+    np.testing.assert_array_equal(labels, store.targets(slice(30, 300))[:, 0])
+    with torch.no_grad():
+        wanted = load_model(world[0])(torch.from_numpy(store.sequences(list(range(30, 300)))))[:, 0].numpy()
+    assert tested.any() and not tested.all()
+    np.testing.assert_allclose(before[tested], wanted[tested], atol=2e-6)
 
 
 def test_too_few_sequences_are_said(world: tuple[Path, Path], tmp_path: Path) -> None:
     perturb(tmp_path / "run", *world, limit=4, num_perturbs=2)
     for line in table(tmp_path / "run").itertuples():
-        assert line.note == f"{line.count} sequences, a test needs 6"
+        assert line.note == f"{line.count} sequence{'s' * (line.count != 1)}, a test needs 6"
         assert line.p == line.q == line.low == line.relative == ""
     with open(tmp_path / "run" / "out.csv") as handle:
         cells = [cell for row in csv.reader(handle) for cell in row]
@@ -220,6 +229,26 @@ def test_labels_that_are_missing_or_none(tmp_path: Path) -> None:
     assert perturb(tmp_path / "v2", tmp_path / "other", sim, effects="value")["summary"]["effects"] == ["value"]
 
 
+def test_effects_that_are_not_finite(tmp_path: Path) -> None:
+    """A ratio of values of opposite signs has no logarithm: such sequences are counted by themselves."""
+    config = UserConfig(factory="bodies.marginal_nets:Linear", kwargs={"length": 40})
+    model = build(config, ModelShape.single(40, 2, link="identity")).eval()
+    save_model(model, tmp_path / "model", config, ["a", "b"])
+    store = make_store(tmp_path, rows=60, length=40)
+    places = open_dataset(store).regions.itertuples()
+    (tmp_path / "sites.bed").write_text("".join(f"{r.chrom}\t{r.start + 5}\t{r.start + 12}\tA\n" for r in places))
+    chosen: dict[str, Any] = {"sites": str(tmp_path / "sites.bed"), "motifs": ["A"], "split": "all"}
+    perturb(tmp_path / "run", tmp_path / "model", store, transform="specificity:on=a:compare=log2fc", num_perturbs=1,
+            tests="presence", **chosen)  # fmt: skip
+    effects = read(tmp_path / "run", 0)["value"][:, 0]
+    finite = effects[np.isfinite(effects)]
+    assert 6 <= len(finite) < 60
+    line = read_table(tmp_path / "run" / "out.h5").iloc[0]
+    assert (line["count"], line["undefined"], line["unlabelled"]) == (len(finite), 60 - len(finite), 0)
+    assert line["note"] == f"{60 - len(finite)} without a finite effect"
+    assert line["p"] == pytest.approx(wilcoxon(finite).pvalue)
+
+
 def test_without_labels_effects_are_of_values(world: tuple[Path, Path], tmp_path: Path) -> None:
     given = fasta(tmp_path / "x.fa", {f"s{i}": "ACGT" * 22 + "AC" for i in range(3)})
     (tmp_path / "sites.bed").write_text("s1\t3\t9\tA\ns2\t80\t95\tA\ns9\t1\t4\tA\n")
@@ -281,6 +310,8 @@ def test_what_is_no_simulation(world: tuple[Path, Path], tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"is not of drg-simulate, so nothing says where its motifs are; .*scan"):
         perturb_plan.plan_shards(options_of(model, store, tmp_path / "run"))
     given = fasta(tmp_path / "x.fa", {"a": "A" * LENGTH})
+    with pytest.raises(InputError, match="no such file or folder: nothere; give a dataset store"):
+        perturb_plan.plan_shards(options_of(model, Path("nothere"), tmp_path / "run"))
     with pytest.raises(UsageError, match="where are the motifs"):
         perturb_plan.plan_shards(options_of(model, given, tmp_path / "run"))
     with pytest.raises(InputError, match="is no folder of drg-motifs"):

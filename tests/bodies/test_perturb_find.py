@@ -104,7 +104,7 @@ def test_lines_of_a_bed_file(tmp_path: Path) -> None:
         {"start": 100, "end": 112},  # not as long as the sequence
         {"chrom": "chr3", "start": 100, "end": 110},
     ]
-    found = sites(Placed(tmp_path / "x.bed", ["A", "B"]).find(regions(rows), np.zeros((7, 4, 10))))
+    found = sites(Placed.of_bed(tmp_path / "x.bed", ["A", "B"]).find(regions(rows), np.zeros((7, 4, 10))))
     assert sorted(found) == [(0, 0, 2, 5), (0, 1, 3, 9), (1, 0, 5, 8), (1, 1, 1, 7), (3, 0, 7, 10), (4, 0, 1, 4)]
 
 
@@ -120,7 +120,7 @@ def write_sites(folder: Path, names: list[str]) -> Path:
     groups["sites"] = columns
     groups["regions"] = {"row": np.array([7, 8, 9]), "name": names, "chrom": [""] * 3, "origin": ["given"] * 3}
     write_effects(folder / "effects.h5", groups, {"motifs": ["pos_0", "pos_1"], "tracks": ["t"]})
-    write_json(folder / "motifs.json", {"motifs": [{"motif": "pos_0"}, {"motif": "pos_1"}]})
+    write_json(folder / "motifs.json", {"motifs": [{"motif": name, "n_seqlets": 2} for name in ("pos_0", "pos_1")]})
     return folder
 
 

@@ -138,6 +138,9 @@ def test_one_model_is_as_ever(tmp_path: Path, store: Path) -> None:
     network(tmp_path / "m,odd", BOTH, two(seq=LENGTH, rna=OTHER))  # a comma in a path that is there
     predict(tmp_path / "run", tmp_path / "m,odd", store, split="valid")
     assert set(read_predictions(tmp_path / "run").attributes["inputs"]) == {"model", "store"}
+    for text in (f"{tmp_path / 'a'},", f",{tmp_path / 'a'}", f"{tmp_path / 'a'},,{tmp_path / 'b'}"):
+        with pytest.raises(UsageError, match="no name beside a comma; one comma between two names"):
+            plan(predict_plan, predict_plan.Options(model=Path(text), input=store, out=tmp_path / "x"))
     with pytest.raises(UsageError, match="one model twice"):
         plan(predict_plan, predict_plan.Options(model=Path(f"{tmp_path / 'a'},{tmp_path / 'a'}"), input=store,
                                                 out=tmp_path / "x"))  # fmt: skip
@@ -164,7 +167,7 @@ def test_models_that_have_no_mean(
 ) -> None:
     network(tmp_path / "a", CNN, ModelShape(SINGLE, (HeadShape("main", 2),)))
     network(tmp_path / "b", config if len(shape.inputs) == 1 else BOTH, shape, tracks=tracks)
-    with pytest.raises(InputError, match=f"have no mean, their {told}"):
+    with pytest.raises(InputError, match=f"have no mean, their {told}.*; give each by itself"):
         plan(predict_plan, predict_plan.Options(model=Path(f"{tmp_path / 'a'},{tmp_path / 'b'}"), input=store,
                                                 split="valid", out=tmp_path / "x"))  # fmt: skip
 

@@ -12,7 +12,7 @@ from support import drg, error_line
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.onehot import reverse_complement
 from drg_hpc.store import dataset_layout
-from drg_hpc.store.reader import GenomeStore, open_dataset, open_store
+from drg_hpc.store.reader import GenomeStore, open_dataset, open_genome, open_store
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +193,8 @@ def test_wrong_inputs(genome: Path, tiny: Path, tmp_path: Path) -> None:
     data = shard("regions", tmp_path / "d", genome=tiny, regions=bed(tmp_path, "chr1 0 4"), negatives="dinuc:1")
     with pytest.raises(InputError, match="is a dataset store, a genome store is needed"):
         plan("regions", tmp_path / "r", genome=data, regions=bed(tmp_path, "chr1 0 4"), negatives="dinuc:1")
+    with pytest.raises(InputError, match="is a dataset store, a genome store is needed"):
+        open_genome(data)
 
 
 def test_commands_with_bad_input(genome: Path, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from stores import fasta, plan, shard
-from support import EXAMPLES, drg, drg_json, error_line
+from support import EXAMPLES, drg, drg_json, error_line, here
 
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.genome.onehot import decode, reverse_complement
@@ -167,6 +168,35 @@ def test_what_cannot_be_done(tmp_path: Path, options: dict[str, Any], error: typ
     with pytest.raises(error, match=message) as caught:
         plan("simulate", tmp_path / "r", **{"motif_db": MOTIFS, "pos_motifs": PAIR, **options})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"min_dist": 5, "max_dist": 12}, "97.9 % of positives have a gap of 12 bases: .*; --gap-mean 0 draws"),
+        ({"min_dist": 40, "max_dist": 60, "gen_type": "distance"}, "100.0 % of positives have a gap of 40 bases"),
+        ({}, ""),
+        ({"min_dist": 5, "max_dist": 12, "gap_mean": 0}, ""),
+        ({"min_dist": 12, "max_dist": 12}, ""),
+        ({"starts": [0, 50, 100]}, ""),
+        ({"gen_type": "presence"}, ""),
+    ],
+)
+def test_pairs_of_one_gap_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, options: dict[str, Any], said: str
+) -> None:
+    """Where most of Poisson's distribution lies beyond the range; not where one gap is asked for, nor by default."""
+    plan("simulate", tmp_path / "r", **{"motif_db": MOTIFS, "pos_motifs": PAIR, "gen_type": "order", **options})
+    assert re.search(said, caplog.text) if said else not caplog.records
+
+
+@pytest.mark.parametrize("given", [("--noise", "inf"), ("--noise", "1e39"), ("--synergy", "inf"), ("--synergy", "nan"),
+                                   ("--synergy", "-1e39")])  # fmt: skip
+def test_values_that_labels_cannot_hold(tmp_path: Path, given: tuple[str, str]) -> None:
+    common = ("--pos-motifs", *PAIR, "--motif-db", MOTIFS, "--labels", "synergistic", "-o", tmp_path / "r")
+    line = error_line(here("drg-simulate", *common, f"{given[0]}={given[1]}", exit_code=2))
+    assert f"{given[0][2:]} = " in line and "must be a number that is not beyond 1e+30, since labels are" in line
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_fault_is_one_line_and_writes_nothing(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bodies.gene_models import TRACKS, borzoi
 from bodies.test_variants import onehot, run, vcf
 from stores import fasta, shard
 
+from drg_hpc.bodies import variants_plan
 from drg_hpc.errors import InputError, UsageError
 from drg_hpc.files import sha256_file
 from drg_hpc.models.base import ModelShape
@@ -136,12 +137,20 @@ def snvs(count: int, *, seed: int) -> list[Row]:
     return found
 
 
+def of_one_place(start: int) -> list[Row]:
+    """Alleles of one window: all SNVs of a base, and an insertion before it, which has other bins of it."""
+    ref, before = GENOME["chr1"][start], GENOME["chr1"][start - 1]
+    other = next(base for base in "ACGT" if base not in (ref, before))
+    substitutions = [("chr1", start, ref, alt) for alt in "ACGT" if alt != ref]
+    return [*substitutions, ("chr1", start - 1, before, before + other * 70)]
+
+
 @pytest.mark.parametrize("span", [False, True])
 def test_sums_by_their_definition(tmp_path: Path, world: Path, span: bool) -> None:
     length, bins, size = 4096, 96, 32
     crop = (length - bins * size) // 2
     model = borzoi(tmp_path / "model", length=length, bins=bins)
-    rows = indels(snvs(40, seed=3), np.random.default_rng(4))
+    rows = [*indels(snvs(40, seed=3), np.random.default_rng(4)), *of_one_place(1290)]
     options: dict[str, Any] = {"untransform_old": True, "track_scale": 0.3, "track_transform": 0.75, "clip_soft": 2.0}
     given = vcf(tmp_path / "v.vcf", rows)
     done = run(
@@ -273,8 +282,26 @@ def test_chosen_genes(tmp_path: Path, world: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("genes", "notes"),
+    [
+        ("PLUS,TWO,ELSEWHERE", ["1 gene left out: near no allele (TWO)",
+                                "1 gene left out: the genome lacks their contig (ELSEWHERE)"]),
+        (None, ["1 gene left out: the genome lacks their contig"]),
+    ],
+)  # fmt: skip
+def test_genes_that_are_left_out_are_told(tmp_path: Path, world: Path, genes: str | None, notes: list[str]) -> None:
+    given = vcf(tmp_path / "v.vcf", [("chr1", 1100, GENOME["chr1"][1100], "ACGT"[GENOME["chr1"][1100] == "A"])])
+    options = variants_plan.Options(
+        model=world / "small", vcf=given, genome=world / "genome", out=tmp_path / "run", gtf=world / "genes.gtf",
+        genes=genes,
+    )  # fmt: skip
+    assert [note for note in variants_plan.plan_shards(options).notes if "gene left out" in note] == notes
+
+
+@pytest.mark.parametrize(
     ("chosen", "error", "message"),
     [
+        ({"transcripts": ["tag"]}, UsageError, "--transcripts 'tag': KEY=VALUE is needed; such as --transcripts bio"),
         ({"gtf": None, "span": True}, UsageError, "--span needs --gtf"),
         ({"gtf": None, "track_scale": 2.0}, UsageError, "--track-scale needs --gtf"),
         ({"genes": "PLUSS"}, UsageError, "--genes: no gene 'PLUSS' .* did you mean 'PLUS'"),

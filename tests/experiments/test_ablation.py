@@ -13,6 +13,7 @@ from scipy import stats
 
 from drg_hpc.experiments.ablation import drawn, effects_of, over_positions
 from drg_hpc.experiments.ablation_table import lines_of
+from drg_hpc.results.ablation import Line
 
 RNG = np.random.default_rng(0)
 
@@ -74,7 +75,7 @@ def test_the_table_counts_a_sequence_once(block: int) -> None:
             part = slice(first, min(first + block, count))
             yield part, effects[part][:, values]
 
-    found = lines_of(blocks, name=name, row=row, names=names, tracks=tracks, seed=0)
+    found = lines_of(blocks, name=name, row=row, names=names, tracks=tracks, seed=0, sizes=np.ones(2))
     assert [(line.name, line.track) for line in found] == [(n, t) for n in names for t in tracks]
     table = pd.DataFrame({"row": row, "name": name, "x": effects[:, 0], "y": effects[:, 1]}).astype({"x": float})
     for line in found:
@@ -86,8 +87,40 @@ def test_the_table_counts_a_sequence_once(block: int) -> None:
             assert line.p is line.q is line.interval is None and line.note == "2 sequences, a test needs 6"
             continue
         assert line.p == pytest.approx(stats.wilcoxon(means).pvalue, rel=1e-6)
-        assert line.interval is not None and line.interval[0] < means.mean() < line.interval[1]
+        resampled = [RNG.choice(means, len(means)).mean() for _ in range(4000)]
+        ends, width = np.quantile(resampled, [0.025, 0.975]), 4 * means.std() / np.sqrt(len(means))
+        np.testing.assert_allclose(line.interval, ends, atol=0.06 * width)
     tested = [line for line in found if line.p is not None]
     wanted = stats.false_discovery_control([line.p for line in tested])
     np.testing.assert_allclose([line.q for line in tested], wanted)
-    assert found[0].cells() | {"p": found[0].p} == found[0].cells()
+    line = found[0]
+    assert line.interval is not None and list(line.cells().values()) == [
+        "A", "x", line.sequences, line.pieces, line.mean, *line.interval, line.p, line.q, ""
+    ]  # fmt: skip
+    assert [found[-1].cells()[key] for key in ("low", "high", "p", "q")] == [None] * 4
+
+
+def one_name(effects: NDArray[Any], sizes: float) -> Line:
+    """A sequence a piece, all of one name."""
+    rows = np.arange(len(effects))
+    (line,) = lines_of(
+        lambda values: iter([(slice(0, len(effects)), effects[:, None][:, values])]), name=np.zeros_like(rows),
+        row=rows // 2, names=["A"], tracks=["x"], seed=0, sizes=np.array([sizes]),
+    )  # fmt: skip
+    return line
+
+
+def test_effects_that_are_not_finite_do_not_count() -> None:
+    """One NaN, one infinity, and two infinities of one sequence that have no sum; with their pieces."""
+    effects = RNG.normal(-0.3, 1, 40)
+    plain = one_name(effects, 1)
+    effects = np.concatenate([effects, [np.nan, 1, 2, np.inf, np.inf, -np.inf]])
+    found = one_name(effects, 1)
+    assert found.note == "3 without a finite effect" and (found.sequences, found.pieces) == (20, 40)
+    assert (found.mean, found.p, found.q, found.interval) == (plain.mean, plain.p, plain.q, plain.interval)
+
+
+def test_effects_within_rounding_are_none() -> None:
+    effects = RNG.normal(5e-6, 1e-6, 40)
+    assert (one_name(effects, 1.0).p or 1) < 1e-4
+    assert one_name(effects, 20.0).p == 1

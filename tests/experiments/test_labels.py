@@ -10,7 +10,7 @@ from scipy import stats
 
 from drg_hpc.errors import InputError
 from drg_hpc.experiments.label_values import label_values, normal_noise
-from drg_hpc.experiments.labels import Effects, LabelKind, effects_as_params, effects_of, read_weights
+from drg_hpc.experiments.labels import LARGEST, Effects, LabelKind, effects_as_params, effects_of, read_weights
 
 MOTIFS = ["a", "b", "c"]
 
@@ -42,6 +42,15 @@ def test_values() -> None:
     np.testing.assert_array_equal(rule, holds[:, None].astype(np.float32))
 
 
+def test_the_largest_values_are_finite() -> None:
+    """float32 ends at 3.4e38."""
+    rows = np.arange(20_000)
+    all_there = np.ones((len(rows), 100), bool)
+    effects = [Effects("t", (LARGEST,) * 100, LARGEST, LARGEST)]
+    found = label_values(effects, present=all_there, holds=np.ones(len(rows), bool), rows=rows, seed=0)
+    assert np.isfinite(found).all() and np.mean(found, dtype=float) == pytest.approx(101 * LARGEST, rel=1e-3)
+
+
 def test_noise_is_normal() -> None:
     rows = np.arange(20_000)
     first, second = (normal_noise(rows, seed=0, stream=stream) for stream in ("x/0", "x/1"))
@@ -55,6 +64,8 @@ def test_tables(tmp_path: Path) -> None:
     assert effects_of(effects_as_params(found)) == found
     path = table(tmp_path, "track c synergy\nx 1 2\n")
     assert read_weights(path, MOTIFS, "synergistic", synergy=9, noise=0.1) == [Effects("x", (0, 0, 1.0), 2.0, 0.1)]
+    path = table(tmp_path, "track c a\nx 1e30 -1e30\n")
+    assert read_weights(path, MOTIFS, "additive", noise=1e30) == [Effects("x", (-1e30, 0, 1e30), 0.0, 1e30)]
     path = table(tmp_path, "track c\nx 1\n")
     assert read_weights(path, MOTIFS, "synergistic", synergy=9) == [Effects("x", (0, 0, 1.0), 9.0)]
 
@@ -71,6 +82,8 @@ def test_tables(tmp_path: Path) -> None:
         ("track a\nx 1 2\n", "additive", "line 2: 3 columns, the header has 2"),
         ("track a\nx one\n", "additive", "line 2: a = 'one' is not a number"),
         ("track a\nx inf\n", "additive", "line 2: a = 'inf' is not a number"),
+        ("track a\nx -1e39\n", "additive", "line 2: a = -1e39 is beyond 1e\\+30; labels are float32"),
+        ("track a noise\nx 1 1e39\n", "additive", "line 2: noise = 1e39 is beyond 1e"),
         ("track a noise\nx 1 -1\n", "additive", "line 2: noise = -1 is negative"),
         ("track a\nx 1\nx 2\n", "additive", "line 3: track x stands twice"),
     ],

@@ -49,8 +49,8 @@ def _run(tests: Sequence[Test], data: tuple[Codes, Array, list], rows: np.ndarra
     numbers = np.arange(len(codes)) if rows is None else rows
     predict = given.get("predict", _weighted)
     return block_values(
-        predict, codes, labels, _sites(sites), tests, HOW, rows=numbers, effects=EFFECTS, values=1,
-    )  # type: ignore[arg-type]  # fmt: skip
+        predict, codes, labels, _sites(sites), tests, HOW, rows=numbers, effects=EFFECTS, names=["v"],
+    ).tests  # type: ignore[arg-type]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["presence", "order", "distance", "shift", "interaction"])
@@ -124,15 +124,18 @@ def test_several_models_and_values_are_means_of_effects() -> None:
     labels[5, 1] = np.nan
     test = [Test("presence", ("A",))]
     rows = np.arange(N)
-    found = block_values(two, codes, labels, _sites(sites), test, HOW, rows=rows, effects=EFFECTS, values=2)[0]
+    block = block_values(two, codes, labels, _sites(sites), test, HOW, rows=rows, effects=EFFECTS, names=["v", "w"])
+    (found,) = block.tests
     single = [
         block_values(lambda c, m=m: two(c)[:, [m], :1], codes, labels[:, :1], _sites(sites), test, HOW, rows=rows,
-                     effects=EFFECTS, values=1)[0]
+                     effects=EFFECTS, names=["v"]).tests[0]
         for m in (0, 1)
     ]  # fmt: skip
     for name in EFFECTS:
         mean = np.mean([each.effects[name][:, 0] for each in single], axis=0)
         np.testing.assert_allclose(found.effects[name][:, 0], mean, atol=1e-12)
+    before = np.where(rows > 0, two(codes)[:, :, 1].mean(axis=1), np.nan)  # the first has no motif
+    np.testing.assert_allclose(block.before[:, 1], before, atol=1e-12)
     assert np.isnan(found.effects["loss"][5]).tolist() == [False, True]
     assert not np.isnan(found.effects["value"][5]).any()
 

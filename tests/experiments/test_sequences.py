@@ -11,7 +11,7 @@ from experiments.grammars import EVEN, grammar, says, simulate, sites_by_row, wo
 from scipy import stats
 
 from drg_hpc.experiments.background import Background, independent
-from drg_hpc.experiments.grammar import Grammar, Rule, grammar_of
+from drg_hpc.experiments.grammar import Grammar, Rule, grammar_of, usual_gap
 from drg_hpc.experiments.sequences import WHOLE, Simulator, thresholds
 from drg_hpc.experiments.tables import gap_probabilities
 
@@ -164,6 +164,8 @@ def test_gaps(low: int, high: int, mean: float) -> None:
     if mean:
         want[0], want[-1] = stats.poisson.cdf(low, mean), stats.poisson.sf(high - 1, mean)
     np.testing.assert_allclose(gap_probabilities(made), want, rtol=1e-10, atol=1e-15)
+    gap, share = usual_gap(made)
+    assert want[gap - low] == pytest.approx(want.max(), rel=1e-10) and share == pytest.approx(want.max(), rel=1e-10)
 
 
 @pytest.mark.parametrize("rule", ["order", "distance"])

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy import stats
 
 from drg_hpc.errors import InputError
-from drg_hpc.experiments.variant_scores import Bins, against_backgrounds, aligned, profile_scores
+from drg_hpc.experiments.variant_scores import Bins, against_backgrounds, aligned, largest_of, profile_scores
 from drg_hpc.experiments.variant_windows import make_window
 from drg_hpc.genome.onehot import encode
 from drg_hpc.genome.vcf import Variant
@@ -119,11 +119,33 @@ def test_scores_by_their_formulas() -> None:
 
 
 def test_z_and_p() -> None:
-    effect = np.array([2.0, -1.0, 1.0])
-    others: NDArray[Any] = np.random.default_rng(1).normal(size=(20, 3))
-    others[:, 2] = 0.5
-    found = against_backgrounds(effect, others)
-    z = (effect - others.mean(axis=0))[:2] / others.std(axis=0, ddof=1)[:2]
+    effect = np.array([[2.0, -1.0, 1.0]])
+    others: NDArray[Any] = np.random.default_rng(1).normal(size=(20, 1, 3))
+    others[..., 2] = 0.5
+    found = {name: each[0] for name, each in against_backgrounds(effect, others, sizes=np.ones((1, 3))).items()}
+    z = (effect - others.mean(axis=0))[0, :2] / others.std(axis=0, ddof=1)[0, :2]
     np.testing.assert_allclose(found["z"][:2], z)
-    np.testing.assert_allclose(found["p"][:2], 2 * norm.sf(np.abs(z)))
+    for number in range(2):
+        # the test of one value against the others with a common variance, of which the one tells nothing
+        whole = [*others[:, 0, number]]
+        spread = np.var(whole, ddof=1) * (1 + 1 / len(whole))
+        t = (effect[0, number] - np.mean(whole)) / spread**0.5
+        np.testing.assert_allclose(found["p"][number], 2 * stats.t.sf(abs(t), len(whole) - 1))
+    drawn = np.random.default_rng(2).normal(size=(4, 20_000, 1))
+    p = against_backgrounds(drawn[0], drawn[1:], sizes=np.ones((20_000, 1)))["p"]
+    for level in (0.001, 0.05, 0.5):
+        assert abs(np.mean(p < level) - level) < 4 * (level / 20_000) ** 0.5, "uniform, also with three shuffles"
     assert np.isnan(found["z"][2]) and np.isnan(found["p"][2]), "backgrounds that are all alike"
+
+
+@pytest.mark.parametrize("compare", ["subtract", "divide", "log2fc"])
+def test_rounding_has_no_z(compare: str) -> None:
+    """Alleles that change nothing, but for the last bits of values around 300 or a thousandth; and ones that do."""
+    rng = np.random.default_rng(2)
+    ref = np.array([300.0, 1e-3]) * rng.uniform(0.5, 1, (40, 3, 1))
+    alt = ref * (1 + 1e-7 * rng.normal(size=ref.shape))
+    alt[:, 2] = ref[:, 2] * rng.uniform(0.99, 1.01, (40, 1))
+    made = {"subtract": alt - ref, "divide": alt / ref, "log2fc": np.log2(alt / ref)}[compare]
+    sizes = largest_of(ref, alt, made, compare=compare)
+    found = against_backgrounds(made[0], made, sizes=sizes)
+    assert np.isnan(found["z"]).tolist() == np.isnan(found["p"]).tolist() == [[True] * 2, [True] * 2, [False] * 2]

@@ -72,8 +72,8 @@ def test_selection_by_any_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1\t5\t20\n", "line 1: neither a header .*; --format bed reads"),
-        ("chr1\t5\t20\tname\n", "line 1: neither a header .*; --format bed reads"),
+        ("chr1\t5\t20\n", "line 1: neither a header .*; a file of .* is called .bed"),
+        ("chr1\t5\t20\tname\n", "line 1: neither a header .*; a file of .* is called .bed"),
         ("name,chr,begin\na,chr1,5\n", "line 1: neither a header"),
         ("chrom,start,start,end\nchr1,1,1,5\n", "line 1: the header has 'start' twice"),
         ("chrom,start,end\nchr1,1,5,x\n", "line 2: 4 columns, the header has 3"),

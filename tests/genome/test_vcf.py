@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -144,5 +145,26 @@ def test_variants_of_a_genome(tmp_path: Path) -> None:
     assert skipped == {"unknown contig": 1, "longer than half a window": 1}
     with pytest.raises(InputError, match=r"line 1: chr1:9:AC>A ends beyond chr1, which has 9 bases; is the VCF of ano"):
         select_variants(write(tmp_path, "chr1\t9\t.\tAC\tA\n", "y.vcf"), {"chr1": 9}, length=10)
+    lost = "chr1\t1\t.\tA\tATTTTTT\n"
+    for rows, remedy in (
+        (lost + "chrX\t9\t.\tA\tC\n" * 2, "take the assembly"),
+        (lost, "take a model of longer windows"),
+    ):
+        with pytest.raises(InputError, match=rf"no variants that can be scored in .*\); {remedy}"):
+            select_variants(write(tmp_path, rows, "w.vcf"), {"chr1": 9}, length=10)
     with pytest.raises(InputError, match=r"no variants that can be scored in .*left out: 1 symbolic allele"):
         select_variants(write(tmp_path, "chr1\t9\t.\tA\t<DEL>\n", "z.vcf"), {"chr1": 9}, length=10)
+
+
+def test_errors_of_long_names_are_short(tmp_path: Path) -> None:
+    long = "A" * 20_000
+    for rows, contigs in ((f"chr1\t8\t.\t{long}\tC\n", {"chr1": 9}), (f"{'c' * 900}\t8\t.\tA\tC\n", {"d" * 900: 9})):
+        with pytest.raises(InputError) as caught:
+            select_variants(write(tmp_path, rows, "x.vcf"), contigs, length=10)
+        assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"pipe is not a file that can be read twice; write the VCF to disk"):
+        select_variants(tmp_path / "pipe", {"chr1": 9}, length=10)

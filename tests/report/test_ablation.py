@@ -33,7 +33,10 @@ def test_windows_on_the_page(runs: Path, tmp_path: Path) -> None:
     text = write_report(ReportOptions(paths=(runs / "windows",), out=tmp_path / "r.html", examples=2)).read_text()
     words = check(text)
     assert re.findall(r"<h2>([^<]+)</h2>", text) == ["Ablations", "Provenance"]
-    assert "135 pieces of 9 sequences (windows of 10 bases, one every 5 bases from 20), each shuffled base by" in words
+    assert (
+        "135 pieces of 9 sequences (windows of 10 bases, one every 5 bases from 20), each shuffled (same bases,"
+        in words
+    )
     assert "of the 6 of 7 values with the largest ones" in words and "mean |effect|" in words
     found = np.nan_to_num(np.abs(read(runs / "windows")["positions"]))
     value = int(found.mean(axis=(0, 2)).argmax())
@@ -55,4 +58,4 @@ def test_named_pieces_on_the_page(runs: Path, tmp_path: Path) -> None:
     largest = table.iloc[table["mean"].abs().argmax()]
     row = re.search(r"<tbody><tr><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td><td[^>]*>(\d+)</td>", text)
     assert row is not None and row.groups() == (largest["name"], largest["track"], str(largest["sequences"]))
-    assert "1 sequences, a test needs 6" in words and re.search(r"\bnan\b", words) is None
+    assert "1 sequence, a test needs 6" in words and re.search(r"\bnan\b", words) is None

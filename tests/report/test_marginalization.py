@@ -11,14 +11,22 @@ from bodies.marginal_runs import PAIR, marginalize
 from prediction.small_world import make_model
 from report.test_page import check
 
+from drg_hpc.report import marginalization
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.page import write_report
-from drg_hpc.results.marginalization import read_marginalization
+from drg_hpc.results.marginalization_read import read_marginalization
 
 RUNS: dict[str, dict[str, Any]] = {
     "motif": {"sequences": ["ACGT", "TGACTCA", *("ACGTACG"[:i] + "TTT" for i in range(7))], "strands": "both"},
     "position": {"by": "position", "positions": "::9", "motifs": PAIR},
     "spacing": {"by": "spacing", "spacings": "0:20:4", "motifs": PAIR, "both_orders": True},
+    "one": {
+        "sequences": ["TTT"],
+        "background_dist": [1, 0, 0, 0],
+        "by": "position",
+        "positions": "5",
+        "format": "h5",
+    },
     "few": {"motifs": PAIR, "backgrounds": 3, "sites": "sampled"},
 }
 
@@ -68,6 +76,17 @@ def test_pairs_by_spacing(runs: Path, tmp_path: Path) -> None:
     assert text.count("<figure>") == 2 * 2 and words.count("interaction by spacing") >= 4
     for strands in ("++", "+-", "-+", "--"):
         assert text.count(f"{strands} {' '.join(PAIR)}") >= 1
+
+
+def test_one_of_each_is_said_as_one(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marginalization, "_TRACKS", 1)
+    _, words = page(runs / "one", tmp_path)
+    assert (
+        "Into 12 backgrounds (random sequences) 1 given sequence was put, by itself, at 1 position, in place of the "
+        "bases that were there. The effect is the value with it minus that without. They are 1 different sequence; p "
+        "and q count each background by itself."
+    ) in words
+    assert "1 of 2 tracks: those with the largest effects. The others are in out.h5." in words
 
 
 def test_too_few_backgrounds_are_said(runs: Path, tmp_path: Path) -> None:

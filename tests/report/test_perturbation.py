@@ -12,6 +12,7 @@ from bodies.perturb_runs import PAIR, perturb, simulate
 from prediction.small_world import make_model
 from report.test_page import check
 
+from drg_hpc.report import html
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.page import write_report
 from drg_hpc.report.perturbation import reading
@@ -64,6 +65,11 @@ def test_the_table_on_the_page(run: Path, tmp_path: Path) -> None:
 def test_what_a_line_says(changed: dict[str, Any], said: str) -> None:
     line = {"kind": "order", "effect": "value", "mean": 0.2, "low": 0.1, "high": 0.3}
     assert reading({**line, "relative_low": 0.02, "relative_high": 0.06, **changed}) == said
+
+
+def test_probabilities() -> None:
+    found = [html.probability(value) for value in (math.nan, 0.0, 1e-310, 2e-300, 0.0123, 1.0)]
+    assert found == ["–", "<10⁻³⁰⁰", "<10⁻³⁰⁰", "2.0×10⁻³⁰⁰", "0.012", "1"]
 
 
 def test_a_test_that_was_not_made_says_so(run: Path, tmp_path: Path) -> None:

@@ -66,6 +66,30 @@ def test_rows_are_read_in_blocks(scored: Path, monkeypatch: pytest.MonkeyPatch) 
         np.testing.assert_array_equal(found.histogram("effect", 1, edges), expected)
 
 
+def test_ratios_are_ranked_by_their_distance_from_one(
+    scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drg_hpc.results.variants_read._STEP", 3)
+    effect = np.array([[1.5], [0.25], [1.0], [np.nan], [3.0], [-0.9]])
+    with h5py.File(tmp_path / "x.h5", "w") as handle:
+        handle.attrs["format"] = "drg-variants/1"
+        handle["effect"], handle["variants/start"], handle["tracks"] = effect, np.arange(6), [b"a"]
+    with open_variants(tmp_path / "x.h5") as found:
+        assert [rows.tolist() for rows in found.strongest("effect", 4, ratio=True)] == [[5, 1, 4, 0]]
+        assert found.extent("effect", 0) == (-0.9, 3.0)
+        assert found.histogram("effect", 0, np.linspace(-0.9, 3.0, 4)).tolist() == [2, 2, 1]
+    run(tmp_path / "run", scored / "model", scored / "genome", scored / "v.vcf", compare="divide", pseudo=0.5, limit=70)
+    page = write_report(ReportOptions(paths=(tmp_path / "run", scored / "model"), out=tmp_path / "r.html")).read_text()
+    assert "alternative divided by reference on the output scale, 0.5 added to both" in check(page)
+    with h5py.File(tmp_path / "run" / "out.h5") as handle:
+        ratios, starts = handle["effect"][:, 0], handle["variants/start"][()]
+    order = np.argsort(-np.abs(np.log2(ratios)), kind="stable")[:10]
+    assert (ratios[order] < 1).any() and (ratios[order] > 1).any()
+    places = re.findall(r"<tr><td[^>]*>chr\d:([\d,]+)</td>", page)[:10]
+    assert places == [f"{starts[at] + 1:,}" for at in order]
+    assert page.count("effects of 70 alleles") == 3
+
+
 def test_another_file_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as handle:
         handle.attrs["format"] = "drg-predictions/1"

@@ -58,6 +58,11 @@ def test_another_plan_is_refused_and_the_key_named(run: Path) -> None:
     assert "params.seed: 0 there, 7 now" in line
 
 
+def test_another_number_of_shards_is_refused_and_said(run: Path) -> None:
+    line = error_line(make(run, shards=2, exit_code=2))
+    assert "holds a different plan: stage rows: 4 shards there, 2 now; use the same settings" in line
+
+
 def test_resources_are_not_part_of_the_plan(run: Path) -> None:
     assert "already complete" in make(run, "--workers", 2).stdout
 

@@ -15,6 +15,7 @@ from itertools import accumulate
 
 from drg_hpc.attribution.gene_features import GeneSettings, features_of
 from drg_hpc.attribution.gene_windows import Geometry, bin_weights
+from drg_hpc.errors import InputError
 from drg_hpc.genome.contigs import map_contigs
 from drg_hpc.genome.gtf import Gene
 from drg_hpc.genome.regions import Interval, merged
@@ -62,8 +63,16 @@ class GenePlace:
         return inside / sum(end - begin for begin, end in self.parts)
 
 
-def gene_places(genes: Sequence[Gene], *, span: bool, contigs: Mapping[str, int], source: str) -> list[GenePlace]:
-    """Genes with an exon, on contigs that the genome has.
+@dataclass(frozen=True)
+class Places:
+    """Genes with an exon, on contigs that the genome has; and the names of others, by the reason."""
+
+    genes: list[GenePlace]
+    left_out: Mapping[str, list[str]]
+
+
+def make_places(genes: Sequence[Gene], *, span: bool, contigs: Mapping[str, int], source: str) -> Places:
+    """Where genes are on the genome.
 
     Parameters
     ----------
@@ -72,17 +81,27 @@ def gene_places(genes: Sequence[Gene], *, span: bool, contigs: Mapping[str, int]
 
     Raises
     ------
-    InputError : no contig in common with the genome
+    InputError : no contig in common with the genome, or a gene that ends beyond its contig
     """
     mapping = map_contigs((gene.chrom for gene in genes), contigs, what=source)
     settings, found = GeneSettings("expression", span=span), []
+    left_out: dict[str, list[str]] = {}
     for number, gene in enumerate(genes):
         chrom = mapping.get(gene.chrom)
         features = features_of(gene, settings, chrom=chrom or "", sites=None, ids={})
-        if chrom is not None and not isinstance(features, str):
-            place = (chrom, gene.start, gene.end, gene.strand, gene.tss)
-            found.append(GenePlace(number, gene.id, gene.name, *place, features[0].numerator))
-    return found
+        if chrom is None or isinstance(features, str):
+            reason = "the genome lacks their contig" if chrom is None else str(features)
+            left_out.setdefault(reason, []).append(gene.name or gene.id)
+            continue
+        parts = features[0].numerator
+        if parts[-1][1] > contigs[chrom]:
+            raise InputError(
+                f"{source}: gene {gene.name or gene.id} ends beyond {chrom}, which has {contigs[chrom]} bases",
+                fix="is it of another assembly?",
+            )
+        place = (chrom, gene.start, gene.end, gene.strand, gene.tss)
+        found.append(GenePlace(number, gene.id, gene.name, *place, parts))
+    return Places(found, left_out)
 
 
 class GeneMap:

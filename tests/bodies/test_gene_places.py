@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drg_hpc.attribution.gene_windows import Geometry
-from drg_hpc.bodies.variants_near import (
+from drg_hpc.bodies.gene_places import (
     GeneMap,
     GenePlace,
     allele_weights,
     count_pairs,
-    gene_places,
+    make_places,
     moved_weights,
     output_start,
 )
@@ -100,8 +100,12 @@ def test_genes_of_a_file() -> None:
         return Gene(name, name, "", chrom, *ends, "-", tuple(transcripts), {}, 1)
 
     genes = [gene("a", "1", (5, 10), (8, 20), (30, 40)), gene("b", "7", (1, 2))]
-    (found,) = gene_places(genes, span=False, contigs={"chr1": 99}, source="x.gtf")
+    places = make_places(genes, span=False, contigs={"chr1": 99}, source="x.gtf")
+    (found,) = places.genes
     assert (found.chrom, found.parts, found.tss, found.number) == ("chr1", ((5, 20), (30, 40)), 39, 0)
-    assert gene_places(genes, span=True, contigs={"chr1": 99}, source="x.gtf")[0].parts == ((5, 40),)
+    assert make_places(genes, span=True, contigs={"chr1": 99}, source="x.gtf").genes[0].parts == ((5, 40),)
+    assert places.left_out == {"the genome lacks their contig": ["b"]}
+    with pytest.raises(InputError, match=r"x\.gtf: gene a ends beyond chr1, which has 39 bases"):
+        make_places(genes, span=False, contigs={"chr1": 39}, source="x.gtf")
     with pytest.raises(InputError, match="shares no contig with the genome"):
-        gene_places(genes, span=True, contigs={"chrX": 99}, source="x.gtf")
+        make_places(genes, span=True, contigs={"chrX": 99}, source="x.gtf")

@@ -74,12 +74,7 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
-def _statistics(
-    module: torch.nn.Module, target: Mapping[str, Any], views: Sequence[View]
-) -> dict[View, Statistic]:  # fmt: skip
+def _statistics(module: torch.nn.Module, target: Mapping[str, Any], views: Sequence[View]) -> dict[View, Statistic]:
     """The statistic as each view is to be asked for it."""
-    found = {}
-    for view in views:
-        chosen = make_statistic(target, module).shifted(view.shift)
-        found[view] = chosen.mirrored() if view.reverse else chosen
-    return found
+    statistic = make_statistic(target, module)
+    return {view: statistic.seen_by(view) for view in views}
