@@ -61,7 +61,7 @@ def find_pieces(options: PieceOptions, chosen: Selection, *, length: int) -> Pie
     Raises
     ------
     UsageError : none or several of them, windows that do not fit, or that no shuffle changes
-    InputError : nothing there, or something else, or lines none of which lies within a sequence of a FASTA
+    InputError : nothing there, or something else, or lines none of which lies within a sequence
     CorruptError : not the file that its run or folder lists
     """
     given = [name for name in (WINDOWS, SPANS, SEQLETS) if getattr(options, name) is not None]

@@ -128,9 +128,9 @@ class Body:
                 )  # fmt: skip
                 merged.write_table(lines)
                 ablation.write_summary(out / ablation.SUMMARY_FILE, lines)
+            share = float(merged.column("changed").mean(dtype=np.float64)) if merged.pieces else None
         if self._params["format"] == "both":
             ablation.write_pieces(out / _OUTPUT, out / _TABLE, length=self._params["length"])
-            share = float(merged.column("changed").mean(dtype=np.float64)) if merged.pieces else None
         _warn(share, self._params["replace"])
         kept = {name: self._params[name] for name in ("rows", "length", "pieces", "windows", "replace", "shuffles")}
         count = {"replaced": merged.pieces, "names": len(names), "tracks": self._tracks, "models": models}

@@ -61,6 +61,7 @@ def select_regions(
         unkept=not all(row.kept for row in rows),
         memory=ROW_MEMORY * len(found.rows) * len(files),
         notes=tuple(found.notes),
+        regions=rows if chosen is None else found.rows,
     )
     return whole if chosen is None else whole.only(chosen)
 

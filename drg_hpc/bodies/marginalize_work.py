@@ -85,7 +85,7 @@ class Body:
             "names": np.array(made.names, np.str_),
         }  # fmt: skip
         tracks = self._params["target"]["names"]
-        require_finite(before["values"], tracks, lambda number: f"of {_background_words(before, number)}")
+        require_finite(before["values"], tracks, lambda number: f"in {_background_words(before, number)}")
         return before
 
     @cached_property

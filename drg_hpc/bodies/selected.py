@@ -28,7 +28,7 @@ class Selection:
     unkept : there are rows with kept=false
     memory : bytes that a worker needs for the list of rows, and for sequences that it holds
     notes : lines worth telling the user
-    regions : of the rows of a FASTA; None where a plan does not read them
+    regions : of the rows; None of a store, whose table a plan does not read
     """
 
     kind: Literal["store", "fasta", "regions"]

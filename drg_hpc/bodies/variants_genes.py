@@ -62,15 +62,7 @@ def plan_variant_genes(
     """
     if not _uses_genes(options, target):
         return None
-    assert options.gtf is not None
-    files = {"gtf": options.gtf}
-    params: dict[str, Any] = {
-        "genes": plan_gene_list(options.genes, files),
-        "transcripts": parse_conditions(options.transcripts, flag="--transcripts"),
-        "span": options.span,
-        "pseudo": options.gene_pseudo,
-        "geometry": asdict(Geometry.of_model(header)),
-    }
+    params, files = _asked(options, header)
     places = read_places(params, files, contigs)
     counts = count_pairs(places.genes, variants, Geometry(**params["geometry"]))
     if not counts.genes:
@@ -78,8 +70,6 @@ def plan_variant_genes(
             f"none of the {len(places.genes)} genes of {options.gtf} has an exon in the bins around an allele",
             fix="leave --gtf out, or give genes near the variants",
         )
-    if options.targets is not None:
-        files["targets"] = options.targets
     values, notes = _values(options, header, target["tracks"], strands={gene.strand for gene in counts.genes})
     return PlannedGenes(
         params | values | {"rows": counts.pairs},
@@ -97,6 +87,20 @@ def _uses_genes(options: Options, target: Mapping[str, Any]) -> bool:
     if target["kind"] != "tracks":
         raise UsageError("--gtf with groups or a transform: the sums of genes are of tracks", fix="name tracks")
     return True
+
+
+def _asked(options: Options, header: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
+    """What the flags say of genes, and the files that they name."""
+    assert options.gtf is not None
+    files = {"gtf": options.gtf}
+    params = {
+        "genes": plan_gene_list(options.genes, files),
+        "transcripts": parse_conditions(options.transcripts, flag="--transcripts"),
+        "span": options.span,
+        "pseudo": options.gene_pseudo,
+        "geometry": asdict(Geometry.of_model(header)),
+    }
+    return params, files | ({} if options.targets is None else {"targets": options.targets})
 
 
 def _told(counts: PairCounts, places: Places, *, named: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from drg_hpc.cli.common import Result, run_command
 from drg_hpc.config import ClusterFlags, FanoutOptions
 from drg_hpc.errors import UsageError
-from drg_hpc.files import human_bytes
+from drg_hpc.files import counted, human_bytes
 from drg_hpc.runs.bodies import BODIES, planner
 from drg_hpc.runs.devices import choose_gpus
 from drg_hpc.runs.image import Inside
@@ -31,7 +31,8 @@ def plan_lines(spec: RunSpec, asked: int | None) -> list[str]:
     for stage in spec.stages:
         made = len(stage.shards)
         why = f" ({asked} asked: a shard is whole blocks of rows)" if asked is not None and made < asked else ""
-        lines.append(f"stage {stage.name}: {sum(s.rows for s in stage.shards)} rows in {made} shards{why}")
+        rows = counted(sum(shard.rows for shard in stage.shards), "row")
+        lines.append(f"stage {stage.name}: {rows} in {counted(made, 'shard')}{why}")
     estimate = spec.estimate
     lines.append(
         f"about {human_bytes(estimate.bytes)} in {estimate.files} files; "

@@ -129,6 +129,6 @@ def read_background(given: Sequence[str | float]) -> Background:
     InputError : as :func:`dinucleotides`
     """
     if list(given) == [_DINUC]:
-        raise UsageError(f"--background-dist {_DINUC} needs a FASTA", fix="dinuc:FASTA")
+        raise UsageError(f"--background-dist {_DINUC} needs a FASTA", fix="give dinuc:FASTA")
     path = fasta_of(given)
     return parse_frequencies(given) if path is None else dinucleotides(path)

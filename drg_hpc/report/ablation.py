@@ -59,10 +59,7 @@ def _lead(params: dict[str, Any], found: Ablation) -> str:
     times = "once" if copies == 1 else f"{html.number(copies)} times"
     there, rows = found.ablated, html.counted(int(params["rows"]), "sequence")
     of = rows if there == found.rows else f"{html.number(there)} of {rows}"
-    return (
-        f"{html.counted(found.pieces, 'piece')} of {of} "
-        f"({what}), each {_REPLACE[params['replace']]} {times}."
-    )
+    return f"{html.counted(found.pieces, 'piece')} of {of} ({what}), each {_REPLACE[params['replace']]} {times}."
 
 
 def _table(found: pd.DataFrame) -> str:

@@ -58,6 +58,6 @@ def _object_of(path: Path, error: Exception) -> str | None:
         made = isinstance(own, h5py.HLObject) and hasattr(own, "_id")  # not a file that could not be opened
         if made and own and own.file.filename == str(path):
             found = str(own.name)
-        elif isinstance(own, h5py.AttributeManager) and frame.f_code.co_name == "__getitem__":
+        elif isinstance(own, h5py.AttributeManager) and frame.f_code.co_name in ("__getitem__", "__iter__"):
             found = "attributes"
     return found

@@ -121,6 +121,17 @@ def test_copies_without_a_change_have_no_effect(world: World, tmp_path: Path, en
     assert (found["effect"] == 0).all(axis=1).tolist() == (found["sd"] == 0).all(axis=1).tolist() == still
 
 
+def test_copies_that_hardly_differ_are_warned_of(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    ablate(tmp_path / "run", *world, windows="4", replace="dinuc", shuffles=2, limit=20)
+    share = read(tmp_path / "run")["pieces/changed"].mean()
+    assert 0 < share < 0.05 and f"differ from the sequence at {100 * share:.2g} % of the bases" in caplog.text
+    caplog.clear()
+    ablate(tmp_path / "other", *world, windows="1", replace="background:0.25,0.25,0.25,0.25", shuffles=2, limit=20)
+    assert "differ from" not in caplog.text
+
+
 def test_rows_of_a_store(world: World, whole: Path, tmp_path: Path) -> None:
     """Random numbers go by the number of a row in its input, whichever of them are asked for."""
     make_store(tmp_path, rows=60, length=LENGTH)  # the same sequences
@@ -274,6 +285,12 @@ def test_rows_that_are_not_kept(tmp_path: Path, world: World) -> None:
         ({"windows": "5", "start": 9, "end": 50}, UsageError, "--start 9 --end 50: sequences have 40 bases"),
         ({"spans": Path("none.bed")}, InputError, "no such file"),
         ({"seqlets": Path("none.h5")}, InputError, "no such file or folder: none.h5"),
+        ({"windows": "1"}, UsageError, "windows of 1 base with --replace mono: a shuffle changes nothing; give wider"),
+        (
+            {"windows": "3:1", "replace": "dinuc"},
+            UsageError,
+            r"windows of 3 bases with --replace dinuc: .* \(4 bases or",
+        ),
         ({"windows": "5", "replace": "di"}, UsageError, "--replace 'di' is not known"),
         ({"windows": "5", "replace": "background:1,1,0,0"}, UsageError, "--replace background: '1,1,0,0' sums to 2"),
         ({"windows": "5", "tracks": "x"}, UsageError, "--tracks: no track 'x'"),

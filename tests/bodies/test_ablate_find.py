@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from bodies.ablate_runs import ablate, options_of, plain_effect, predictor, read
+import torch
+from bodies.ablate_runs import ablate, onehot, options_of, plain_effect, predictor, read
 from bodies.test_perturb_find import regions, write_sites
 from prediction.small_world import letters, make_model
 from scipy.stats import wilcoxon
@@ -19,7 +21,7 @@ from stores import fasta
 from drg_hpc.bodies import ablate_plan
 from drg_hpc.bodies.ablate_find import Listed, _of_lines
 from drg_hpc.errors import CorruptError, DrgError, InputError, UsageError
-from drg_hpc.files import sha256_file
+from drg_hpc.files import describe_files, read_json, sha256_file, write_json
 from drg_hpc.genome.onehot import encode
 from drg_hpc.models.base import ModelShape
 from drg_hpc.models.config import UserConfig
@@ -31,6 +33,7 @@ from drg_hpc.results.ablation_read import read_ablation
 LENGTH = 40
 RNG = np.random.default_rng(0)
 RECORDS = {f"s{i}": letters(RNG, LENGTH) for i in range(20)}
+_VALUE = "track '[^']+'"
 World = tuple[Path, Path]
 
 
@@ -116,22 +119,27 @@ def test_effects_of_named_spans_and_their_table(world: World, tmp_path: Path) ->
     assert rows[2]["p"] == rows[2]["q"] == "" and rows[2]["note"] == "1 sequence, a test needs 6"
 
 
-def test_effects_that_are_not_finite(tmp_path: Path) -> None:
-    """A ratio of values of opposite signs has no logarithm: such sequences are counted, and no part of the table."""
+@pytest.mark.parametrize("pieces", [{"windows": "6"}, {"spans": "x.bed"}])
+def test_values_that_are_not_finite(tmp_path: Path, pieces: dict[str, Any]) -> None:
+    """A ratio of values of opposite signs has no logarithm: said of the sequence, or of a copy of it."""
     config = UserConfig(factory="bodies.marginal_nets:Linear", kwargs={"length": LENGTH})
     model = build(config, ModelShape.single(LENGTH, 2, link="identity")).eval()
     save_model(model, tmp_path / "model", config, ["a", "b"])
-    given = fasta(tmp_path / "x.fa", {f"s{i}": letters(np.random.default_rng(i), LENGTH) for i in range(30)})
-    spans = bed(tmp_path / "x.bed", *(f"s{i}\t3\t9\tA" for i in range(30)))
-    chosen: dict[str, Any] = {"spans": spans, "transform": "specificity:on=a:compare=log2fc"}
-    ablate(tmp_path / "run", tmp_path / "model", given, shuffles=1, **chosen)
-    effects = read(tmp_path / "run")["effect"][:, 0].astype(np.float64)
-    finite = effects[np.isfinite(effects)]
-    assert 6 <= len(finite) < 30
-    with open(tmp_path / "run" / "summary.tsv") as handle:
-        (line,) = csv.DictReader(handle, delimiter="\t")
-    assert line["note"] == f"{30 - len(finite)} without a finite effect" and line["sequences"] == str(len(finite))
-    assert float(line["p"]) == pytest.approx(wilcoxon(finite).pvalue) == float(line["q"])
+    records = {f"s{i}": letters(np.random.default_rng(i), LENGTH) for i in range(30)}
+    with torch.no_grad():
+        x = torch.from_numpy(np.stack([onehot(encode(text.encode())) for text in records.values()]))
+        ratio = (model(x)[:, 0] / model(x)[:, 1]).numpy()
+    bad = int((ratio < 0).argmax())
+    assert (ratio > 0).any() and ratio[bad] < 0
+    given = {name: text for (name, text), r in zip(records.items(), ratio, strict=True) if r > 0}
+    bed(tmp_path / "x.bed", *(f"{name}\t3\t9\tA" for name in records))
+    chosen: dict[str, Any] = {"transform": "specificity:on=a:compare=log2fc", "shuffles": 30} | {
+        name: tmp_path / value if name == "spans" else value for name, value in pieces.items()
+    }
+    with pytest.raises(InputError, match=rf"the prediction of {_VALUE} is nan at row {bad} of the input; the stat"):
+        ablate(tmp_path / "one", tmp_path / "model", fasta(tmp_path / "x.fa", records), **chosen)
+    with pytest.raises(InputError, match=rf"the prediction of a changed copy of {_VALUE} is nan at row \d+ of the inp"):
+        ablate(tmp_path / "two", tmp_path / "model", fasta(tmp_path / "y.fa", given), **chosen)
 
 
 def test_other_pieces_change_nothing_in_one(world: World, tmp_path: Path) -> None:
@@ -211,13 +219,13 @@ def test_sites_of_motifs(world: World, tmp_path: Path) -> None:
 def test_spans_that_lie_nowhere(world: World, tmp_path: Path) -> None:
     cases: list[tuple[str, type[DrgError], str]] = [
         ("s1\t30\t41\tA", InputError, r"x.bed: line 1: 30-41 of s1: the sequence has 40 bases"),
-        ("zz\t3\t4\tA", InputError, "x.bed: none of its 1 lines lies within one of the 20 sequences; check the"),
+        ("zz\t3\t4\tA", InputError, r"x.bed: no line lies within a sequence \(1 line, 20 sequences\); check the as"),
     ]
-    for number, (line, error, message) in enumerate(cases):
+    for line, error, message in cases:  # the plan already knows
         with pytest.raises(error, match=message) as caught:
-            ablate(tmp_path / str(number), *world, spans=bed(tmp_path / "x.bed", line))
+            ablate_plan.plan_shards(options_of(*world, tmp_path / "run", spans=bed(tmp_path / "x.bed", line)))
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="none of its 1 lines lies within one of the 1 sequences"):
+    with pytest.raises(InputError, match=r"no line lies within a sequence \(1 line, 1 sequence\)"):
         _of_lines(bed(tmp_path / "y.bed", "chr1\t5\t15"), regions([{}]), length=10)
 
 
@@ -231,7 +239,7 @@ def test_what_are_no_pieces(world: World, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no run of drg-seqlets and no folder of drg-motifs"):
         ablate_plan.plan_shards(options_of(*world, tmp_path / "c", seqlets=world[0]))
     with pytest.raises(InputError, match=r"drg-ablation/1, seqlets \(drg-seqlets/1\) are wanted"):
-        ablate(tmp_path / "d", *world, seqlets=tmp_path / "run" / "out.h5")
+        ablate(tmp_path / "d", *world, seqlets=Path(shutil.copy(tmp_path / "run" / "out.h5", tmp_path / "x.h5")))
     assert np.isnan(read(tmp_path / "run")["sd"]).all()  # one copy has none
     with open(tmp_path / "run" / "out.tsv") as handle:
         assert next(csv.DictReader(handle, delimiter="\t"))["sd:a"] == ""
@@ -249,3 +257,23 @@ def test_what_are_no_ablations(world: World, tmp_path: Path) -> None:
         handle.attrs["format"] = "drg-ablation/1"
     with pytest.raises(CorruptError, match="has no value"), read_ablation(tmp_path / "part.h5"):
         pass
+
+
+def test_what_is_no_seqlets_or_damaged(world: World, tmp_path: Path) -> None:
+    """Said by the plan; and what it knows of the number of pieces."""
+    path = bed(tmp_path / "x.bed", "s1\t3\t9\tA", "s2\t3\t9\tA", "elsewhere\t1\t5\tA")
+    with pytest.raises(InputError, match=r"x.bed is not an HDF5 file, seqlets are wanted; give a run of drg-seqlets"):
+        ablate_plan.plan_shards(options_of(*world, tmp_path / "a", seqlets=path))
+    notes = ablate_plan.plan_shards(options_of(*world, tmp_path / "a", spans=path, shuffles=5)).notes
+    assert any(note.startswith("about 10 predictions") for note in notes)
+    file = write_seqlets(tmp_path / "s.h5", [(7, "s2", 3, 10, 1, 0)])
+    notes = ablate_plan.plan_shards(options_of(*world, tmp_path / "a", seqlets=file, shuffles=5)).notes
+    assert any(note.startswith("with one piece a sequence 100 predictions") for note in notes)
+    folder = write_sites(tmp_path / "motifs", ["s4", "s5", "s6"])
+    notes = ablate_plan.plan_shards(options_of(*world, tmp_path / "a", seqlets=folder, shuffles=5)).notes
+    assert any(note.startswith("at most 20 predictions") for note in notes)
+    record = read_json(folder / "motifs.json") | {"files": describe_files(folder)}
+    write_json(folder / "motifs.json", record)
+    (folder / "effects.h5").write_bytes((folder / "effects.h5").read_bytes()[:-1] + b"x")
+    with pytest.raises(CorruptError, match=r"effects.h5 is not as it was written: another sha256"):
+        ablate_plan.plan_shards(options_of(*world, tmp_path / "a", seqlets=folder))

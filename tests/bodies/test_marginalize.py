@@ -369,7 +369,7 @@ def test_rows_of_a_store_and_a_dinucleotide_chain(world: tuple[Path, Path], tmp_
 
 @pytest.mark.parametrize(
     ("base", "weight", "place"),
-    [(0, math.nan, r"of background 'random0' \(row 0, shuffle 0\)"),
+    [(0, math.nan, r"in background 'random0' \(row 0, shuffle 0\)"),
      (3, 3e38, r"with TTT at 44 in background 'random0' \(row 0, shuffle 0\)")],
 )  # fmt: skip
 def test_values_that_are_not_finite_end_the_run(tmp_path: Path, base: int, weight: float, place: str) -> None:

@@ -229,35 +229,55 @@ def test_labels_that_are_missing_or_none(tmp_path: Path) -> None:
     assert perturb(tmp_path / "v2", tmp_path / "other", sim, effects="value")["summary"]["effects"] == ["value"]
 
 
-def test_effects_that_are_not_finite(tmp_path: Path) -> None:
-    """A ratio of values of opposite signs has no logarithm: such sequences are counted by themselves."""
+@pytest.mark.parametrize("worst", [float("nan"), float("inf")])
+def test_values_that_are_not_finite(world: tuple[Path, Path], tmp_path: Path, worst: float) -> None:
+    """The row is named, and nothing is dropped."""
+    model = load_model(world[0])
+    with torch.no_grad():
+        list(model.parameters())[-1].fill_(worst)
+    save_model(model, tmp_path / "model", BY_WORDS, ["label"])
+    with pytest.raises(
+        InputError, match=rf"the prediction of track 'label' is {worst} at row \d+ of the input; the stat"
+    ):
+        perturb(tmp_path / "run", tmp_path / "model", world[1], limit=70)
+
+
+def test_copies_that_have_no_value(tmp_path: Path) -> None:
     config = UserConfig(factory="bodies.marginal_nets:Linear", kwargs={"length": 40})
     model = build(config, ModelShape.single(40, 2, link="identity")).eval()
     save_model(model, tmp_path / "model", config, ["a", "b"])
-    store = make_store(tmp_path, rows=60, length=40)
-    places = open_dataset(store).regions.itertuples()
-    (tmp_path / "sites.bed").write_text("".join(f"{r.chrom}\t{r.start + 5}\t{r.start + 12}\tA\n" for r in places))
+    store = open_dataset(make_store(tmp_path, rows=60, length=40))
+    with torch.no_grad():
+        values = model(torch.from_numpy(store.sequences(slice(0, 60)))).numpy()
+    good = values[:, 0] * values[:, 1] > 0
     chosen: dict[str, Any] = {"sites": str(tmp_path / "sites.bed"), "motifs": ["A"], "split": "all"}
-    perturb(tmp_path / "run", tmp_path / "model", store, transform="specificity:on=a:compare=log2fc", num_perturbs=1,
-            tests="presence", **chosen)  # fmt: skip
-    effects = read(tmp_path / "run", 0)["value"][:, 0]
-    finite = effects[np.isfinite(effects)]
-    assert 6 <= len(finite) < 60
-    line = read_table(tmp_path / "run" / "out.h5").iloc[0]
-    assert (line["count"], line["undefined"], line["unlabelled"]) == (len(finite), 60 - len(finite), 0)
-    assert line["note"] == f"{60 - len(finite)} without a finite effect"
-    assert line["p"] == pytest.approx(wilcoxon(finite).pvalue)
+    places = [f"{r.chrom}\t{r.start + 5}\t{r.start + 30}\tA\n" for r in store.regions.itertuples()]
+    for lines, what in (
+        ([place for place, ok in zip(places, good, strict=True) if ok], "the prediction of a changed copy of"),
+        ([place for place, ok in zip(places, good, strict=True) if not ok][:1], "the prediction of"),
+    ):
+        (tmp_path / "sites.bed").write_text("".join(lines))
+        with pytest.raises(InputError, match=f"{what} track '.*' is nan at row [0-9]+ of the input"):
+            perturb(tmp_path / what.replace(" ", "_"), tmp_path / "model", tmp_path / "store", tests="presence",
+                    transform="specificity:on=a:compare=log2fc", **chosen)  # fmt: skip
 
 
 def test_without_labels_effects_are_of_values(world: tuple[Path, Path], tmp_path: Path) -> None:
     given = fasta(tmp_path / "x.fa", {f"s{i}": "ACGT" * 22 + "AC" for i in range(3)})
-    (tmp_path / "sites.bed").write_text("s1\t3\t9\tA\ns2\t80\t95\tA\ns9\t1\t4\tA\n")
+    (tmp_path / "sites.bed").write_text("s1\t3\t9\tA\ns9\t1\t4\tA\n")
     options = options_of(world[0], given, tmp_path / "run", sites=str(tmp_path / "sites.bed"), motifs=["A"],
                          tests="presence")  # fmt: skip
     spec = perturb_plan.plan_shards(options)
     assert "effects are changes of the value: only a dataset store has labels" in spec.notes
     finish(options, perturb_plan)
-    assert read(tmp_path / "run", 0)["status"].tolist() == [1, 0, 1]  # beyond the end of s2
+    assert read(tmp_path / "run", 0)["status"].tolist() == [1, 0, 1]
+    for line, message in (
+        ("s2\t80\t95\tA", "line 1: 80-95 of s2: the sequence has 90 bases"),
+        ("s9\t1\t4\tA", r"no line of A lies within a sequence \(1 line, 3 sequences\); check the assembly"),
+    ):
+        (tmp_path / "sites.bed").write_text(f"{line}\n")
+        with pytest.raises(InputError, match=message):
+            perturb_plan.plan_shards(options)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +292,17 @@ def test_without_labels_effects_are_of_values(world: tuple[Path, Path], tmp_path
         ({"effects": ","}, UsageError, "--effects: none"),
         ({"scale": "output", "effects": "loss"}, UsageError, "--effects loss: what is tested are not the model's tra"),
         ({"background_dist": [0.3] * 4}, UsageError, "--background-dist 0.3 0.3 0.3 0.3: sums to 1.2, not 1"),
+        ({"tests": "order", "num_perturbs": 9}, UsageError, "--num-perturbs has no use with --tests order; leave it"),
+        (
+            {"tests": "distance,order", "background_dist": [0.25] * 3 + [0.26]},
+            UsageError,
+            "sums to 1.01, not 1",
+        ),
+        (
+            {"tests": "distance,order", "background_dist": [0.1, 0.2, 0.3, 0.4]},
+            UsageError,
+            "--background-dist has no use with --tests order, distance",
+        ),
         ({"min_dist": 5}, UsageError, "--max-dist is needed too"),
         ({"min_dist": 9, "max_dist": 8}, UsageError, "--min-dist 9 is above --max-dist 8"),
         (

@@ -15,10 +15,12 @@ from stores import fasta
 
 from drg_hpc.bodies import perturb_plan
 from drg_hpc.bodies.perturb_find import Called, Columns, Placed, Scanned, Simulated, block_sites
-from drg_hpc.errors import InputError
+from drg_hpc.bodies.perturb_sites import lines_of
+from drg_hpc.errors import CorruptError, InputError
 from drg_hpc.files import write_json
 from drg_hpc.genome.motifs import read_motifs
 from drg_hpc.genome.onehot import codes_to_onehot, encode
+from drg_hpc.genome.regions import Region
 from drg_hpc.results.effects import GROUPS, write_effects
 from drg_hpc.results.simulation import read_simulation
 from drg_hpc.store.reader import open_dataset
@@ -104,8 +106,42 @@ def test_lines_of_a_bed_file(tmp_path: Path) -> None:
         {"start": 100, "end": 112},  # not as long as the sequence
         {"chrom": "chr3", "start": 100, "end": 110},
     ]
-    found = sites(Placed.of_bed(tmp_path / "x.bed", ["A", "B"]).find(regions(rows), np.zeros((7, 4, 10))))
+    placed = Placed.of_bed(tmp_path / "x.bed", ["A", "B"], regions(rows), length=10)
+    found = sites(placed.find(regions(rows), np.zeros((7, 4, 10))))
     assert sorted(found) == [(0, 0, 2, 5), (0, 1, 3, 9), (1, 0, 5, 8), (1, 1, 1, 7), (3, 0, 7, 10), (4, 0, 1, 4)]
+
+
+def test_lines_of_another_naming_or_of_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file without chr, lines that lie nowhere, and one beyond the end of its sequence."""
+    path, rows = tmp_path / "x.bed", regions([{"start": 100, "end": 110}, {"start": 105, "end": 115}])
+    path.write_text("1\t106\t109\tA\n1\t300\t305\tA\n1\t101\t109\tC\n")
+    with caplog.at_level("INFO"):
+        placed = Placed.of_bed(path, ["A"], rows, length=10)
+    assert sites(placed.find(rows, np.zeros((2, 4, 10)))) == [(0, 0, 6, 9), (1, 0, 1, 4)]
+    assert f"{path}: 1 of 2 lines of A lie within a sequence" in caplog.text
+    for text, message in (
+        ("1\t300\t305\tA\n", "no line of A lies within a sequence \\(1 line, 2 sequences\\); check the assembly"),
+        ("r\t5\t11\tA\n", "line 1: 5-11 of r: the sequence has 10 bases"),
+        ("7\t100\t105\tA\n", "shares no contig with the genome: 7 against chr1"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            Placed.of_bed(path, ["A"], rows, length=10)
+
+
+def test_lines_are_counted_in_the_plan_as_they_are_placed(tmp_path: Path) -> None:
+    """Random lines on sequences with and without a place on the genome."""
+    rng, path = np.random.default_rng(3), tmp_path / "x.bed"
+    rows = [{"start": int(at), "end": int(at) + 10, "name": f"c1:{at}"} for at in rng.integers(0, 60, 12)]
+    rows += [{"chrom": f"s{i}", "name": f"s{i}"} for i in range(3)] + [{"start": 3, "end": 9, "name": "short"}]
+    chosen = [("chr1", int(at), int(at) + width) for at in range(70) for width in (1, 6, 10, 11)]
+    chosen += [(name, 2, 9) for name in ("s0", "s2", "c1:0", "short")]
+    path.write_text("".join(f"{chrom}\t{start}\t{end}\tA\n" for chrom, start, end in chosen))
+    table = regions(rows)
+    wanted = len(Placed.of_bed(path, ["A"], table, length=10).within(table, length=10)["row"])
+    columns = ("chrom", "start", "end", "name")
+    places = [Region(*place) for place in zip(*(table[name].tolist() for name in columns), strict=True)]
+    assert lines_of(path, ["A"]).count_within(places, length=10) == wanted > 100
 
 
 def write_sites(folder: Path, names: list[str]) -> Path:
@@ -155,3 +191,29 @@ def test_runs_on_what_was_found(tmp_path: Path) -> None:
     (tmp_path / "motifs" / "effects.h5").unlink()
     with pytest.raises(InputError, match="has no sites of its motifs; run drg-motifs with --effects"):
         perturb_plan.plan_shards(options_of(tmp_path / "model", given, tmp_path / "n", **chosen))
+
+
+def test_damaged_sites_of_a_simulation(tmp_path: Path) -> None:
+    """Flipped bytes, the sites of another simulation, none, and damage after the plan: one line each, exit code 5."""
+    make_model(tmp_path / "model", length=90, tracks=("label",))
+    sim, other = (simulate(tmp_path / name, num_seqs=20, seed=seed) for seed, name in enumerate(("a", "b")))
+    file, whole = sim / "sites.h5", (sim / "sites.h5").read_bytes()
+    options = options_of(tmp_path / "model", sim, tmp_path / "run")
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2 :] = bytes(255 - byte for byte in whole[len(whole) // 2 :])
+    for content in (bytes(flipped), (other / "sites.h5").read_bytes()):
+        file.write_bytes(content)
+        with pytest.raises(CorruptError, match=r"sites.h5 is not the file that .*done.json lists: .*; restore it"):
+            perturb_plan.plan_shards(options)
+    for at in range(0, len(whole), 101):  # whatever is hit
+        damaged = tmp_path / f"{at}.sites.h5"  # HDF5 may keep the last one open
+        damaged.write_bytes(whole[:at] + bytes(255 - byte for byte in whole[at : at + 40]) + whole[at + 40 :])
+        try:
+            Simulated(damaged, PAIR).find(regions([{"row": row} for row in range(20)]), np.zeros((20, 4, 90)))
+        except (CorruptError, InputError) as error:
+            assert "sites.h5" in str(error) and "\n" not in str(error)
+    file.unlink()
+    with pytest.raises(
+        CorruptError, match=r"done.json lists sites.h5, but it is missing; drg-merge .* writes it again"
+    ):
+        perturb_plan.plan_shards(options)

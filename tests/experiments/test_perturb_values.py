@@ -169,3 +169,23 @@ def test_no_sequence_has_a_motif() -> None:
     codes, labels, _ = _data()
     for found in _run(list_tests(["A", "B"], ["presence", "distance"]), (codes[:9], labels[:9], [{}] * 9)):
         assert (found.status == MISSING).all() and np.isnan(found.effects["loss"]).all()
+
+
+def test_overlaps_of_many_sites_in_a_sequence() -> None:
+    """Against every pair of sites; some sequences have sites of one motif alone, or none."""
+    rng, rows, length = np.random.default_rng(2), 60, 200
+    row, motif, start = (rng.integers(0, high, 300) for high in (rows - 5, 2, length - 9))
+    end = start + rng.integers(1, 10, 300)
+    sites = BlockSites.of(["A", "B"], rows=rows, length=length, row=row, motif=motif, start=start, end=end)
+    listed = list(zip(row.tolist(), motif.tolist(), start.tolist(), end.tolist(), strict=True))
+    wanted = [
+        MISSING if {m for r, m, _, _ in listed if r == n} != {0, 1} else OVERLAPPING if any(
+            r == other == n and m < k and a < d and c < b for r, m, a, b in listed for other, k, c, d in listed
+        ) else TESTED
+        for n in range(rows)
+    ]  # fmt: skip
+    assert sites.status(Test("interaction", ("A", "B"))).tolist() == wanted and set(wanted) == {0, 1, 2}
+    at = np.arange(10**5)
+    side_by_side = {"row": 0 * at, "motif": at % 2, "start": 10 * at, "end": 10 * at + 10}
+    many = BlockSites.of(["A", "B"], rows=1, length=10**6, **side_by_side)
+    assert many.status(Test("interaction", ("A", "B"))).tolist() == [TESTED]

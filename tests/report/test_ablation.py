@@ -10,7 +10,7 @@ import pytest
 from bodies.ablate_runs import ablate, read
 from prediction.small_world import letters, make_model
 from report.test_page import check
-from stores import fasta
+from stores import fasta, shard
 
 from drg_hpc.report.config import ReportOptions
 from drg_hpc.report.page import write_report
@@ -59,3 +59,16 @@ def test_named_pieces_on_the_page(runs: Path, tmp_path: Path) -> None:
     row = re.search(r"<tbody><tr><td[^>]*>([^<]+)</td><td[^>]*>([^<]+)</td><td[^>]*>(\d+)</td>", text)
     assert row is not None and row.groups() == (largest["name"], largest["track"], str(largest["sequences"]))
     assert "1 sequence, a test needs 6" in words and re.search(r"\bnan\b", words) is None
+
+
+def test_rows_that_are_not_kept_are_no_examples(tmp_path: Path) -> None:
+    """Nor among the sequences that are counted."""
+    make_model(tmp_path / "model", length=40)
+    genome = shard("genome", tmp_path / "genome", fasta=[fasta(tmp_path / "g.fa", {"chr1": "ACGGTCATTG" * 50})])
+    (tmp_path / "r.bed").write_text("chr1\t900\t940\tgone\nchr1\t100\t140\tone\nchr1\t203\t243\ttwo\n")
+    ablate(tmp_path / "run", tmp_path / "model", None, windows="1:2", replace="background:0.25,0.25,0.25,0.25",
+           shuffles=2, regions=str(tmp_path / "r.bed"), genome=genome)  # fmt: skip
+    text = write_report(ReportOptions(paths=(tmp_path / "run",), out=tmp_path / "r.html")).read_text()
+    words = check(text)
+    assert "40 pieces of 2 of 3 sequences (windows of 1 base, one every 2 bases from 0), each drawn" in words
+    assert [title[:1] for title in re.findall(r"<h4>([^<]+)</h4>", text)] == ["1", "2"] and "value –" not in words
