@@ -56,7 +56,7 @@ class Table:
             summary = summarise(own, seed=self._seed, stream=stream, rounding=rounding[number])
             dropped = {
                 "missing": counts[MISSING], "overlapping": counts[OVERLAPPING], "unplaceable": counts[UNPLACEABLE],
-                "unlabelled": counts[TESTED] - len(own), "undefined": summary.undefined,
+                "unlabelled": counts[TESTED] - len(own),
             }  # fmt: skip
             self._found.append(_Tested(test, effect, track, summary, dropped))
 

@@ -40,7 +40,7 @@ _READINGS = {"loss": ("matters", "hinders"), "logit": ("matters", "hinders"), "v
 """Of negative and positive effects."""
 _LEFT_OUT = {
     "missing": "without a motif", "overlapping": "overlapping sites", "unplaceable": "no other place",
-    "unlabelled": "no label", "undefined": "without a finite effect",
+    "unlabelled": "no label",
 }  # fmt: skip
 
 

@@ -44,11 +44,11 @@ CONVENTIONS = {
     "gap": "bases from the end of the left site to the start of the right one",
 }
 _TEXTS = ("test", "kind", "effect", "track", "note")
-_COUNTS = ("count", "missing", "overlapping", "unplaceable", "unlabelled", "undefined")
+_COUNTS = ("count", "missing", "overlapping", "unplaceable", "unlabelled")
 _NUMBERS = ("total", "mean", "p", "q", "low", "high", "relative", "relative_low", "relative_high")
 COLUMNS = (
     "test", "effect", "track", "count", "total", "mean", "low", "high", "p", "q", "relative", "relative_low",
-    "relative_high", "missing", "overlapping", "unplaceable", "unlabelled", "undefined", "note",
+    "relative_high", "missing", "overlapping", "unplaceable", "unlabelled", "note",
 )  # fmt: skip
 """Of out.tsv."""
 _CSV = {
@@ -66,8 +66,8 @@ class Line:
     ----------
     count, total, mean : of the finite effects of the sequences tested
     p, q, interval, relative : see :data:`CONVENTIONS`; None where ``note`` says why, or there is no test of presence
-    missing, overlapping, unplaceable, unlabelled, undefined : sequences that were left out: without the motifs, with
-        sites that overlap or have no other place, without a label, or with an effect that is not finite
+    missing, overlapping, unplaceable, unlabelled : sequences that were left out: without the motifs, with sites that
+        overlap or have no other place, without a label
     """
 
     test: str
@@ -87,7 +87,6 @@ class Line:
     overlapping: int
     unplaceable: int
     unlabelled: int
-    undefined: int
     note: str
 
     def values(self) -> dict[str, Any]:
