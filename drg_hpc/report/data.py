@@ -105,7 +105,7 @@ def _ordered(names: pd.Series[Any]) -> list[str]:
         tail = name.removeprefix("chr")
         return (0, int(tail), "") if tail.isdigit() else (1, 0, tail)
 
-    return sorted({str(name) for name in names}, key=key)
+    return sorted({str(name) for name in names} - {""}, key=key)
 
 
 def _sample(rows: int) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ p{margin:.5em 0 .9em;max-width:75ch}
 .card b{display:block;font-size:1.45rem;line-height:1.25;overflow-wrap:anywhere}
 .card span{color:var(--soft);font-size:.84rem}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(300px,100%),1fr));gap:20px 28px;margin:1em 0}
-figure{margin:0;min-width:0}
+figure{margin:0;min-width:0;max-width:620px}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{font-family:inherit;fill:var(--ink)}
 .scroll{overflow-x:auto;margin:.8em 0}

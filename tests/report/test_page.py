@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from prediction.arrays import write_folder
 
@@ -18,7 +19,7 @@ from drg_hpc.errors import CorruptError, DiskFullError, IncompleteError, InputEr
 from drg_hpc.report import html
 from drg_hpc.report.charts import Chart, padded, ticks
 from drg_hpc.report.config import ReportOptions
-from drg_hpc.report.data import gc_edges, rows_words
+from drg_hpc.report.data import _chromosome_chart, gc_edges, rows_words
 from drg_hpc.report.logos import LogoRow, glyph_symbols, information, logo_figure, span_of
 from drg_hpc.report.motifs import motif_logo, motif_row
 from drg_hpc.report.page import write_report
@@ -297,3 +298,9 @@ def test_ticks_of_counts_are_whole() -> None:
     for counts, wanted in ((False, ["0", "0.25", "0.5", "0.75", "1"]), (True, ["0", "1"])):
         svg = Chart("c", (0, 1), (0, 1.05), "x", "y", counts=counts).svg()
         assert re.findall(r'text-anchor="end">([^<]+)<', svg) == wanted
+
+
+def test_sequences_of_no_genome_have_no_chart_of_chromosomes() -> None:
+    rows = pd.DataFrame({"chrom": ["", ""], "split": ["train", "test"]})
+    assert _chromosome_chart(rows) == ""
+    assert "Rows by chromosome" in _chromosome_chart(rows.assign(chrom=["chr2", ""]))
