@@ -9,6 +9,7 @@ from drg_hpc.attribution.gene_words import Counts, GeneStat, Junction, Order
 from drg_hpc.config import Options, changed, flag
 from drg_hpc.errors import UsageError
 
+GENES_HELP = "only these, by name or id (with or without version), or a file with one per line (default: all)"
 _AROUND: dict[GeneStat, Counts] = {"expression": (0, 0), "polya": (128, 160), "splice": (96, 96)}
 _ORDERS: tuple[Order, ...] = ("old", "new", "none")
 
@@ -43,10 +44,7 @@ class GeneOptions(CoverageOptions):
         None, help="a row per gene of this GTF or GFF3 (also .gz), with a window of the model's length from --genome",
         metavar="GTF",
     )  # fmt: skip
-    genes: str | None = flag(
-        None, help="only these, by name or id (with or without version), or a file with one per line (default: all)",
-        metavar="A,B|FILE",
-    )  # fmt: skip
+    genes: str | None = flag(None, help=GENES_HELP, metavar="A,B|FILE")
     transcripts: list[str] = flag(
         [], help="only transcripts for which KEY has one of the values, such as tag=basic or biotype=protein_coding",
         metavar="KEY=VALUE[,VALUE]",

@@ -20,7 +20,7 @@ from drg_hpc.experiments.marginal_sites import Sites, put, window_of
 from drg_hpc.experiments.perturb_copies import Codes
 from drg_hpc.genome.onehot import codes_to_onehot
 from drg_hpc.models.compute import array_tensor, module_place
-from drg_hpc.results.attributions_blocks import UNDEFINED
+from drg_hpc.results.attributions_blocks import UNDEFINED, undefined_at
 from drg_hpc.runs.signals import check_stop
 
 Changes = NDArray[np.float64]
@@ -57,9 +57,8 @@ def require_finite(values: Changes, tracks: Sequence[str], place: Callable[..., 
     ------
     InputError : the first of them
     """
-    finite = np.isfinite(values)
-    if not finite.all():
-        *at, track = np.argwhere(~finite)[0].tolist()
+    if found := undefined_at(values):
+        *at, track = found
         raise InputError(f"the value of track {tracks[track]!r} is not finite {place(*at)}", fix=UNDEFINED)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from drg_hpc.attribution.ism_recipe import RATIOS
 from drg_hpc.errors import InputError
 from drg_hpc.genome.vcf import Variant
+from drg_hpc.results.attributions_blocks import undefined_at
 
 _SIDES = {"ref": "reference", "alt": "alternative"}
 
@@ -33,10 +33,10 @@ def require_numbers(
     InputError : a prediction, an effect or a score that is not finite (the first one, with its line)
     """
     for score in ("ref", "alt", *(name for name in scores if name not in _SIDES)):
-        bad = np.argwhere(~np.isfinite(scores[score]))
-        if not len(bad):
+        at = undefined_at(scores[score])
+        if not at:
             continue
-        row, value = bad[0].tolist()
+        row, value = at
         place = f"at {vcf}: line {rows[row].line}{where}, {rows[row].name[:60]}"
         name, found = names[value], float(scores[score][row, value])
         if score in _SIDES:
@@ -67,9 +67,8 @@ def require_gene_numbers(
     alleles : of each pair
     """
     for score, values in scores.items():
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            row, value = bad[0].tolist()
+        if at := undefined_at(values):
+            row, value = at
             raise InputError(
                 f"{score} of {names[value]!r} of a gene is {float(values[row, value])} at {vcf}: "
                 f"line {alleles[row].line}, {alleles[row].name[:60]}",

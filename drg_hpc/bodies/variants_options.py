@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from drg_hpc.bodies.gene_options import CoverageOptions
+from drg_hpc.bodies.gene_options import GENES_HELP, CoverageOptions
 from drg_hpc.bodies.value_options import BATCH_SIZE_HELP, EffectModelOptions, TrackOptions, scale_flag, transform_flag
 from drg_hpc.config import flag
 
@@ -21,10 +21,7 @@ class VariantGeneOptions(CoverageOptions):
         "over the bins of their exons",
         metavar="GTF",
     )
-    genes: str | None = flag(
-        None, help="only these, by name or id (with or without version), or a file with one per line (default: all)",
-        metavar="A,B|FILE",
-    )  # fmt: skip
+    genes: str | None = flag(None, help=GENES_HELP, metavar="A,B|FILE")
     transcripts: list[str] = flag(
         [], help="only exons of transcripts for which KEY has one of the values, such as tag=basic",
         metavar="KEY=VALUE[,VALUE]",

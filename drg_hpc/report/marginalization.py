@@ -120,10 +120,15 @@ def _against_q(table: pd.DataFrame) -> str:
     return html.figure(chart.svg(), "Effect of each, and −log10 of its q.")
 
 
+def _strongest(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Of the lines with the same keys the one with the largest effect; the largest of these first."""
+    best = table.loc[table.groupby(keys, sort=False)["size"].idxmax()]
+    return best.sort_values("size", ascending=False, kind="stable").head(_LINES)
+
+
 def _positions(found: Marginalization, track: int) -> str:
     table = _of(found, "effect", track)
-    best = table.loc[table.groupby(["motif", "strand"], sort=False)["size"].idxmax()]
-    best = best.sort_values("size", ascending=False, kind="stable").head(_LINES)
+    best = _strongest(table, ["motif", "strand"])
     rows = [
         [line["motif"], line["strand"], html.number(int(line["start"])), *_numbers(line)]
         for line in best.to_dict("records")
@@ -145,8 +150,7 @@ def _spacings(found: Marginalization, track: int) -> str:
         pair=table["left"] + " " + table["right"], both=found.statistics["effect"]["mean"][:, track],
         alone=found.statistics["left"]["mean"][:, track] + found.statistics["right"]["mean"][:, track],
     )  # fmt: skip
-    best = table.loc[table.groupby(["pair", "orientation"], sort=False)["size"].idxmax()]
-    best = best.sort_values("size", ascending=False, kind="stable").head(_LINES)
+    best = _strongest(table, ["pair", "orientation"])
     rows = [
         [line["pair"], line["orientation"], html.number(int(line["spacing"])), html.number(float(line["both"])),
          html.number(float(line["alone"])), *_numbers(line)]

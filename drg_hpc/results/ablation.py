@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from drg_hpc.files import table_text
 from drg_hpc.results import h5
 from drg_hpc.results.attributions_places import place_sequences
+from drg_hpc.results.effect_table import write_test_table
 from drg_hpc.results.layout import REGION_DATASETS, read_regions, write_regions
 from drg_hpc.runs.spec import BLOCK_ROWS
 
@@ -191,13 +192,7 @@ class Merged:
     def write_table(self, lines: Sequence[Line]) -> None:
         """The ``table`` group."""
         rows = [line.cells() for line in lines]
-        for name in TEXTS:
-            h5.write_text(self._handle, f"table/{name}", [row[name] for row in rows])
-        for name in COUNTS:
-            h5.write_array(self._handle, f"table/{name}", np.array([row[name] for row in rows], np.int64))
-        for name in NUMBERS:
-            values = [math.nan if row[name] is None else row[name] for row in rows]
-            h5.write_array(self._handle, f"table/{name}", np.array(values, np.float64))
+        write_test_table(self._handle, rows, texts=TEXTS, counts=COUNTS, numbers=NUMBERS)
 
 
 def _pieces(source: h5py.Dataset) -> Iterator[slice]:

@@ -57,6 +57,12 @@ UNDEFINED = (
 )
 
 
+def undefined_at(values: NDArray[Any]) -> tuple[int, ...]:
+    """Where the first value is that is not finite; empty where all are."""
+    finite = np.isfinite(values)
+    return () if finite.all() else tuple(np.argwhere(~finite)[0].tolist())
+
+
 def require_defined(
     values: NDArray[np.floating], names: Sequence[str], *, rows: NDArray[np.int64], of: str = "prediction"
 ) -> None:  # fmt: skip
@@ -73,12 +79,9 @@ def require_defined(
     ------
     InputError : names the first one and its row
     """
-    if np.isfinite(values).all():
-        return
-    flat = values.reshape(len(values), -1)
-    row, at = np.argwhere(~np.isfinite(flat))[0].tolist()
-    what = f"the {of} of track {names[at % len(names)]!r} is {flat[row, at]}"
-    raise InputError(f"{what} at row {rows[row]} of the input", fix=UNDEFINED)
+    if at := undefined_at(values):
+        what = f"the {of} of track {names[at[-1]]!r} is {values[at]}"
+        raise InputError(f"{what} at row {rows[at[0]]} of the input", fix=UNDEFINED)
 
 
 def to_storage(values: NDArray[Any], dtype: str, *, what: str, at: int, rows: NDArray[np.int64]) -> NDArray[Any]:

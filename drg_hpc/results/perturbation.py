@@ -11,7 +11,6 @@ why. ``tracks`` has the names of the values.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from drg_hpc.results import h5
+from drg_hpc.results.effect_table import write_test_table
 from drg_hpc.results.layout import REGION_DATASETS, write_regions
 from drg_hpc.results.opened import open_result
 
@@ -170,13 +170,7 @@ class Merged:
     def write_table(self, lines: Sequence[Line]) -> None:
         """The ``table`` group."""
         rows = [line.values() for line in lines]
-        for name in _TEXTS:
-            h5.write_text(self._handle, f"table/{name}", [row[name] for row in rows])
-        for name in _COUNTS:
-            h5.write_array(self._handle, f"table/{name}", np.array([row[name] for row in rows], np.int64))
-        for name in _NUMBERS:
-            values = [math.nan if row[name] is None else row[name] for row in rows]
-            h5.write_array(self._handle, f"table/{name}", np.array(values, np.float64))
+        write_test_table(self._handle, rows, texts=_TEXTS, counts=_COUNTS, numbers=_NUMBERS)
 
 
 def write_texts(folder: Path, lines: Sequence[Line]) -> None:
