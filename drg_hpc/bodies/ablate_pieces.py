@@ -16,7 +16,7 @@ from drg_hpc.errors import InputError, UsageError
 from drg_hpc.experiments.ablation_windows import parse_windows
 from drg_hpc.files import counted, read_json
 from drg_hpc.genome.bed import read_bed
-from drg_hpc.runs.outputs import check_recorded, read_done, resolve_output
+from drg_hpc.runs.outputs import read_done, resolve_output
 
 WINDOWS, SPANS, SEQLETS, MOTIFS = "windows", "spans", "seqlets", "motifs"
 PIECES = "pieces"
@@ -62,7 +62,7 @@ def find_pieces(options: PieceOptions, chosen: Selection, *, length: int) -> Pie
     ------
     UsageError : none or several of them, windows that do not fit, or that no shuffle changes
     InputError : nothing there, or something else, or lines none of which lies within a sequence
-    CorruptError : not the file that its run or folder lists
+    CorruptError : not the file that its folder lists
     """
     given = [name for name in (WINDOWS, SPANS, SEQLETS) if getattr(options, name) is not None]
     if len(given) != 1:
@@ -116,7 +116,6 @@ def _seqlets(path: Path, rows: int) -> PieceSource:
         if handle.read(len(_HDF5)) != _HDF5:
             raise InputError(f"{file} is not an HDF5 file, seqlets are wanted",
                              fix="give a run of drg-seqlets or its out.h5, or --spans BED")  # fmt: skip
-    check_recorded(file)
     if done is None:
         return PieceSource(SEQLETS, file, {}, rows, f"seqlets of {path}", "with one piece a sequence")
     return PieceSource(SEQLETS, file, {}, int(done["summary"]["rows"]), f"seqlets of {path}", "at most")

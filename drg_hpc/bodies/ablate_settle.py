@@ -13,6 +13,7 @@ from drg_hpc.bodies.model_values import plan_model_values, read_models
 from drg_hpc.bodies.selected import Selection
 from drg_hpc.bodies.selection import ROW_TABLE_BYTES, select_input, worker_base
 from drg_hpc.digests import describe_input
+from drg_hpc.runs.outputs import check_recorded
 from drg_hpc.runs.spec import Estimate, RunSpec, Stage, block_shards
 
 Header = Mapping[str, Any]
@@ -47,6 +48,8 @@ def settle(options: Options) -> RunSpec:
         "batch": options.batch_size,
     }
     files = {} if pieces.file is None else {PIECES: describe_input(pieces.file)}
+    if pieces.file is not None:
+        check_recorded(pieces.file, sha256=files[PIECES]["sha256"])
     inputs = values.files | chosen.records | files
     told = (*chosen.notes, *values.notes, *_words(options, pieces, cost))
     return _spec(options, params, inputs, chosen, models.headers, cost, pieces, notes=told)

@@ -29,6 +29,7 @@ from drg_hpc.digests import describe_input
 from drg_hpc.errors import UsageError
 from drg_hpc.experiments.perturb_tests import ASKED, EFFECTS, Effect, Kind, Test, list_tests
 from drg_hpc.models.header import track_links
+from drg_hpc.runs.outputs import check_recorded
 from drg_hpc.runs.spec import BLOCK_ROWS, Estimate, RunSpec, Stage, block_shards
 from drg_hpc.store.header import read_header
 
@@ -73,6 +74,7 @@ def settle(options: Options) -> RunSpec:
         "batch": batch,
     }
     files = {SITES: describe_input(source.file)}
+    check_recorded(source.file, sha256=files[SITES]["sha256"])
     files |= {} if fasta is None else {BACKGROUND: describe_input(fasta)}
     inputs = values.files | chosen.records | files
     told = f"{len(tests)} tests of {', '.join(source.motifs)}; sites: {source.kind}"

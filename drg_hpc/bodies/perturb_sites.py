@@ -16,7 +16,7 @@ from drg_hpc.files import read_json
 from drg_hpc.genome.bed import read_bed
 from drg_hpc.genome.motif_formats import find_motifs, read_raw
 from drg_hpc.genome.motif_text import RawMotif
-from drg_hpc.runs.outputs import PLAN, check_files, check_recorded, resolve_output
+from drg_hpc.runs.outputs import PLAN, check_files, resolve_output
 from drg_hpc.store.header import find_store
 
 SIMULATION, SCAN, BED, MOTIFS = "simulation", "scan", "bed", "motifs"
@@ -82,7 +82,7 @@ def _simulation(options: Options) -> SiteSource:
     record = read_json(run / PLAN) if (run / PLAN).is_file() else {}
     if record.get("command") != "simulate":
         raise InputError(f"{options.input} is not of drg-simulate, so nothing says where its motifs are", fix=fix)
-    check_recorded(file := resolve_output(run, SITES_FILE))
+    file = resolve_output(run, SITES_FILE)
     grammar = grammar_of(record["params"]["grammar"])
     words = [RawMotif(word.name, word.rows) for word in grammar.words]
     names = [word.name for word in find_motifs(words, options.motifs, path=run)] or [word.name for word in words]
